@@ -1,0 +1,94 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// What every target of the product is held to.
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .treatAllWarnings(as: .error),
+  .strictMemorySafety(),
+]
+
+/// Tests: the same language, without the strictness that `#expect` expansions cannot satisfy.
+let relaxed: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+func room(_ name: String, _ below: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: below, swiftSettings: strict)
+}
+
+func program(_ name: String, _ below: [Target.Dependency]) -> Target {
+  .executableTarget(name: name, dependencies: below, swiftSettings: strict)
+}
+
+func suite(_ subject: String, _ below: [Target.Dependency]) -> Target {
+  .testTarget(
+    name: subject + "Tests", dependencies: below, swiftSettings: relaxed)
+}
+
+// Arrows point down: a target imports only what stands above it in this list (see ARCHITECTURE.md).
+let package = Package(
+  name: "insitud",
+  targets: [
+    // C
+    .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
+    .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
+    .systemLibrary(name: "CLZ4", providers: [.apt(["liblz4-dev"])]),
+    .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
+    .target(name: "CFrameRing"),
+
+    // system
+    room("Quantities"),
+    room("Linux", ["CLinux", "Quantities"]),
+    room("Journal", ["Linux"]),
+    room("JSON"),
+    room("SQLite", ["CSQLite"]),
+    room("ZeroMQ", ["CZeroMQ"]),
+    room("YAML", ["CYAML"]),
+    room("USB", ["Linux", "Quantities"]),
+    room("FrameRing", ["CFrameRing", "CLinux", "Linux", "Quantities"]),
+
+    // instruments
+    room("HolderDriver", ["USB", "Linux", "Quantities"]),
+    room("Potentiostat", ["USB", "Linux", "Quantities"]),
+    room("FrameIngest", ["FrameRing", "ZeroMQ", "JSON", "CLZ4", "CLinux", "Linux", "Quantities"]),
+    room("ControlProtocol", ["JSON", "ZeroMQ", "Quantities"]),
+
+    // meaning
+    room("Alignment", ["Quantities"]),
+    room("BiasProtocol", ["YAML", "JSON", "Quantities"]),
+
+    // runs
+    room("RunStore", ["SQLite", "Alignment", "JSON", "CLinux", "Linux", "Quantities"]),
+    room("RunExport", ["RunStore", "SQLite", "JSON", "Linux", "Quantities"]),
+    room(
+      "RunControl",
+      [
+        "HolderDriver", "Potentiostat", "FrameIngest", "FrameRing", "BiasProtocol", "Alignment", "RunStore",
+        "ControlProtocol", "JSON", "Journal", "Linux", "Quantities", "USB",
+      ]),
+
+    // beside: instruments without hardware
+    room("EmulatedUSB", ["Linux"]),
+    room("NanobatteryTwin", ["EmulatedUSB", "FrameRing", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
+
+    // executables
+    program(
+      "insitud",
+      [
+        "RunControl", "RunStore", "ControlProtocol", "FrameIngest", "FrameRing", "HolderDriver", "Potentiostat",
+        "BiasProtocol", "USB", "ZeroMQ", "YAML", "JSON", "Journal", "Linux", "Quantities",
+      ]),
+    program(
+      "insituctl",
+      ["ControlProtocol", "RunExport", "RunStore", "BiasProtocol", "ZeroMQ", "JSON", "Linux", "Quantities"]),
+    program("insitu-twin", ["NanobatteryTwin", "EmulatedUSB", "YAML", "JSON", "Linux", "Quantities"]),
+  ]
+)

@@ -1,0 +1,71 @@
+// The frame ring in shared memory: one writer, one gating reader, any number of readers that only look.
+//
+// This header is the layout. C, Swift and Python readers use the same file. All integers are little-endian.
+//
+//   offset 0                    struct frame_ring_header            (4096 bytes)
+//   offset 4096 + i·slot_stride  struct frame_ring_slot              (4096 bytes)
+//                                pixels                              (slot_bytes, page aligned)
+//
+// The writer fills slot (sequence % slot_count), then stores `published = sequence + 1` with release order.
+// The gating reader stores `consumed` (release): the writer never overwrites a slot with sequence >= consumed.
+// A reader that only looks loads `slot.sequence` (acquire), copies, and loads it again: unchanged and equal to
+// the sequence it wanted means that what it copied is whole. While a slot is being rewritten its sequence
+// is FRAME_RING_BEING_WRITTEN.
+#pragma once
+
+#include <assert.h>
+#include <stdint.h>
+
+#define FRAME_RING_MAGIC 0x31474E4952534E49ull /* "INSRING1" */
+#define FRAME_RING_VERSION 1u
+#define FRAME_RING_BEING_WRITTEN UINT64_MAX
+
+/// Pixel types, as numpy writes them with explicit order.
+#define FRAME_RING_U8 1u  /* "|u1" */
+#define FRAME_RING_U16 2u /* "<u2" */
+#define FRAME_RING_U32 4u /* "<u4" */
+
+/// Flags of a slot.
+#define FRAME_RING_FLAG_REPEATED 1u   /* the source sent this frame number before */
+#define FRAME_RING_FLAG_NO_DEVICE_TIME 2u /* the source gave no time stamp */
+#define FRAME_RING_FLAG_SERIES_END 4u /* a marker without pixels: the series is over; frame_number = frames triggered */
+
+struct frame_ring_header {
+  uint64_t magic;
+  uint32_t version;
+  uint32_t slot_count;
+  uint64_t slot_bytes;   /* pixels that fit in a slot */
+  uint64_t slot_stride;  /* distance of two slots: 4096 + slot_bytes rounded up to 4096 */
+  uint64_t writer_pid;
+  uint8_t pad0[24];
+  /* own cache lines: the writer's, then the gating reader's */
+  uint64_t published;    /* atomic: sequences below this are readable */
+  uint64_t refused;      /* atomic: frames the writer could not place because the ring was full */
+  uint8_t pad1[48];
+  uint64_t consumed;     /* atomic: sequences below this may be overwritten */
+  uint8_t pad2[56];
+  uint8_t reserved[4096 - 192];
+};
+
+struct frame_ring_slot {
+  uint64_t sequence;        /* atomic: the sequence held, or FRAME_RING_BEING_WRITTEN */
+  uint64_t frame_number;    /* the camera's own count in this series, from 0 */
+  int64_t device_time_ns;   /* start of the exposure on the camera's clock */
+  int64_t exposure_ns;
+  int64_t arrival_ns;       /* host CLOCK_MONOTONIC_RAW when the frame was complete here */
+  uint64_t series;          /* the camera's series number */
+  uint64_t refused_before;  /* frames refused (ring full) since the slot before this one */
+  uint32_t flags;
+  uint32_t pixel_type;
+  uint32_t width;           /* pixels */
+  uint32_t height;
+  uint64_t bytes;           /* pixels used, row-major, no padding */
+  uint32_t step;            /* index of the protocol step that asked for it, UINT32_MAX when none */
+  uint32_t pixel_crc32c;    /* CRC-32C of the `bytes` pixel bytes, or 0 when not computed */
+  uint8_t reserved[4096 - 88];
+};
+
+_Static_assert(sizeof(struct frame_ring_header) == 4096, "header is a page");
+_Static_assert(sizeof(struct frame_ring_slot) == 4096, "slot header is a page");
+_Static_assert(__builtin_offsetof(struct frame_ring_header, published) == 64, "published on a line of its own");
+_Static_assert(__builtin_offsetof(struct frame_ring_header, consumed) == 128, "consumed on a line of its own");

@@ -1,0 +1,121 @@
+#include "CLinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+int clinux_o_direct(void) { return O_DIRECT; }
+
+void clinux_name_thread(const char *name) {
+  char kept[16];
+  strncpy(kept, name, 15);
+  kept[15] = 0;
+  pthread_setname_np(pthread_self(), kept);
+}
+
+int64_t clinux_process_cpu_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int clinux_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+
+int clinux_signalfd(const int *signals, int count) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int i = 0; i < count; i++) sigaddset(&set, signals[i]);
+  if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0) return -1;
+  return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+int clinux_next_signal(int fd) {
+  struct signalfd_siginfo info;
+  ssize_t n = read(fd, &info, sizeof info);
+  return n == (ssize_t)sizeof info ? (int)info.ssi_signo : 0;
+}
+
+int clinux_sleep_until_monotonic(int64_t ns) {
+  struct timespec t = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+  return clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+}
+
+int clinux_peer(int fd, int *pid, int *uid) {
+  struct ucred who;
+  socklen_t size = sizeof who;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) return -1;
+  *pid = who.pid;
+  *uid = (int)who.uid;
+  return 0;
+}
+
+int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC); }
+
+int clinux_reserve(int fd, int64_t offset, int64_t length) {
+  return fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, length);
+}
+
+int64_t clinux_free_bytes(const char *path) {
+  struct statvfs v;
+  if (statvfs(path, &v) != 0) return -1;
+  return (int64_t)v.f_bavail * (int64_t)v.f_frsize;
+}
+
+void clinux_die_with_parent(void) { prctl(PR_SET_PDEATHSIG, SIGTERM); }
+
+// CRC-32C, polynomial 0x1EDC6F41, reflected 0x82F63B78.
+
+static uint32_t table[256];
+static pthread_once_t table_once = PTHREAD_ONCE_INIT;
+
+static void make_table(void) {
+  for (uint32_t i = 0; i < 256; i++) {
+    uint32_t c = i;
+    for (int k = 0; k < 8; k++) c = c & 1 ? (c >> 1) ^ 0x82F63B78u : c >> 1;
+    table[i] = c;
+  }
+}
+
+static uint32_t crc_by_table(uint32_t c, const uint8_t *p, size_t n) {
+  pthread_once(&table_once, make_table);
+  while (n--) c = table[(c ^ *p++) & 0xFF] ^ (c >> 8);
+  return c;
+}
+
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+__attribute__((target("sse4.2"))) static uint32_t crc_by_instruction(uint32_t c, const uint8_t *p, size_t n) {
+  while (n && ((uintptr_t)p & 7)) {
+    c = _mm_crc32_u8(c, *p++);
+    n--;
+  }
+  uint64_t wide = c;
+  while (n >= 8) {
+    uint64_t word;
+    memcpy(&word, p, 8);
+    wide = _mm_crc32_u64(wide, word);
+    p += 8;
+    n -= 8;
+  }
+  c = (uint32_t)wide;
+  while (n--) c = _mm_crc32_u8(c, *p++);
+  return c;
+}
+#endif
+
+uint32_t clinux_crc32c(uint32_t crc, const void *bytes, size_t count) {
+  if (count == 0) return crc;
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("sse4.2")) return ~crc_by_instruction(~crc, bytes, count);
+#endif
+  return ~crc_by_table(~crc, bytes, count);
+}

@@ -1,0 +1,35 @@
+// What Glibc's Swift module hides, and the one checksum that must run at memory speed.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/// O_DIRECT of open(2).
+int clinux_o_direct(void);
+/// Names the calling thread; at most 15 bytes are kept by the kernel.
+void clinux_name_thread(const char *_Nonnull name);
+/// CPU time of the calling process in nanoseconds (user + system).
+int64_t clinux_process_cpu_ns(void);
+/// A non-blocking, close-on-exec eventfd with the count 0; -1 and errno on failure.
+int clinux_eventfd(void);
+/// A signalfd for the given signals, which are blocked in the calling thread and all it starts later.
+int clinux_signalfd(const int *_Nonnull signals, int count);
+/// The next signal of a signalfd, or 0 when none is pending.
+int clinux_next_signal(int fd);
+/// clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME); 0 or the error number.
+int clinux_sleep_until_monotonic(int64_t ns);
+/// Process and user at the other end of a Unix socket; 0 on success.
+int clinux_peer(int fd, int *_Nonnull pid, int *_Nonnull uid);
+/// accept4(2) with SOCK_CLOEXEC; -1 and errno on failure.
+int clinux_accept(int fd);
+/// fallocate(2) with FALLOC_FL_KEEP_SIZE; 0 or -1 and errno.
+int clinux_reserve(int fd, int64_t offset, int64_t length);
+/// Free bytes for an unprivileged writer in the file system of `path`; -1 and errno on failure.
+int64_t clinux_free_bytes(const char *_Nonnull path);
+/// The child dies with SIGTERM when its parent thread's process dies (prctl PR_SET_PDEATHSIG); not kept over exec of setuid files.
+void clinux_die_with_parent(void);
+
+/// CRC-32C (Castagnoli, reflected, as in iSCSI RFC 3720 and ext4), continued from `crc` (0 to begin).
+/// Uses the SSE4.2 instruction where the processor has it.
+uint32_t clinux_crc32c(uint32_t crc, const void *_Nullable bytes, size_t count);
