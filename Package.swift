@@ -90,5 +90,27 @@ let package = Package(
       "insituctl",
       ["ControlProtocol", "RunExport", "RunStore", "BiasProtocol", "ZeroMQ", "JSON", "Linux", "Quantities"]),
     program("insitu-twin", ["NanobatteryTwin", "EmulatedUSB", "YAML", "JSON", "Linux", "Quantities"]),
+
+    // tests
+    suite("Quantities", ["Quantities"]),
+    suite("Linux", ["Linux", "Quantities"]),
+    suite("JSON", ["JSON"]),
+    suite("SQLite", ["SQLite"]),
+    suite("YAML", ["YAML"]),
+    suite("USB", ["USB", "EmulatedUSB", "Linux", "Quantities"]),
+    suite("FrameRing", ["FrameRing", "Linux", "Quantities"]),
+    suite("FrameIngest", ["FrameIngest", "FrameRing", "ZeroMQ", "JSON", "Linux", "Quantities"]),
+    suite("HolderDriver", ["HolderDriver", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
+    suite("Potentiostat", ["Potentiostat", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
+    suite("Alignment", ["Alignment", "Quantities"]),
+    suite("BiasProtocol", ["BiasProtocol", "JSON", "Quantities"]),
+    suite("RunStore", ["RunStore", "SQLite", "Alignment", "JSON", "Linux", "Quantities"]),
+    suite("RunExport", ["RunExport", "RunStore", "SQLite", "JSON", "Linux", "Quantities"]),
+    suite("ControlProtocol", ["ControlProtocol", "JSON", "ZeroMQ", "Quantities"]),
+    suite("RunControl", ["RunControl", "Linux", "Quantities", "JSON"]),
+    suite("EmulatedUSB", ["EmulatedUSB", "Linux"]),
+    suite("NanobatteryTwin", ["NanobatteryTwin", "EmulatedUSB", "FrameRing", "JSON", "Linux", "Quantities"]),
+    suite("insituctl", ["insituctl", "ControlProtocol", "ZeroMQ", "JSON", "Quantities"]),
+    suite("Daemon", ["ControlProtocol", "RunStore", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities"]),
   ]
 )

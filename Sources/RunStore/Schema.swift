@@ -1,0 +1,129 @@
+/// The tables of a run, and of the catalog of runs. The unit ends every column's name; nanoseconds are integers;
+/// `…_raw_ns` is `CLOCK_MONOTONIC_RAW` of the host, `…_unix_ns` is wall time since 1970.
+package enum Schema {
+  /// `PRAGMA user_version` of what `run` and `catalog` make.
+  package static let version: Int64 = 1
+
+  package static let catalog = """
+    CREATE TABLE run (
+      id TEXT PRIMARY KEY,               -- ULID: sorts by time
+      name TEXT NOT NULL,
+      sample_id TEXT,
+      directory TEXT NOT NULL,           -- below the data directory
+      outcome TEXT NOT NULL,             -- running | complete | tripped | stopped | interrupted | failed
+      reason TEXT,
+      started_unix_ns INTEGER NOT NULL,
+      ended_unix_ns INTEGER,
+      samples INTEGER NOT NULL DEFAULT 0,
+      frames_written INTEGER NOT NULL DEFAULT 0,
+      size_bytes INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    """
+
+  package static let run = """
+    CREATE TABLE run (
+      id TEXT PRIMARY KEY, name TEXT NOT NULL, sample_id TEXT,
+      protocol_text TEXT NOT NULL,       -- as the operator wrote it
+      protocol_json TEXT NOT NULL,       -- as it was compiled
+      outcome TEXT NOT NULL, reason TEXT,
+      started_raw_ns INTEGER NOT NULL, started_unix_ns INTEGER NOT NULL,
+      ended_raw_ns INTEGER, ended_unix_ns INTEGER,
+      charge_C REAL NOT NULL DEFAULT 0,  -- integral of the measured current
+      current_sign TEXT NOT NULL DEFAULT 'positive current charges the working electrode (anodic)',
+      software TEXT NOT NULL, host TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE device (
+      id INTEGER PRIMARY KEY, kind TEXT NOT NULL UNIQUE,  -- potentiostat | holder | camera
+      model TEXT NOT NULL, identity TEXT NOT NULL, connection TEXT NOT NULL, details_json TEXT NOT NULL DEFAULT '{}'
+    ) STRICT;
+    CREATE TABLE step (
+      id INTEGER PRIMARY KEY,            -- index in the expanded protocol, from 0
+      cycle INTEGER NOT NULL, label TEXT, sentence TEXT NOT NULL, line INTEGER NOT NULL,
+      started_raw_ns INTEGER NOT NULL, ended_raw_ns INTEGER, ended_by TEXT, charge_C REAL
+    ) STRICT;
+    CREATE TABLE sample (
+      id INTEGER PRIMARY KEY,
+      device_time_ns INTEGER NOT NULL,   -- centre of the aperture, instrument's clock
+      arrival_raw_ns INTEGER NOT NULL,
+      voltage_V REAL, current_A REAL,    -- NULL: the instrument gave none (overflow)
+      range_A REAL NOT NULL, aperture_ns INTEGER NOT NULL,
+      flags INTEGER NOT NULL,            -- 1 compliance, 2 overflow, 4 settling, 8 output off
+      step INTEGER NOT NULL,
+      charge_C REAL NOT NULL             -- charge moved since the start of the run
+    ) STRICT;
+    CREATE TABLE reading (
+      id INTEGER PRIMARY KEY, raw_ns INTEGER NOT NULL, device TEXT NOT NULL,
+      quantity TEXT NOT NULL, value REAL, unit TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE frame (
+      id INTEGER PRIMARY KEY,            -- position in the run, from 0
+      series INTEGER NOT NULL, frame_number INTEGER NOT NULL,  -- the camera's own
+      device_time_ns INTEGER NOT NULL,   -- start of the exposure, camera's clock
+      exposure_ns INTEGER NOT NULL, arrival_raw_ns INTEGER NOT NULL,
+      flags INTEGER NOT NULL, step INTEGER,
+      segment INTEGER NOT NULL, offset_bytes INTEGER NOT NULL, pixel_crc32c INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE frame_value (
+      frame INTEGER PRIMARY KEY REFERENCES frame(id),
+      start_raw_ns INTEGER NOT NULL, stop_raw_ns INTEGER NOT NULL,
+      time_uncertainty_s REAL NOT NULL,  -- standard uncertainty of the alignment of frame and sample
+      samples INTEGER NOT NULL,          -- samples whose aperture touches the exposure; 0: values are interpolated
+      voltage_mean_V REAL, voltage_min_V REAL, voltage_max_V REAL, voltage_uncertainty_V REAL,
+      current_mean_A REAL, current_min_A REAL, current_max_A REAL, current_uncertainty_A REAL,
+      charge_C REAL, charge_uncertainty_C REAL,
+      dose_e_per_A2 REAL, dose_uncertainty_e_per_A2 REAL
+    ) STRICT;
+    CREATE TABLE gap (
+      id INTEGER PRIMARY KEY, series INTEGER NOT NULL, first_frame INTEGER NOT NULL, last_frame INTEGER NOT NULL,
+      frames INTEGER NOT NULL, cause TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE event (
+      id INTEGER PRIMARY KEY, raw_ns INTEGER NOT NULL, unix_ns INTEGER NOT NULL,
+      kind TEXT NOT NULL, message TEXT NOT NULL, details_json TEXT
+    ) STRICT;
+    CREATE TABLE note (
+      id INTEGER PRIMARY KEY, raw_ns INTEGER NOT NULL, unix_ns INTEGER NOT NULL, text TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE clock_pair (
+      id INTEGER PRIMARY KEY, device TEXT NOT NULL, device_time_ns INTEGER NOT NULL,
+      earliest_raw_ns INTEGER, latest_raw_ns INTEGER
+    ) STRICT;
+    CREATE TABLE clock_model (
+      device TEXT NOT NULL, segment INTEGER NOT NULL,
+      from_device_ns INTEGER NOT NULL, to_device_ns INTEGER NOT NULL,
+      reference_device_ns INTEGER NOT NULL, reference_raw_ns INTEGER NOT NULL,
+      rate REAL NOT NULL,                -- host ns per device ns
+      bound_from_s REAL NOT NULL, bound_reference_s REAL NOT NULL, bound_to_s REAL NOT NULL,
+      residual_rms_s REAL NOT NULL, pairs INTEGER NOT NULL, method TEXT NOT NULL,
+      PRIMARY KEY (device, segment)
+    ) STRICT;
+    CREATE TABLE host_clock (
+      raw_ns INTEGER PRIMARY KEY, monotonic_ns INTEGER NOT NULL, unix_ns INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE ledger (
+      series INTEGER PRIMARY KEY,
+      triggered INTEGER,                 -- NULL: the camera never said
+      received INTEGER NOT NULL, lost_at_source INTEGER NOT NULL, written INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE ledger_drop (
+      series INTEGER NOT NULL, cause TEXT NOT NULL, frames INTEGER NOT NULL, PRIMARY KEY (series, cause)
+    ) STRICT;
+    CREATE INDEX sample_arrival ON sample (arrival_raw_ns);
+
+    CREATE VIEW bdf AS
+      SELECT (s.device_time_ns - (SELECT min(device_time_ns) FROM sample)) / 1e9 AS test_time_second,
+             s.voltage_V AS voltage_volt, s.current_A AS current_ampere,
+             (r.started_unix_ns + (s.arrival_raw_ns - r.started_raw_ns)) / 1e9 AS unix_time_second,
+             coalesce(p.cycle, 0) AS cycle_count, s.step AS step_count
+      FROM sample s JOIN run r LEFT JOIN step p ON p.id = s.step
+      WHERE s.voltage_V IS NOT NULL AND s.current_A IS NOT NULL
+      ORDER BY s.id;
+    CREATE VIEW frame_with_values AS
+      SELECT f.id AS frame, f.series, f.frame_number, f.step, f.segment, f.offset_bytes, f.exposure_ns,
+             v.start_raw_ns, v.stop_raw_ns, v.time_uncertainty_s, v.samples,
+             v.voltage_mean_V, v.voltage_min_V, v.voltage_max_V, v.voltage_uncertainty_V,
+             v.current_mean_A, v.current_min_A, v.current_max_A, v.current_uncertainty_A,
+             v.charge_C, v.charge_uncertainty_C, v.dose_e_per_A2, v.dose_uncertainty_e_per_A2
+      FROM frame f LEFT JOIN frame_value v ON v.frame = f.id ORDER BY f.id;
+    """
+}
