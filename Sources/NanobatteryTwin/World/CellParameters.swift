@@ -15,7 +15,7 @@ package struct CellParameters: Equatable, Sendable {
   /// F; cable and holder between the source and the contacts. What it holds flows into the cell when contacts close.
   package var strayCapacitance_F = 2e-12
   /// Insulation of cable and holder, seen by the source.
-  package var leakageResistance = Ohms(100e12)
+  package var leakageResistance = Ohms(200e12)
   /// The cell's own electronic leakage: it discharges itself through it.
   package var selfDischargeResistance = Ohms(400e12)
   /// Two terms of diffusion: the surface runs ahead of the mean state of charge by Σ xₖ, dxₖ/dt = gₖ·I/Q − xₖ/τₖ.

@@ -6,10 +6,10 @@ struct TerminalHistory: Sendable {
     var voltage = 0.0
     /// C out of the source.
     var charge = 0.0
-    /// s at a limit.
-    var compliance = 0.0
-    /// s with the output relay closed.
-    var outputOn = 0.0
+    /// ns at a limit; whole numbers, so that a share of one is one.
+    var compliance_ns = 0.0
+    /// ns with the output relay closed.
+    var outputOn_ns = 0.0
     /// V·s at the cell.
     var cellVoltage = 0.0
   }
@@ -50,7 +50,7 @@ struct TerminalHistory: Sendable {
     func between(_ from: Double, _ to: Double) -> Double { from + share * (to - from) }
     return Entry(
       nanoseconds: nanoseconds, voltage: between(a.voltage, b.voltage), charge: between(a.charge, b.charge),
-      compliance: between(a.compliance, b.compliance), outputOn: between(a.outputOn, b.outputOn),
+      compliance_ns: between(a.compliance_ns, b.compliance_ns), outputOn_ns: between(a.outputOn_ns, b.outputOn_ns),
       cellVoltage: between(a.cellVoltage, b.cellVoltage))
   }
 }

@@ -145,11 +145,13 @@ package final class World: Sendable {
         voltage: state.model.terminalVoltage, current: 0, complianceShare: 0,
         smuOutputOn: !state.terminal.isHighImpedance, cellVoltage: state.model.cellVoltage)
     }
-    let span = Double(b.nanoseconds - a.nanoseconds) * 1e-9
+    let window_ns = Double(b.nanoseconds - a.nanoseconds)
+    let span = window_ns * 1e-9
     return TerminalMeans(
       voltage: (b.voltage - a.voltage) / span, current: (b.charge - a.charge) / span,
-      complianceShare: min(max((b.compliance - a.compliance) / span, 0), 1),
-      smuOutputOn: (b.outputOn - a.outputOn) / span > 0.5, cellVoltage: (b.cellVoltage - a.cellVoltage) / span)
+      complianceShare: min(max((b.compliance_ns - a.compliance_ns) / window_ns, 0), 1),
+      smuOutputOn: (b.outputOn_ns - a.outputOn_ns) / window_ns > 0.5,
+      cellVoltage: (b.cellVoltage - a.cellVoltage) / span)
   }
 
   private func advance(_ state: inout State, to target: Int64) {
@@ -172,7 +174,8 @@ package final class World: Sendable {
   }
 
   private func step(_ state: inout State, to end: Int64) {
-    let span = Double(end - state.now) * 1e-9
+    let start = state.now
+    let span = Double(end - start) * 1e-9
     let flow = state.model.step(
       span, terminal: state.terminal, contactsClosed: state.contactsClosed, seriesNoise: state.noise.series,
       insulationNoise: state.noise.insulation)
@@ -180,8 +183,8 @@ package final class World: Sendable {
     entry.nanoseconds = end
     entry.voltage += state.model.terminalVoltage * span
     entry.charge += flow.current * span
-    entry.compliance += flow.inCompliance ? span : 0
-    entry.outputOn += state.terminal.isHighImpedance ? 0 : span
+    entry.compliance_ns += flow.inCompliance ? Double(end - start) : 0
+    entry.outputOn_ns += state.terminal.isHighImpedance ? 0 : Double(end - start)
     entry.cellVoltage += state.model.cellVoltage * span
     state.history.append(entry)
     state.now = end
