@@ -10,7 +10,8 @@ package enum SCPIError: Error, Equatable, CustomStringConvertible {
   package var description: String {
     switch self {
     case .wire(let error): "\(error)"
-    case .refused(let device, let command, let errors): "\(device) refused “\(command)”: \(errors.joined(separator: "; "))"
+    case .refused(let device, let command, let errors):
+      "\(device) refused “\(command)”: \(errors.joined(separator: "; "))"
     case .unexpected(let device, let command, let answer): "\(device) answered “\(answer)” to “\(command)”"
     }
   }
@@ -26,6 +27,17 @@ package final class SCPIConnection {
   package init(_ messages: USBTMC, name: String) {
     self.messages = messages
     self.name = name
+  }
+
+  /// Opens the device on the bus. Nothing is sent but what reads its descriptors and capabilities.
+  package static func open(_ wanted: USBMatch, on bus: any USBBus, name: String) throws(SCPIError) -> SCPIConnection {
+    do throws(USBError) {
+      let transport = try bus.open(wanted)
+      do throws(USBError) { return SCPIConnection(try USBTMC(transport, name: name), name: name) } catch {
+        transport.close()
+        throw error
+      }
+    } catch { throw .wire(error) }
   }
 
   package func close() { messages.close() }

@@ -136,7 +136,8 @@ private final class Wire: Sendable {
     if let reply = state.update({ $0.replies.removeValue(forKey: sequence) }), reply.status == 0 {
       return reply.bytes
     }
-    throw .timedOut(device: name, operation: setup.map { "control request \($0.request)" } ?? "endpoint \(hex(endpoint))")
+    throw .timedOut(
+      device: name, operation: setup.map { "control request \($0.request)" } ?? "endpoint \(hex(endpoint))")
   }
 
   private func reply(to sequence: UInt32, within limit: Seconds) -> Reply? {
