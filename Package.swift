@@ -59,7 +59,7 @@ let package = Package(
     room("HolderDriver", ["USB", "Linux", "Quantities"]),
     room("Potentiostat", ["USB", "Linux", "Quantities"]),
     room("FrameIngest", ["FrameRing", "ZeroMQ", "JSON", "CLZ4", "CLinux", "Linux", "Quantities"]),
-    room("ControlProtocol", ["JSON", "ZeroMQ", "Quantities"]),
+    room("ControlProtocol", ["JSON", "ZeroMQ", "Linux", "Quantities"]),
 
     // meaning
     room("Alignment", ["Quantities"]),
