@@ -72,7 +72,7 @@ let package = Package(
       "RunControl",
       [
         "HolderDriver", "Potentiostat", "FrameIngest", "FrameRing", "BiasProtocol", "Alignment", "RunStore",
-        "ControlProtocol", "JSON", "Journal", "Linux", "Quantities", "USB",
+        "ControlProtocol", "JSON", "Journal", "Linux", "Quantities", "USB", "ZeroMQ", "SQLite",
       ]),
 
     // beside: instruments without hardware

@@ -50,7 +50,14 @@ package final class Keithley2450: Potentiostat {
     facts(10e-3, 500e-9, 10e-9, 0.0002, 600e-9), facts(100e-3, 5e-6, 100e-9, 0.00025, 6e-6),
     facts(1, 50e-6, 1e-6, 0.0003, 500e-6),
   ]
-  private static let voltageRanges = [0.02, 0.2, 2, 20, 200]
+  /// Full scale, and the largest error (gain·range + offset), V.
+  private static let voltageRanges: [(range: Double, error: Double)] = [
+    (0.02, 170e-6), (0.2, 224e-6), (2, 540e-6), (20, 4e-3), (200, 40e-3),
+  ]
+  private var voltageRange: (range: Double, error: Double) {
+    Self.voltageRanges.first { $0.range >= (acquisition?.voltageRange.value ?? 20) } ?? Self.voltageRanges[4]
+  }
+  package var voltageAccuracy: Volts { Volts(voltageRange.error) }
 
   package var range: RangeFacts { ranges.first { $0.range >= (acquisition?.currentRange ?? .zero) } ?? ranges[0] }
 
@@ -70,7 +77,7 @@ package final class Keithley2450: Potentiostat {
     lineFrequency = Double(try connection.query(":SYST:LFR?")) ?? 50
 
     let amperes = number(range.range.value)
-    let volts = number(Self.voltageRanges.first { $0 >= acquisition.voltageRange.value } ?? 200)
+    let volts = number(voltageRange.range)
     let limits = acquisition.limits
     // Least and most that the instrument takes: 1 nA and 20 mV. Tighter limits are held on every sample here.
     let currentLimit = max(1e-9, limits.current.upperBound.magnitude.value, limits.current.lowerBound.magnitude.value)
@@ -81,6 +88,15 @@ package final class Keithley2450: Potentiostat {
       ":SENS:CURR:RANG \(amperes);:SENS:CURR:NPLC \(number(powerLineCycles));:SENS:CURR:AZER OFF;:SENS:CURR:RSEN OFF",
       ":SENS:VOLT:RANG \(volts);:SENS:VOLT:NPLC \(number(powerLineCycles));:SENS:VOLT:AZER OFF;:SENS:VOLT:RSEN OFF",
       ":TRAC:CLE \"defbuffer1\";:TRAC:POIN \(ReadingBuffer.size),\"defbuffer1\"")
+  }
+
+  package func setRange(_ currentRange: Amperes) throws(SCPIError) -> Acquired {
+    try open()
+    let before = try poll()
+    acquisition?.currentRange = currentRange
+    let amperes = number(range.range.value)
+    try connection.apply(":SOUR:CURR:RANG \(amperes);:SENS:CURR:RANG \(amperes)")
+    return before
   }
 
   /// Four fifths of the sample period; the rest is the instrument's overhead and the pause between readings.

@@ -87,12 +87,17 @@ package protocol Potentiostat: AnyObject {
   var ranges: [RangeFacts] { get }
   /// The range in use.
   var range: RangeFacts { get }
+  /// Largest error of a voltage reading on the range in use.
+  var voltageAccuracy: Volts { get }
   /// Brings the instrument from whatever state it is in to: output off at high impedance, ranges, limits and
   /// aperture set. The safe off state is set before anything else.
   func prepare(_ acquisition: Acquisition) throws(SCPIError)
   /// Puts `bias` on the cell. A source that comes on begins at what the cell has: 0 A, or `present`.
   /// - Returns: what was measured under the bias before, to the last reading.
   func apply(_ bias: Bias, present: Volts?) throws(SCPIError) -> Acquired
+  /// Changes the current range. The output opens for it and stays open until `apply`.
+  /// - Returns: what was measured until then.
+  func setRange(_ currentRange: Amperes) throws(SCPIError) -> Acquired
   /// Fetches what was measured since the last call.
   func poll() throws(SCPIError) -> Acquired
   /// Output off, high impedance; the shortest way there is.

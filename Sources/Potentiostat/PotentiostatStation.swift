@@ -51,6 +51,7 @@ package final class PotentiostatStation {
   package var isConnected: Bool { instrument != nil }
   package var identity: PotentiostatIdentity? { instrument?.identity }
   package var range: RangeFacts? { instrument?.range }
+  package var voltageAccuracy: Volts { instrument?.voltageAccuracy ?? .zero }
   package var ranges: [RangeFacts] { instrument?.ranges ?? [] }
 
   /// Opens the instrument when it is not open.
@@ -107,6 +108,13 @@ package final class PotentiostatStation {
     let present = lastVoltage
     let before = try with { instrument throws(SCPIError) in try instrument.apply(bias, present: present) }
     isSampling = bias != .open
+    take(before, checking: true)
+  }
+
+  /// Changes the current range; the output is open until the next bias.
+  package func setRange(_ currentRange: Amperes) throws(SCPIError) {
+    isSampling = false
+    let before = try with { instrument throws(SCPIError) in try instrument.setRange(currentRange) }
     take(before, checking: true)
   }
 
