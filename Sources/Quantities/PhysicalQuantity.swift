@@ -4,6 +4,8 @@ package protocol PhysicalQuantity: Comparable, Hashable, Sendable, CustomStringC
   static var symbol: String { get }
   var value: Double { get }
   init(_ value: Double)
+  /// Reads a number with its unit: "2 pA". A type with units of its own (minutes) reads them here.
+  init(parsing text: String) throws(QuantityError)
 }
 
 extension PhysicalQuantity {
