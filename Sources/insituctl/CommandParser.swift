@@ -17,7 +17,9 @@ enum CommandParser {
       return invocation
     }
     if values["--version"] != nil { return invocation }
-    guard let form else { throw usage("no command", nil, "Say for example: insituctl status. All commands: insituctl help.") }
+    guard let form else {
+      throw usage("no command", nil, "Say for example: insituctl status. All commands: insituctl help.")
+    }
     for option in form.options where option.isRequired && values[option.name] == nil {
       throw usage("“\(form.title)” needs \(option.name)", form)
     }

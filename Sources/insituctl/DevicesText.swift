@@ -13,7 +13,9 @@ enum DevicesText {
     table.rows.append([device["kind"]?.string ?? "?", device["model"]?.string ?? "?"])
     table.rows.append(["  identity", device["identity"]?.string ?? Wording.nothing])
     let state = device["connected"]?.bool == true ? "connected" : "not connected"
-    table.rows.append(["  connection", [device["connection"]?.string, state].compactMap { $0 }.joined(separator: ", ")])
+    table.rows.append([
+      "  connection", [device["connection"]?.string, state].compactMap { $0 }.joined(separator: ", "),
+    ])
     if let clock = device["clock"], !clock.isNull {
       let drift = clock["drift_ppm"]?.double.map { Wording.rate(.number($0)) + " ppm" } ?? Wording.nothing
       table.rows.append(

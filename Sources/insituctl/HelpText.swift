@@ -14,7 +14,9 @@ enum HelpText {
     let width = CommandForm.all.map { invocation($0).count }.max() ?? 0
     let commands = CommandForm.all.map { "  \(padded(invocation($0), width))  \($0.summary)" }
     return
-      (["insituctl talks to insitud, the in-situ biasing and acquisition daemon.", "", "Usage: insituctl COMMAND …", ""]
+      ([
+        "insituctl talks to insitud, the in-situ biasing and acquisition daemon.", "", "Usage: insituctl COMMAND …", "",
+      ]
       + commands + ["", "Options of every command:"] + table(CommandForm.general)
       + [
         "", "insituctl help COMMAND says more.",

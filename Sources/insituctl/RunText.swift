@@ -37,7 +37,10 @@ enum RunText {
     table.rows.append(["charge", Wording.coulombs(run["charge_C"])])
     let uncertainty = run["alignment"]?["uncertainty_s"]
     table.rows.append(
-      ["alignment", uncertainty.map { $0.isNull ? "none" : "within \(Wording.seconds($0)) (standard uncertainty)" } ?? "none"])
+      [
+        "alignment",
+        uncertainty.map { $0.isNull ? "none" : "within \(Wording.seconds($0)) (standard uncertainty)" } ?? "none",
+      ])
     if let directory = run["directory"]?.string { table.rows.append(["directory", directory]) }
     let names = (run["files"]?.array ?? []).map(file)
     if let first = names.first {

@@ -37,14 +37,21 @@ enum Wording {
   /// ISO 8601 in UTC, as JSON has it, in local time: "2026-03-01 14:05:09".
   static func localTime(_ value: JSONValue?) -> String {
     guard let text = value?.string else { return nothing }
-    var broken = tm()
-    guard unsafe strptime(text, "%Y-%m-%dT%H:%M:%S", &broken) != nil else { return text }
+    let numbers = text.prefix(19).split(whereSeparator: { !$0.isNumber }).compactMap { Int32($0) }
+    guard numbers.count == 6, text.hasSuffix("Z") else { return text }
+    var broken = unsafe tm()
+    unsafe broken.tm_year = numbers[0] - 1900
+    unsafe broken.tm_mon = numbers[1] - 1
+    unsafe broken.tm_mday = numbers[2]
+    unsafe broken.tm_hour = numbers[3]
+    unsafe broken.tm_min = numbers[4]
+    unsafe broken.tm_sec = numbers[5]
     return localTime(unixSeconds: unsafe timegm(&broken))
   }
 
   static func localTime(unixSeconds: Int, format: String = "%Y-%m-%d %H:%M:%S") -> String {
     var seconds = time_t(unixSeconds)
-    var broken = tm()
+    var broken = unsafe tm()
     unsafe localtime_r(&seconds, &broken)
     var text = [CChar](repeating: 0, count: 64)
     let length = unsafe strftime(&text, text.count, format, &broken)
