@@ -38,7 +38,8 @@ extension CommandParser {
   /// “; did you mean “status”?” where one of the known words is near.
   static func didYouMean(_ word: String, among known: [String]) -> String {
     let near = known.map { ($0, distance(word, $0)) }.min { $0.1 < $1.1 }
-    guard let (name, errors) = near, errors <= max(1, min(word.count, name.count) / 3) else { return "" }
+    // Two: letters that changed places count twice.
+    guard let (name, errors) = near, errors <= max(word.count < 4 ? 1 : 2, word.count / 3) else { return "" }
     return "; did you mean “\(name)”?"
   }
 

@@ -39,14 +39,10 @@ enum RunText {
     table.rows.append(
       [
         "alignment",
-        uncertainty.map { $0.isNull ? "none" : "within \(Wording.seconds($0)) (standard uncertainty)" } ?? "none",
+        uncertainty.map { $0.isNull ? "none" : "\(Wording.seconds($0)) standard uncertainty" } ?? "none",
       ])
     if let directory = run["directory"]?.string { table.rows.append(["directory", directory]) }
-    let names = (run["files"]?.array ?? []).map(file)
-    if let first = names.first {
-      table.rows.append(["files", first])
-      for name in names.dropFirst() { table.rows.append(["", name]) }
-    }
+    for (index, line) in files(run).enumerated() { table.rows.append([index == 0 ? "files" : "", line]) }
     return table.lines + (showsSteps ? Self.steps(run) : [])
   }
 
@@ -59,16 +55,24 @@ enum RunText {
   private static func ledger(_ ledger: JSONValue?) -> String {
     switch ledger?["balanced"]?.bool {
     case true: "balanced"
-    case false: "does not balance"
+    case false: "does not balance" + (ledger?["reason"]?.string.map { ": \($0)" } ?? "")
     default: Wording.nothing
     }
   }
 
-  private static func file(_ file: JSONValue) -> String {
-    if let name = file.string { return name }
-    let name = (file["name"] ?? file["path"])?.string ?? file.text
-    return file["size_bytes"].map { "\(name)  \(Wording.bytes($0))" } ?? name
+  /// Name and size of each file; of many, the first and how many more.
+  private static func files(_ run: JSONValue) -> [String] {
+    let files = run["files"]?.array ?? []
+    let directory = (run["directory"]?.string ?? "") + "/"
+    let lines = files.prefix(mostFiles).map { file in
+      let path = file["path"]?.string ?? file.text
+      return
+        "\(path.hasPrefix(directory) ? String(path.dropFirst(directory.count)) : path)  \(Wording.bytes(file["bytes"]))"
+    }
+    return files.count > mostFiles ? lines + ["and \(files.count - mostFiles) more"] : lines
   }
+
+  private static let mostFiles = 12
 
   private static func steps(_ run: JSONValue) -> [String] {
     let steps = run["steps"]?.array ?? []
