@@ -106,11 +106,11 @@ let package = Package(
     suite("BiasProtocol", ["BiasProtocol", "YAML", "JSON", "Quantities"]),
     suite("RunStore", ["RunStore", "SQLite", "Alignment", "JSON", "Linux", "Quantities"]),
     suite("RunExport", ["RunExport", "RunStore", "SQLite", "JSON", "Linux", "Quantities"]),
-    suite("ControlProtocol", ["ControlProtocol", "JSON", "ZeroMQ", "Quantities"]),
+    suite("ControlProtocol", ["ControlProtocol", "JSON", "ZeroMQ", "Linux", "Quantities"]),
     suite("RunControl", ["RunControl", "Linux", "Quantities", "JSON"]),
     suite("EmulatedUSB", ["EmulatedUSB", "Linux"]),
     suite("NanobatteryTwin", ["NanobatteryTwin", "EmulatedUSB", "FrameRing", "JSON", "Linux", "Quantities"]),
-    suite("insituctl", ["insituctl", "ControlProtocol", "ZeroMQ", "JSON", "Quantities"]),
+    suite("insituctl", ["insituctl", "ControlProtocol", "ZeroMQ", "JSON", "Linux", "Quantities"]),
     suite("Daemon", ["ControlProtocol", "RunStore", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities"]),
   ]
 )

@@ -19,7 +19,7 @@ package struct ControlError: Error, Equatable, Sendable, CustomStringConvertible
     self.details = details
   }
 
-  /// An error of a protocol, with its place.
+  /// An error of a protocol, with its place; line 0 where the protocol did not come from a file.
   package struct Place: Equatable, Sendable {
     package var line: Int
     package var column: Int
@@ -37,9 +37,10 @@ package struct ControlError: Error, Equatable, Sendable, CustomStringConvertible
   /// The refusal of a protocol (or another text) with all its errors; `places` must not be empty.
   package init(file: String, places: [Place]) {
     let first = places[0]
+    let place = first.line > 0 ? "\(file):\(first.line):\(first.column)" : file
     let more = places.count > 1 ? " (and \(places.count - 1) more)" : ""
     self.init(
-      .data, "\(file):\(first.line):\(first.column): \(first.message)\(more)", remedy: first.remedy,
+      .data, "\(place): \(first.message)\(more)", remedy: first.remedy,
       details: [
         "file": .string(file),
         "errors": .array(
@@ -61,10 +62,11 @@ package struct ControlError: Error, Equatable, Sendable, CustomStringConvertible
     }
   }
 
-  /// "Message. Remedy."
+  /// "message. Remedy." where the remedy is a sentence, "message; remedy" where it goes on in lower case.
   package var description: String {
-    let end = message.last.map { ".?!".contains($0) } ?? true
-    return remedy.isEmpty ? message : "\(message)\(end ? "" : ".") \(remedy)"
+    guard let first = remedy.first else { return message }
+    if first.isLowercase { return "\(message); \(remedy)" }
+    return message.last.map { ".?!".contains($0) } ?? true ? "\(message) \(remedy)" : "\(message). \(remedy)"
   }
 
   /// The `error` member of a JSON-RPC reply.
