@@ -76,7 +76,7 @@ let package = Package(
       ]),
 
     // beside: instruments without hardware
-    room("EmulatedUSB", ["Linux"]),
+    room("EmulatedUSB", ["Linux", "Quantities"]),
     room("NanobatteryTwin", ["EmulatedUSB", "FrameRing", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
 
     // executables
@@ -108,7 +108,7 @@ let package = Package(
     suite("RunExport", ["RunExport", "RunStore", "SQLite", "JSON", "Linux", "Quantities"]),
     suite("ControlProtocol", ["ControlProtocol", "JSON", "ZeroMQ", "Linux", "Quantities"]),
     suite("RunControl", ["RunControl", "Linux", "Quantities", "JSON"]),
-    suite("EmulatedUSB", ["EmulatedUSB", "Linux"]),
+    suite("EmulatedUSB", ["EmulatedUSB", "Linux", "Quantities"]),
     suite("NanobatteryTwin", ["NanobatteryTwin", "EmulatedUSB", "FrameRing", "JSON", "Linux", "Quantities"]),
     suite("insituctl", ["insituctl", "ControlProtocol", "ZeroMQ", "JSON", "Linux", "Quantities"]),
     suite("Daemon", ["ControlProtocol", "RunStore", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities"]),
