@@ -1,6 +1,6 @@
 import Linux
 package import Quantities
-import SQLite
+package import SQLite
 
 /// What was found and done with one run that a process left behind.
 package struct RecoveryReport: Sendable {
