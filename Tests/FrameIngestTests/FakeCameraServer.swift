@@ -111,7 +111,8 @@ final class FakeCameraServer: @unchecked Sendable {
     let body = try? JSONValue(parsing: String(line.dropFirst(word.count)))
     switch word {
     case "IDENTIFY":
-      return #"OK {"model":"fake","serial":"F1","clock":"ns since power-up","width":4,"height":2,"pixel":"<u2","ring":""#
+      return
+        #"OK {"model":"fake","serial":"F1","clock":"ns since power-up","width":4,"height":2,"pixel":"<u2","ring":""#
         + ring.path + #""}"#
     case "START":
       let series = UInt64(body?["series"]?.integer ?? 0)
