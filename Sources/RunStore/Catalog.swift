@@ -74,7 +74,8 @@ package final class Catalog: @unchecked Sendable {
       if let newest = try entries(limit: 1).first { return newest }
       throw RunStoreError(.notFound, "there is no run yet in \(data.path)")
     }
-    if let named = try select("WHERE name = ?1 ORDER BY started_unix_ns DESC, id DESC LIMIT 1", .text(reference)).first {
+    if let named = try select("WHERE name = ?1 ORDER BY started_unix_ns DESC, id DESC LIMIT 1", .text(reference)).first
+    {
       return named
     }
     let prefix = reference.uppercased()
@@ -85,12 +86,14 @@ package final class Catalog: @unchecked Sendable {
     if found.count == 1 { return found[0] }
     guard !found.isEmpty else {
       throw RunStoreError(
-        .notFound, "no run “\(reference)”: neither an id, nor the beginning of one, nor a name; `insituctl runs` lists them"
+        .notFound,
+        "no run “\(reference)”: neither an id, nor the beginning of one, nor a name; `insituctl runs` lists them"
       )
     }
     let ids = found.prefix(Self.mostNamed).map { "\($0.id) (\($0.name))" }.joined(separator: ", ")
     let more = found.count > Self.mostNamed ? " and \(found.count - Self.mostNamed) more" : ""
-    throw RunStoreError(.ambiguous, "“\(reference)” begins the ids of \(found.count) runs: \(ids)\(more); give more of it")
+    throw RunStoreError(
+      .ambiguous, "“\(reference)” begins the ids of \(found.count) runs: \(ids)\(more); give more of it")
   }
 
   /// The directory of an entry; nil when it is gone.

@@ -1,6 +1,6 @@
 import Linux
 package import Quantities
-import SQLite
+package import SQLite
 
 /// What was found and done with one run that a process left behind.
 package struct RecoveryReport: Sendable {
@@ -30,6 +30,8 @@ package final class RunRecovery {
   /// Cause of gaps and drops that nobody can explain any more.
   package static let cause = "interrupted"
 
+  private static let leftReason = "not recovered: "
+
   private let run: RunDatabase
   private let segments: [SegmentRecovery]
   private let now: HostClockReading
@@ -43,7 +45,9 @@ package final class RunRecovery {
       reports.append(
         RecoveryReport(id: "", name: "", directory: "", framesTaken: 0, findings: [], failure: problem))
     }
-    for entry in try catalog.entries() where entry.outcome == .running {
+    // Those that could not be recovered before (a full disk, say) are tried again.
+    for entry in try catalog.entries()
+    where entry.outcome == .running || entry.outcome == .interrupted && entry.reason?.hasPrefix(leftReason) == true {
       var report = RecoveryReport(
         id: entry.id, name: entry.name, directory: entry.directory, framesTaken: 0, findings: [], failure: nil)
       do throws(RunStoreError) {
@@ -57,10 +61,10 @@ package final class RunRecovery {
         try catalog.set(CatalogEntry(reading: directory))
       } catch {
         report.failure = error.description
-        var failed = entry
-        failed.outcome = .failed
-        failed.reason = error.description
-        try catalog.set(failed)
+        var left = entry
+        left.outcome = error.kind == .notFound ? .failed : .interrupted
+        left.reason = Self.leftReason + error.description
+        try catalog.set(left)
       }
       reports.append(report)
     }
@@ -129,7 +133,8 @@ package final class RunRecovery {
       try recordGaps()
       try recount()
       let ended = try lastSeen()
-      let charge = try run.database.rows("SELECT charge_C FROM sample ORDER BY id DESC LIMIT 1").first?.double("charge_C")
+      let charge = try run.database.rows("SELECT charge_C FROM sample ORDER BY id DESC LIMIT 1").first?.double(
+        "charge_C")
       try run.database.run(
         """
         UPDATE step SET ended_raw_ns = max(?1, started_raw_ns), ended_by = ?2, charge_C =

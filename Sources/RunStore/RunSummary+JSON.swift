@@ -45,7 +45,8 @@ extension RunSummary {
     let ledger = self.ledger
     return [
       "id": .string(id), "name": .string(name), "sample_id": .optional(sampleID), "outcome": .string(outcome.rawValue),
-      "reason": .optional(reason), "started": Self.time(startedUnixNanoseconds), "ended": Self.time(endedUnixNanoseconds),
+      "reason": .optional(reason), "started": Self.time(startedUnixNanoseconds),
+      "ended": Self.time(endedUnixNanoseconds),
       "duration_s": .optional(duration_s), "current_sign": .string(currentSign), "software": .string(software),
       "steps": .array(steps.map(\.json)), "samples": .integer(Int64(samples)), "charge_C": .number(charge_C),
       "frames": [
@@ -54,11 +55,13 @@ extension RunSummary {
         "dropped": .object(ledger.dropped.mapValues(Self.count)),
       ],
       "ledger": [
-        "balanced": .bool(ledger.isBalanced), "difference": .integer(ledger.difference), "reason": .optional(ledger.reason),
+        "balanced": .bool(ledger.isBalanced), "difference": .integer(ledger.difference),
+        "reason": .optional(ledger.reason),
         "series": .array(ledgers.map(\.json)),
       ],
       "alignment": [
-        "uncertainty_s": .optional(alignment.uncertainty_s), "uncertainty_max_s": .optional(alignment.largestUncertainty_s),
+        "uncertainty_s": .optional(alignment.uncertainty_s),
+        "uncertainty_max_s": .optional(alignment.largestUncertainty_s),
         "frames_with_samples": Self.count(alignment.framesWithSamples),
         "devices": .array(alignment.devices.map(\.json)),
       ],

@@ -57,7 +57,8 @@ struct SegmentRecovery {
     if broken > 0 { findings.append("\(name): \(broken) bytes at the end of the index are no record") }
     let extra = (contents.fileBytes ?? 0) - contents.offset(ofFrame: frames)
     if extra > 0 {
-      findings.append("\(name): \(extra) bytes of pixels after the last indexed frame cut off, nothing vouches for them")
+      findings.append(
+        "\(name): \(extra) bytes of pixels after the last indexed frame cut off, nothing vouches for them")
     }
     if !orphans.isEmpty {
       findings.append("\(name): \(orphans.count) frames of the database are not on the file, taken out of it")

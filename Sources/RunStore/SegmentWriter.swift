@@ -137,7 +137,8 @@ package final class SegmentWriter: @unchecked Sendable {
       [1, 2, 4].contains(shape.bytesPerPixel), shape.bytes <= Self.mostFrameBytes
     else {
       throw SegmentError(
-        badFrame: "a frame of \(shape) cannot be stored: 1, 2 or 4 bytes per pixel, at most \(Self.mostFrameBytes) bytes")
+        badFrame:
+          "a frame of \(shape) cannot be stored: 1, 2 or 4 bytes per pixel, at most \(Self.mostFrameBytes) bytes")
     }
     guard count == shape.bytes else {
       throw SegmentError(badFrame: "a frame of \(shape) came with \(count) instead of \(shape.bytes) bytes")
