@@ -85,8 +85,8 @@ extension CommandForm {
       options: [
         OptionForm(
           name: "--format", value: "csv|bdf", isRequired: true,
-          summary: "csv: frames with V, I, Q and uncertainty; bdf: samples, Battery Data Format"), output,
-      ], summary: "write a run's samples or frames as a table", explanation: identifier),
+          summary: "csv: samples, and frames with V, I, Q and uncertainty; bdf: samples, Battery Data Format"), output,
+      ], summary: "write a run's samples and frames as tables", explanation: identifier),
     CommandForm(
       words: ["plot"], arguments: ["ID"], options: [output], summary: "draw a run as SVG", explanation: identifier),
     CommandForm(words: ["watch"], summary: "the state as a live line; lines of a table when not on a terminal"),
