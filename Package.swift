@@ -43,6 +43,7 @@ let package = Package(
     .systemLibrary(name: "CLZ4", providers: [.apt(["liblz4-dev"])]),
     .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "CFrameRing"),
+    .target(name: "CBitshuffle"),
 
     // system
     room("Quantities"),
@@ -60,6 +61,8 @@ let package = Package(
     room("Potentiostat", ["USB", "Linux", "Quantities"]),
     room("FrameIngest", ["FrameRing", "ZeroMQ", "JSON", "CLZ4", "CLinux", "Linux", "Quantities"]),
     room("ControlProtocol", ["JSON", "ZeroMQ", "Linux", "Quantities"]),
+    room("FrameIngest", ["FrameRing", "ZeroMQ", "JSON", "CLZ4", "CBitshuffle", "CLinux", "Linux", "Quantities"]),
+    room("ControlProtocol", ["JSON", "ZeroMQ", "Quantities"]),
 
     // meaning
     room("Alignment", ["Quantities"]),

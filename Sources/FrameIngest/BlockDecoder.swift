@@ -1,3 +1,4 @@
+internal import CBitshuffle
 internal import CLZ4
 import Linux
 
@@ -94,9 +95,7 @@ struct BlockDecoder: ~Copyable {
       if unsafe scratch.bytes.count < length { scratch = AlignedBuffer(count: length) }
       let planes = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<length])
       try unsafe Self.decodeBare(source.nextBlock(), into: planes)
-      unsafe unshuffleBits(
-        planes.baseAddress!, elements: length / elementBytes, elementBytes: elementBytes,
-        into: output.baseAddress! + done)
+      unsafe cbitshuffle_undo(planes.baseAddress!, length / elementBytes, elementBytes, output.baseAddress! + done)
       done += length
     }
     if shuffled < output.count {
