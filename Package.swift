@@ -84,7 +84,7 @@ let package = Package(
       "insitud",
       [
         "RunControl", "RunStore", "ControlProtocol", "FrameIngest", "FrameRing", "HolderDriver", "Potentiostat",
-        "BiasProtocol", "USB", "ZeroMQ", "YAML", "JSON", "Journal", "Linux", "Quantities",
+        "BiasProtocol", "USB", "ZeroMQ", "YAML", "JSON", "Journal", "Linux", "CLinux", "Quantities",
       ]),
     program(
       "insituctl",

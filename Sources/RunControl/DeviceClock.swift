@@ -1,6 +1,6 @@
 package import Alignment
 import Linux
-package import Quantities
+import Quantities
 
 /// What is known of one device's clock: the latest comparisons with ours, for `devices` and the streams. The run's own
 /// record keeps those of the whole run.

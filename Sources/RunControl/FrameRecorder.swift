@@ -108,7 +108,7 @@ final class FrameRecorder: Sendable {
         case .seriesEnded(let ended, let upTo):
           while next < upTo { take(&next, session) }
           session?.end(ended)
-          shared.update { $0.openSeries.remove(ended.series) }
+          shared.update { _ = $0.openSeries.remove(ended.series) }
         case .end:
           while next < ring.published { take(&next, session) }
           session?.close()
@@ -136,7 +136,7 @@ final class FrameRecorder: Sendable {
   }
 
   private func take(_ next: inout UInt64, _ session: RecordingSession?) {
-    _ = ring.read(next) { frame, pixels in unsafe session?.record(frame, pixels) }
+    unsafe _ = ring.read(next) { frame, pixels in unsafe session?.record(frame, pixels) }
     ring.release(through: next)
     next += 1
   }

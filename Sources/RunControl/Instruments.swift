@@ -3,7 +3,8 @@ package import FrameRing
 package import HolderDriver
 package import Linux
 package import Potentiostat
-package import Quantities
+import Quantities
+import USB
 
 /// The instruments with the threads that own them. Instruments never know each other.
 package struct Instruments: Sendable {

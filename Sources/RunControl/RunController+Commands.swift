@@ -1,8 +1,11 @@
+import Alignment
 import BiasProtocol
 package import ControlProtocol
+import FrameIngest
 import FrameRing
 import HolderDriver
 package import JSON
+import Journal
 import Linux
 import Potentiostat
 import Quantities
@@ -263,36 +266,5 @@ extension FrameCounts {
       "written": .integer(Int64(written)), "lost_at_source": .integer(Int64(lostAtSource)),
       "dropped": .object(dropped.mapValues { .integer(Int64($0)) }),
     ]
-  }
-}
-
-extension RunController {
-  package func publishStatus() { publisher.publish(status: status) }
-
-  /// Reaches for the instruments without holding anybody up, and notes in the log what state they are in.
-  package func connectAtStart() {
-    noteHostClock()
-    desk.post { [self] _ in
-      do throws(InstrumentFailure) {
-        if let found = try instruments.onHolder("the holder", { station throws(SCPIError) in try station.connect() }) {
-          board.connected("holder", found.identity.description, state: found.state.name)
-          journal.log(.info, "holder: \(found.identity.description), \(found.state.name), made safe last by \(found.state.safeCause)")
-          holderFound.update { $0 = found.state }
-        }
-      } catch {
-        board.failed("holder", "\(error)")
-        journal.log(.warning, "\(error)")
-      }
-      do throws(InstrumentFailure) {
-        let identity = try instruments.onPotentiostat("the potentiostat") { station throws(SCPIError) in
-          try station.connect()
-        }
-        board.connected("potentiostat", identity.description)
-        journal.log(.info, "potentiostat: \(identity.description)")
-      } catch {
-        board.failed("potentiostat", "\(error)")
-        journal.log(.warning, "\(error)")
-      }
-    }
   }
 }

@@ -1,7 +1,9 @@
+import Alignment
 import BiasProtocol
-package import ControlProtocol
+import ControlProtocol
 import FrameIngest
-package import JSON
+import JSON
+import Journal
 import HolderDriver
 import Linux
 import Potentiostat
@@ -162,8 +164,11 @@ extension RunController {
   }
 
   private func drainFrames(_ run: ActiveRun) {
-    instruments.camera?.stop()
-    instruments.camera?.waitUntilIdle(atMost: Self.drainPatience)
+    if let camera = instruments.camera {
+      cameraHasStopped.update { $0 = false }
+      camera.send(.stop)
+      _ = cameraHasStopped.wait(atMost: Self.drainPatience) { $0 ? true : nil }
+    }
     if !recorder.end(within: Self.drainPatience) {
       event("camera_warning", "a series of frames did not end in time; its account does not balance", in: run, .warning)
     }

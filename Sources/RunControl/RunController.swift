@@ -1,14 +1,14 @@
-package import Alignment
-package import BiasProtocol
+import Alignment
+import BiasProtocol
 package import ControlProtocol
 import FrameIngest
 package import FrameRing
 import HolderDriver
-package import JSON
+import JSON
 package import Journal
 import Linux
 import Potentiostat
-package import Quantities
+import Quantities
 package import RunStore
 package import USB
 
@@ -31,6 +31,9 @@ package final class RunController: Sendable {
   let holderClock = DeviceClock("holder")
   let cameraClock = DeviceClock("camera")
   let cameraIdentity = Monitor<CameraIdentity?>(nil)
+  let cameraHasStopped = Monitor(true)
+  /// Runs that an earlier daemon left unfinished: what the holder says of itself belongs to their record.
+  let interrupted: [RunDirectory]
   private let columns = Monitor((batch: SampleColumns(), since: MonotonicTime(nanoseconds: 0)))
 
   /// A run that is being prepared or going on.
@@ -48,8 +51,9 @@ package final class RunController: Sendable {
 
   package init(
     _ settings: ControllerSettings, data: DataDirectory, catalog: Catalog, bus: any USBBus, ring: FrameRing,
-    publisher: StreamPublisher, journal: Journal
+    publisher: StreamPublisher, interrupted: [RunDirectory], journal: Journal
   ) throws(ControlError) {
+    self.interrupted = interrupted
     self.settings = settings
     self.data = data
     self.publisher = publisher
@@ -134,6 +138,14 @@ package final class RunController: Sendable {
     case .seriesEnded(let series, let triggered, _, let refusedByRing, let unusable):
       recorder.seriesEnded(
         EndedSeries(series: series, triggered: triggered, refusedByRing: refusedByRing, unusable: unusable))
+    case .identified(let identity):
+      cameraIdentity.update { $0 = identity }
+      activeRun.map { putCamera(identity, in: $0) }
+    case .refused(let series, let error):
+      event("camera_refused", "series \(series): \(error)", in: activeRun, .error)
+      activeRun?.signals.push(.failed("the camera refused to record: \(error)"))
+    case .stopped:
+      cameraHasStopped.update { $0 = true }
     case .warning(let text):
       event("camera_warning", text, in: activeRun, .warning)
     }
@@ -218,7 +230,8 @@ package final class RunController: Sendable {
     } else if instruments.potentiostat.run(within: Seconds(1), { $0.isConnected }) ?? false {
       for problem in instruments.makeSafe() { journal.log(.error, problem) }
     }
-    instruments.camera?.close()
+    instruments.camera?.send(.close)
+    instruments.camera?.join()
     instruments.holder?.run(within: Seconds(1)) { $0.close() }
     instruments.potentiostat.run(within: Seconds(1)) { $0.close() }
     recorder.shutDown()

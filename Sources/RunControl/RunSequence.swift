@@ -265,21 +265,24 @@ struct RunSequence {
     guard let camera = instruments.camera else { return }
     let index = UInt32(step.index)
     guard step.recording != recording else {
-      camera.setStep(index)
+      camera.send(.setStep(index))
       return
     }
     recording = step.recording
     series += 1
     switch step.recording {
-    case .off: camera.stop()
+    case .off: camera.send(.stop)
     case .rate(let rate):
       let period = Seconds(1 / rate.value)
-      camera.record(
-        ExposureRequest(series: series, framePeriod: period, exposure: min(settings.exposure, period * 0.96)), step: index)
+      camera.send(
+        .record(
+          ExposureRequest(series: series, framePeriod: period, exposure: min(settings.exposure, period * 0.96)),
+          step: index))
     case .all:
-      camera.record(
-        ExposureRequest(series: series, framePeriod: settings.exposure * (1 / 0.96), exposure: settings.exposure),
-        step: index)
+      camera.send(
+        .record(
+          ExposureRequest(series: series, framePeriod: settings.exposure * (1 / 0.96), exposure: settings.exposure),
+          step: index))
     }
   }
 }

@@ -3,7 +3,7 @@ package import FrameRing
 package import JSON
 import Linux
 package import Quantities
-import ZeroMQ
+package import ZeroMQ
 
 /// The PUB side of the daemon (design §6). A thread of its own: whoever has something to say puts it in a bounded
 /// queue; frames it takes from the ring as an onlooker. A slow subscriber loses messages and sees it in `seq`.
@@ -77,7 +77,7 @@ package final class StreamPublisher: Sendable {
 
   // MARK: The thread
 
-  private struct Session {
+  private struct Session: ~Copyable {
     let socket: ZeroMQSocket
     var sequences: [String: UInt64] = [:]
     /// Subscriptions as prefixes, with how many subscribers each has.

@@ -40,10 +40,12 @@ struct Configuration {
       let beam = try top.mappingOrEmpty("beam", keys: ["dose_rate"])
       let frame = try Self.frameSize(ring.ifPresent("largest_frame"))
 
+      var data = dataOverride ?? ""
+      if dataOverride == nil { data = try top.text("data") }
       bus = try Self.bus(try top.mapping("usb", keys: ["bus", "address"]))
       let camera = try Self.camera(top, frameBytes: frame.width * frame.height * 4)
       controller = ControllerSettings(
-        data: try dataOverride ?? top.text("data"), runtime: runtime,
+        data: data, runtime: runtime,
         controlEndpoint: try control.text("endpoint", default: "ipc://\(runtime)/control"),
         streamsEndpoint: try control.text("streams", default: "ipc://\(runtime)/streams"),
         potentiostat: try Self.potentiostat(try top.mapping("potentiostat", keys: ["model", "usb"])),

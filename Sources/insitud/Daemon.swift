@@ -51,7 +51,7 @@ struct Daemon {
     signal(SIGPIPE, SIG_IGN)
     let settings = configuration.controller
 
-    let (data, lock, catalog) = openData(settings, journal)
+    let (data, lock, catalog, interrupted) = openData(settings, journal)
     defer { withExtendedLifetime(lock) {} }
     var twin: TwinCompanion?
     if let command = configuration.twinCommand {
@@ -70,7 +70,7 @@ struct Daemon {
       let publisher = try StreamPublisher(context, endpoint: settings.streamsEndpoint, ring: ring)
       controller = try RunController(
         settings, data: data, catalog: catalog, bus: configuration.bus, ring: ring, publisher: publisher,
-        journal: journal)
+        interrupted: interrupted, journal: journal)
       server = try ControlServer(
         context, endpoint: settings.controlEndpoint, streams: settings.streamsEndpoint, controller: controller,
         journal: journal)
@@ -126,7 +126,7 @@ struct Daemon {
 
   /// Data directory, its lock, and the catalog after recovery of what an earlier daemon left.
   private static func openData(_ settings: ControllerSettings, _ journal: Journal) -> (
-    DataDirectory, DataDirectoryLock, Catalog
+    DataDirectory, DataDirectoryLock, Catalog, [RunDirectory]
   ) {
     do throws(LinuxError) { try FileSystem.makeDirectories(settings.runtime) } catch {
       leave("insitud: the runtime directory: \(error); choose another with --runtime DIR", Exit.cannotCreate)
@@ -135,8 +135,7 @@ struct Daemon {
       let data = try DataDirectory(creating: settings.data)
       let lock = try DataDirectoryLock(data)
       let catalog = try Catalog(data)
-      for report in try RunRecovery.recover(catalog, lock) { journal.log(.warning, "recovery: \(report)") }
-      return (data, lock, catalog)
+      return (data, lock, catalog, try InterruptedRuns.recover(catalog, doseRate: settings.doseRate, journal))
     } catch {
       leave("insitud: \(error)", error.kind == .busy ? Exit.busy : Exit.cannotCreate)
     }

@@ -74,7 +74,8 @@ final class TwinCompanion {
     defer { unsafe posix_spawnattr_destroy(&attributes) }
     // A session of its own: neither the terminal's Ctrl-C nor its hang-up reaches instruments. Signals that this
     // daemon blocks must not stay blocked there.
-    let flags = Int16(POSIX_SPAWN_SETSID) | Int16(POSIX_SPAWN_SETSIGMASK)
+    // 0x80 is POSIX_SPAWN_SETSID, which Glibc's module hides.
+    let flags = Int16(0x80) | Int16(POSIX_SPAWN_SETSIGMASK)
     unsafe posix_spawnattr_setflags(&attributes, flags)
     var none = sigset_t()
     unsafe sigemptyset(&none)

@@ -61,7 +61,8 @@ struct BlockDecoderTests {
     #expect(output[8200] == 7)
   }
 
-  @Test("Any bytes come back, for each element size and with odd ends", arguments: [1, 2, 4], [512, 5000, 8192, 20001])
+  @Test(
+    "Any bytes come back, for each element size and with odd ends", arguments: [1, 2, 4], [512, 5000, 8192, 20001])
   func roundTrip(elementBytes: Int, elements: Int) throws {
     var state = UInt32(elements)
     let original = (0..<elements * elementBytes).map { _ in

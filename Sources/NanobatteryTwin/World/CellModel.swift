@@ -41,7 +41,7 @@ package struct CellModel: Sendable {
   /// Charge in C that all storing parts hold more than at the start; for the balance of charge.
   package var storedCharge: Double {
     parameters.capacity.value * (stateOfCharge - parameters.initialStateOfCharge)
-      + parameters.strayCapacitance_F * terminalVoltage
+      + parameters.strayCapacitance.value * terminalVoltage
   }
 
   /// Moves on by `span` seconds.
@@ -93,7 +93,7 @@ package struct CellModel: Sendable {
     take(end, step)
     cellVoltage = end.internalVoltage
 
-    let charging = parameters.strayCapacitance_F / step.span
+    let charging = parameters.strayCapacitance.value / step.span
     let conductance = charging + 1 / parameters.leakageResistance.value
     let held = charging * terminalVoltage + step.insulationNoise
     func voltage(at current: Double) -> Double { (current + held) / conductance }
@@ -213,7 +213,7 @@ private struct Step {
     let faradaic = chargeTransfer(overpotential)
     let surface = mean.at(faradaic.value) + slow.at(faradaic.value) + fast.at(faradaic.value)
     let open = p.curve.value(at: surface)
-    let layer = p.doubleLayerCapacitance_F / span
+    let layer = p.doubleLayerCapacitance.value / span
     let cell = Slope(
       value: faradaic.value + layer * (overpotential - startOverpotential), derivative: faradaic.derivative + layer)
     let inside = open.voltage + overpotential
@@ -221,9 +221,9 @@ private struct Step {
     let voltage = Slope(
       value: inside + p.seriesResistance.value * cell.value + seriesNoise,
       derivative: insideSlope + p.seriesResistance.value * cell.derivative)
-    let cable = 1 / p.leakageResistance.value + p.strayCapacitance_F / span
+    let cable = 1 / p.leakageResistance.value + p.strayCapacitance.value / span
     let source = Slope(
-      value: cell.value + cable * voltage.value - p.strayCapacitance_F / span * startVoltage - insulationNoise,
+      value: cell.value + cable * voltage.value - p.strayCapacitance.value / span * startVoltage - insulationNoise,
       derivative: cell.derivative + cable * voltage.derivative)
     return Trial(
       overpotential: overpotential, faradaicCurrent: faradaic, cellCurrent: cell, internalVoltage: inside,

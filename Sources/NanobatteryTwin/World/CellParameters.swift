@@ -10,10 +10,10 @@ package struct CellParameters: Equatable, Sendable {
   /// i0 of the Butler–Volmer equation with both transfer coefficients 0.5.
   package var exchangeCurrent = Amperes(2e-12)
   package var seriesResistance = Ohms(1e9)
-  /// F; the double layer at the electrode.
-  package var doubleLayerCapacitance_F = 0.2e-12
-  /// F; cable and holder between the source and the contacts. What it holds flows into the cell when contacts close.
-  package var strayCapacitance_F = 2e-12
+  /// The double layer at the electrode.
+  package var doubleLayerCapacitance = Farads(0.2e-12)
+  /// Cable and holder between the source and the contacts. What it holds flows into the cell when contacts close.
+  package var strayCapacitance = Farads(2e-12)
   /// Insulation of cable and holder, seen by the source.
   package var leakageResistance = Ohms(200e12)
   /// The cell's own electronic leakage: it discharges itself through it.
@@ -44,8 +44,8 @@ package struct CellParameters: Equatable, Sendable {
     p.capacity = max(capacity, Coulombs(1e-15))
     p.exchangeCurrent = max(exchangeCurrent, Amperes(1e-18))
     p.seriesResistance = max(seriesResistance, Ohms(1))
-    p.doubleLayerCapacitance_F = max(doubleLayerCapacitance_F, 1e-18)
-    p.strayCapacitance_F = max(strayCapacitance_F, 1e-15)
+    p.doubleLayerCapacitance = max(doubleLayerCapacitance, Farads(1e-18))
+    p.strayCapacitance = max(strayCapacitance, Farads(1e-15))
     p.leakageResistance = max(leakageResistance, Ohms(1))
     p.selfDischargeResistance = max(selfDischargeResistance, Ohms(1))
     p.slowDiffusion.timeConstant = max(slowDiffusion.timeConstant, Seconds(1e-3))

@@ -150,9 +150,9 @@ struct CellTests {
       },
       .with { $0.exchangeCurrent = Amperes(0) },
       .with { $0.capacity = Coulombs(0) },
-      .with { $0.doubleLayerCapacitance_F = 0 },
-      .with { $0.strayCapacitance_F = 0 },
-      .with { $0.strayCapacitance_F = 1 },
+      .with { $0.doubleLayerCapacitance = Farads(0) },
+      .with { $0.strayCapacitance = Farads(0) },
+      .with { $0.strayCapacitance = Farads(1) },
       .with { $0.leakageResistance = Ohms(0) },
       .with { $0.slowDiffusion.timeConstant = Seconds(0) },
     ])
