@@ -113,7 +113,11 @@ let package = Package(
     suite("RunControl", ["RunControl", "Linux", "Quantities", "JSON"]),
     suite("EmulatedUSB", ["EmulatedUSB", "Linux", "Quantities"]),
     suite("NanobatteryTwin", ["NanobatteryTwin", "EmulatedUSB", "FrameRing", "JSON", "Linux", "Quantities"]),
-    suite("insituctl", ["insituctl", "ControlProtocol", "ZeroMQ", "JSON", "Linux", "Quantities"]),
+    suite(
+      "insituctl",
+      [
+        "insituctl", "ControlProtocol", "BiasProtocol", "RunStore", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
+      ]),
     suite("Daemon", ["ControlProtocol", "RunStore", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities"]),
   ]
 )

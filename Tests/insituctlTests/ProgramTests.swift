@@ -10,24 +10,6 @@ import ZeroMQ
 
 @Suite("The program against a daemon")
 struct ProgramTests {
-  /// What a program printed, and how it ended.
-  private struct Outcome {
-    var code: Int32
-    var printed: [String]
-    var remarks: [String]
-    var document: JSONValue? { printed.last.flatMap { try? JSONValue(parsing: $0) } }
-  }
-
-  private func run(_ words: String..., endpoint: String = "ipc:///tmp/insitud-test-nowhere/control") -> Outcome {
-    let printed = Monitor<[String]>([])
-    let remarks = Monitor<[String]>([])
-    let console = Console(
-      print: { line in printed.update { $0.append(line) } }, remark: { line in remarks.update { $0.append(line) } },
-      redraw: nil, isTerminal: false, width: { 80 })
-    let code = Program.run(words, environment: ["INSITUD_ENDPOINT": endpoint], console: console)
-    return Outcome(code: code, printed: printed.read { $0 }, remarks: remarks.read { $0 })
-  }
-
   private func withFile<R>(_ text: String, _ body: (String) throws -> R) throws -> R {
     let path = "/tmp/insitud-test-\(MonotonicTime.now.nanoseconds).yaml"
     try FileSystem.replace(path, with: Array(text.utf8))
