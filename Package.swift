@@ -59,10 +59,8 @@ let package = Package(
     // instruments
     room("HolderDriver", ["USB", "Linux", "Quantities"]),
     room("Potentiostat", ["USB", "Linux", "Quantities"]),
-    room("FrameIngest", ["FrameRing", "ZeroMQ", "JSON", "CLZ4", "CLinux", "Linux", "Quantities"]),
     room("ControlProtocol", ["JSON", "ZeroMQ", "Linux", "Quantities"]),
     room("FrameIngest", ["FrameRing", "ZeroMQ", "JSON", "CLZ4", "CBitshuffle", "CLinux", "Linux", "Quantities"]),
-    room("ControlProtocol", ["JSON", "ZeroMQ", "Quantities"]),
 
     // meaning
     room("Alignment", ["Quantities"]),
