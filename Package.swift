@@ -43,6 +43,7 @@ let package = Package(
     .systemLibrary(name: "CLZ4", providers: [.apt(["liblz4-dev"])]),
     .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "CFrameRing"),
+    .target(name: "CBitshuffle"),
 
     // system
     room("Quantities"),
@@ -58,8 +59,8 @@ let package = Package(
     // instruments
     room("HolderDriver", ["USB", "Linux", "Quantities"]),
     room("Potentiostat", ["USB", "Linux", "Quantities"]),
-    room("FrameIngest", ["FrameRing", "ZeroMQ", "JSON", "CLZ4", "CLinux", "Linux", "Quantities"]),
-    room("ControlProtocol", ["JSON", "ZeroMQ", "Quantities"]),
+    room("ControlProtocol", ["JSON", "ZeroMQ", "Linux", "Quantities"]),
+    room("FrameIngest", ["FrameRing", "ZeroMQ", "JSON", "CLZ4", "CBitshuffle", "CLinux", "Linux", "Quantities"]),
 
     // meaning
     room("Alignment", ["Quantities"]),
@@ -72,11 +73,11 @@ let package = Package(
       "RunControl",
       [
         "HolderDriver", "Potentiostat", "FrameIngest", "FrameRing", "BiasProtocol", "Alignment", "RunStore",
-        "ControlProtocol", "JSON", "Journal", "Linux", "Quantities", "USB",
+        "ControlProtocol", "JSON", "Journal", "Linux", "Quantities", "USB", "ZeroMQ", "SQLite",
       ]),
 
     // beside: instruments without hardware
-    room("EmulatedUSB", ["Linux"]),
+    room("EmulatedUSB", ["Linux", "Quantities"]),
     room("NanobatteryTwin", ["EmulatedUSB", "FrameRing", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
 
     // executables
@@ -84,7 +85,7 @@ let package = Package(
       "insitud",
       [
         "RunControl", "RunStore", "ControlProtocol", "FrameIngest", "FrameRing", "HolderDriver", "Potentiostat",
-        "BiasProtocol", "USB", "ZeroMQ", "YAML", "JSON", "Journal", "Linux", "Quantities",
+        "BiasProtocol", "USB", "ZeroMQ", "YAML", "JSON", "Journal", "Linux", "CLinux", "Quantities",
       ]),
     program(
       "insituctl",
@@ -106,11 +107,15 @@ let package = Package(
     suite("BiasProtocol", ["BiasProtocol", "YAML", "JSON", "Quantities"]),
     suite("RunStore", ["RunStore", "SQLite", "Alignment", "JSON", "Linux", "Quantities"]),
     suite("RunExport", ["RunExport", "RunStore", "SQLite", "JSON", "Linux", "Quantities"]),
-    suite("ControlProtocol", ["ControlProtocol", "JSON", "ZeroMQ", "Quantities"]),
+    suite("ControlProtocol", ["ControlProtocol", "JSON", "ZeroMQ", "Linux", "Quantities"]),
     suite("RunControl", ["RunControl", "Linux", "Quantities", "JSON"]),
-    suite("EmulatedUSB", ["EmulatedUSB", "Linux"]),
+    suite("EmulatedUSB", ["EmulatedUSB", "Linux", "Quantities"]),
     suite("NanobatteryTwin", ["NanobatteryTwin", "EmulatedUSB", "FrameRing", "JSON", "Linux", "Quantities"]),
-    suite("insituctl", ["insituctl", "ControlProtocol", "ZeroMQ", "JSON", "Quantities"]),
+    suite(
+      "insituctl",
+      [
+        "insituctl", "ControlProtocol", "BiasProtocol", "RunStore", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
+      ]),
     suite("Daemon", ["ControlProtocol", "RunStore", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities"]),
   ]
 )

@@ -30,6 +30,8 @@ package final class FrameRing: @unchecked Sendable {
   private var nextSequence: UInt64 = 0
   private var refusedSincePublished: UInt64 = 0
   private var unusableSincePublished: UInt64 = 0
+  // The gating reader's own: what it released, whatever others may write into the file.
+  private var released: UInt64 = 0
 
   package var path: String { mapping.path }
 
@@ -194,8 +196,7 @@ package final class FrameRing: @unchecked Sendable {
   /// - Precondition: `sequence` has not been released.
   package func read<R>(_ sequence: UInt64, _ body: (FrameHeader, UnsafeRawBufferPointer) -> R) -> R? {
     guard sequence < published else { return nil }
-    // Relaxed: the gating reader itself is the only one who writes `consumed`.
-    precondition(sequence >= word(Field.consumed).loadRelaxed(), "frame \(sequence) was released")
+    precondition(sequence >= released, "frame \(sequence) was released")
     let index = Int(sequence % UInt64(slotCount))
     let frame = header(at: index)
     return unsafe body(frame, UnsafeRawBufferPointer(start: pixels(at: index), count: frame.bytes))
@@ -204,6 +205,7 @@ package final class FrameRing: @unchecked Sendable {
   /// Gives the slots up to and with `sequence` back to the writer.
   package func release(through sequence: UInt64) {
     precondition(writable, "a ring opened read-only has another gating reader")
+    released = sequence + 1
     // Releasing: whoever sees the number knows that the reading below it is over.
     word(Field.consumed).storeReleasing(sequence + 1)
   }

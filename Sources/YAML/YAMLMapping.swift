@@ -17,19 +17,31 @@ package struct YAMLMapping: Sendable {
 
   /// - Parameter keys: all keys that may be there; another one is an error.
   package init(_ node: YAMLNode, path: String = "", keys: [String]) throws(YAMLError) {
+    var failure: YAMLError?
+    let mapping = Self(node, path: path, keys: keys) { failure = failure ?? $0 }
+    if let failure { throw failure }
+    guard let mapping else { throw YAMLError(at: node.mark, "not a mapping") }
+    self = mapping
+  }
+
+  /// The same for readers that go on after an error; nil only when the node is no mapping.
+  package init?(_ node: YAMLNode, path: String = "", keys: [String], report: (YAMLError) -> Void) {
     guard let entries = node.entries else {
       let subject = path.isEmpty ? "the document" : "“\(path)”"
-      throw YAMLError(
-        at: node.mark, "\(subject) must be a mapping, not \(node.kind)",
-        remedy: "write “key: value” lines with the keys \(keys.joined(separator: ", "))")
+      report(
+        YAMLError(
+          at: node.mark, "\(subject) must be a mapping, not \(node.kind)",
+          remedy: "write “key: value” lines with the keys \(keys.joined(separator: ", "))"))
+      return nil
     }
     for entry in entries {
       let key = entry.key.scalar ?? ""
       if keys.contains(key) { continue }
       let hint = Spelling.hint(for: key, among: keys)
-      throw YAMLError(
-        at: entry.key.mark, "unknown key “\(path.isEmpty ? key : "\(path).\(key)")”\(hint)",
-        remedy: hint.isEmpty ? "known here: \(keys.joined(separator: ", "))" : nil)
+      report(
+        YAMLError(
+          at: entry.key.mark, "unknown key “\(path.isEmpty ? key : "\(path).\(key)")”\(hint)",
+          remedy: hint.isEmpty ? "known here: \(keys.joined(separator: ", "))" : nil))
     }
     self.path = path
     mark = node.mark

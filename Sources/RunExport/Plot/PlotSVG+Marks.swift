@@ -1,0 +1,152 @@
+internal import Quantities
+
+extension PlotSVG {
+  static func title(_ svg: inout SVGDocument, _ data: PlotData, _ layout: Layout) {
+    let run = data.run
+    let outcome = run.outcome.isEmpty ? "unknown" : run.outcome
+    let badge = SVGDocument.width(of: outcome, size: 12.5) + 22
+    let name = SVGDocument.shortened(
+      run.name.isEmpty ? "(no name)" : run.name, to: layout.right - layout.left - badge - 20, size: 21)
+    svg.text(layout.left, 40, name, size: 21, bold: true)
+    let colors = [
+      "complete": "#00704F", "tripped": "#A84300", "failed": "#A3123A", "interrupted": "#7A3E9D", "stopped": "#4A5568",
+      "running": "#005A8C",
+    ]
+    svg.rectangle(layout.right - badge, 23, badge, 24, fill: colors[outcome] ?? "#4A5568", radius: 12)
+    svg.text(layout.right - badge / 2, 39.5, outcome, size: 12.5, fill: "#FFFFFF", anchor: .middle, bold: true)
+    var facts = [run.id]
+    if let sample = run.sampleID, !sample.isEmpty { facts.append("sample " + sample) }
+    facts.append(PlotDate.utc(unixNanoseconds: run.startedUnix))
+    facts.append(Seconds(data.duration).description)
+    facts.append("charge moved " + Coulombs(run.charge).description)
+    let line = facts.joined(separator: "  ·  ")
+    svg.text(
+      layout.left, 63, SVGDocument.shortened(line, to: layout.right - layout.left, size: 12.5), size: 12.5,
+      fill: PlotColor.quiet)
+    if let reason = run.reason, !reason.isEmpty {
+      svg.text(
+        layout.left, 81, SVGDocument.shortened(reason, to: layout.right - layout.left, size: 12.5), size: 12.5,
+        fill: colors[outcome] ?? PlotColor.text)
+    }
+  }
+
+  /// Every other step has a tint behind all panels.
+  static func bands(_ svg: inout SVGDocument, _ data: PlotData, _ layout: Layout, _ x: (Double) -> Double) {
+    for (index, step) in data.steps.enumerated() where index % 2 == 0 {
+      let width = x(step.end) - x(step.start)
+      if width >= 0.5 {
+        svg.rectangle(x(step.start), layout.top, width, layout.bottom - layout.top, fill: PlotColor.band)
+      }
+    }
+  }
+
+  /// Lines where steps begin, with their texts above the panels, and flags where the operator noted something.
+  static func boundaries(
+    _ svg: inout SVGDocument, _ data: PlotData, _ steps: [Label], _ notes: [Label], _ layout: Layout,
+    _ x: (Double) -> Double
+  ) {
+    var drawn = -Double.infinity
+    for step in data.steps {
+      let place = x(step.start)
+      // Hundreds of steps: lines closer than two pixels would be a wall.
+      guard place - drawn >= 2 else { continue }
+      drawn = place
+      svg.line(place, layout.top, place, layout.bottom, stroke: PlotColor.boundary)
+    }
+    for label in steps {
+      let y = layout.steps + Double(label.row) * Layout.row
+      svg.line(label.x, y + 3, label.x, layout.top, stroke: PlotColor.boundary)
+      svg.text(label.x + 5, y + 14, label.text, size: labelSize)
+    }
+    for note in data.notes {
+      svg.line(x(note.time), layout.top, x(note.time), layout.bottom, stroke: PlotColor.note, dash: "3 3")
+    }
+    for label in notes {
+      let y = layout.notes + Double(label.row) * Layout.row
+      let flag = "M\(SVGDocument.number(label.x)) \(SVGDocument.number(y + 4))l9 4l-9 4z"
+      svg.line(label.x, y + 4, label.x, layout.top, stroke: PlotColor.note)
+      svg.raw("<path d=\"\(flag)\" fill=\"\(PlotColor.note)\"/>")
+      svg.text(label.x + 12, y + 14, String(label.text.dropFirst(2)), size: labelSize, fill: PlotColor.note)
+    }
+  }
+
+  /// Where frames are missing, at least wide enough to be seen; those too close to tell apart are drawn as one.
+  static func gaps(_ svg: inout SVGDocument, _ data: PlotData, _ layout: Layout, _ x: (Double) -> Double) {
+    var merged: [(from: Double, to: Double, frames: Int64)] = []
+    for gap in data.gaps {
+      let from = x(gap.from)
+      let to = max(x(gap.to), from + 3)
+      if let last = merged.last, from <= last.to + 2 {
+        merged[merged.count - 1].to = max(last.to, to)
+        merged[merged.count - 1].frames += gap.frames
+      } else {
+        merged.append((from, to, gap.frames))
+      }
+    }
+    var labelled = -Double.infinity
+    let bottom = layout.panels[2].bottom
+    for gap in merged {
+      svg.rectangle(gap.from, layout.top, gap.to - gap.from, bottom - layout.top, fill: PlotColor.gap, opacity: 0.4)
+      let text = gap.frames == 1 ? "1 frame lost" : "\(gap.frames) frames lost"
+      let width = SVGDocument.width(of: text, size: 11)
+      guard gap.from > labelled else { continue }
+      let isRight = gap.to + width + 8 > layout.right
+      svg.text(
+        isRight ? gap.from - 4 : gap.to + 4, bottom - 7, text, size: 11, fill: "#9C3F73", anchor: isRight ? .end : .start,
+        bold: true)
+      labelled = gap.to + width + 10
+    }
+  }
+
+  static func footer(_ svg: inout SVGDocument, _ data: PlotData, _ layout: Layout) {
+    let y = layout.height - 12
+    let band = data.voltage.usesBins ? " Line: mean; band: smallest to greatest reading." : ""
+    svg.text(
+      layout.left, y, "Positive current charges the working electrode (anodic)." + band, size: 11, fill: PlotColor.quiet)
+    var facts = ["\(grouped(data.samples)) samples", "\(grouped(data.frames)) frames", "\(grouped(Int(data.lost))) lost"]
+    if let uncertainty = data.timeUncertainty {
+      facts.append("frame to sample ±\(Seconds(uncertainty).formatted(digits: 2)) (standard uncertainty)")
+    }
+    svg.text(layout.right, y, facts.joined(separator: "  ·  "), size: 11, fill: PlotColor.quiet, anchor: .end)
+  }
+
+  /// 13,034
+  private static func grouped(_ number: Int) -> String {
+    var digits = String(number)
+    var groups: [Substring] = []
+    while digits.count > 3 {
+      groups.insert(digits.suffix(3), at: 0)
+      digits = String(digits.dropLast(3))
+    }
+    return ([Substring(digits)] + groups).joined(separator: ",")
+  }
+}
+
+/// A date without a calendar library.
+enum PlotDate {
+  /// "2026-11-21 02:31:07 UTC"
+  static func utc(unixNanoseconds: Int64) -> String {
+    let seconds = unixNanoseconds.quotientFlooring(1_000_000_000)
+    let day = seconds.quotientFlooring(86400)
+    let second = seconds - day * 86400
+    // Days since 0000-03-01 in eras of 400 years: the leap day is the last of its year.
+    let shifted = day + 719_468
+    let era = shifted.quotientFlooring(146_097)
+    let dayOfEra = shifted - era * 146_097
+    let year = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36524 - dayOfEra / 146_096) / 365
+    let dayOfYear = dayOfEra - (365 * year + year / 4 - year / 100)
+    let month = (5 * dayOfYear + 2) / 153
+    let date = dayOfYear - (153 * month + 2) / 5 + 1
+    let calendarMonth = month < 10 ? month + 3 : month - 9
+    let calendarYear = year + era * 400 + (calendarMonth <= 2 ? 1 : 0)
+    func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
+    return "\(calendarYear)-\(two(calendarMonth))-\(two(date)) "
+      + "\(two(second / 3600)):\(two(second % 3600 / 60)):\(two(second % 60)) UTC"
+  }
+}
+
+extension Int64 {
+  fileprivate func quotientFlooring(_ divisor: Int64) -> Int64 {
+    self >= 0 ? self / divisor : -((divisor - 1 - self) / divisor)
+  }
+}

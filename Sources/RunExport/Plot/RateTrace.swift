@@ -1,0 +1,74 @@
+/// Frames recorded per second over time. Between two frames of a series the rate is one over their distance, elsewhere
+/// zero: counting frames in stretches would make 10 fps look like 8 and 12.
+struct RateTrace {
+  static let binCount = 1000
+
+  private(set) var frames: [Double] = Array(repeating: 0, count: RateTrace.binCount)
+  /// Where frame numbers are missing between two recorded frames of a series.
+  private(set) var gaps: [(from: Double, to: Double, frames: Int64)] = []
+  let duration: Double
+  private var series: Int64?
+  private var number: Int64 = 0
+  private var time = 0.0
+  private var distance = 0.0
+  /// When each series ended, for frames that were lost behind its last one.
+  private(set) var ends: [Int64: (number: Int64, time: Double)] = [:]
+
+  /// Gaps kept one by one; more are counted with the last one.
+  private static let mostGaps = 20_000
+  /// A series may pause: a distance this many times the one before is no frame rate.
+  private static let pause = 20.0
+
+  init(duration: Double) { self.duration = max(duration, 1e-9) }
+
+  /// Frames come in the order in which they were recorded.
+  mutating func append(series: Int64, number: Int64, time: Double) {
+    defer {
+      self.series = series
+      self.number = number
+      self.time = time
+      ends[series] = (number, time)
+    }
+    guard series == self.series, time > self.time, number > self.number else {
+      finish()
+      distance = 0
+      return
+    }
+    let missing = number - self.number - 1
+    if missing > 0 {
+      if gaps.count < Self.mostGaps {
+        gaps.append((self.time, time, missing))
+      } else {
+        gaps[gaps.count - 1].to = time
+        gaps[gaps.count - 1].frames += missing
+      }
+    }
+    let next = (time - self.time) / Double(missing + 1)
+    if distance > 0 && time - self.time > Self.pause * distance {
+      finish()
+    } else {
+      fill(self.time, time, missing > 0 ? 1 : 1)
+    }
+    distance = next
+  }
+
+  /// The last frame of a series lasts as long as the one before.
+  mutating func finish() {
+    if distance > 0 { fill(time, time + distance, 1) }
+  }
+
+  private mutating func fill(_ from: Double, _ to: Double, _ count: Double) {
+    guard to > from, from < duration, to > 0 else { return }
+    let scale = Double(Self.binCount) / duration
+    let first = max(0, Int(from * scale))
+    let last = min(Self.binCount - 1, Int(to * scale))
+    guard first <= last else { return }
+    for bin in first...last {
+      let overlap = min(to, Double(bin + 1) / scale) - max(from, Double(bin) / scale)
+      if overlap > 0 { frames[bin] += count * overlap / (to - from) }
+    }
+  }
+
+  /// Frames per second in each stretch.
+  var rates: [Double] { frames.map { $0 * Double(Self.binCount) / duration } }
+}
