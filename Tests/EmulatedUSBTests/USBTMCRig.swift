@@ -114,7 +114,8 @@ final class USBTMCRig {
   func read(_ size: Int = 1 << 16, room: Int? = nil) -> (payload: [UInt8], attributes: UInt8)? {
     let tag = nextTag()
     guard out(request(size, tag: tag))?.status == 0 else { return nil }
-    let packets = (size + 12) / identity.maximumPacket + 1
+    // Room for the padding that some devices add, and for the packet after it that ends the transfer.
+    let packets = (size + 12 + 3) / 4 * 4 / identity.maximumPacket + 1
     guard let done = `in`(room ?? packets * identity.maximumPacket), done.status == 0, done.data.count >= 12,
       done.data[0] == 2, done.data[1] == tag, done.data[2] == ~tag
     else { return nil }

@@ -58,7 +58,7 @@ struct OpenBiasingHolderTests {
     #expect(cell.contactsClosed)
     bench.send(":ROUT:OPEN (@2!2)")
     #expect(!cell.contactsClosed)
-    #expect(bench.ask(":ROUT:CYC? (@1!1,2!2,3!3)") == "1,1,0")
+    #expect(bench.ask(":ROUT:CYCL? (@1!1,2!2,3!3)") == "1,1,0")
   }
 
   @Test("a line leaves its tap before it comes to another, or after, as the sequence says")
