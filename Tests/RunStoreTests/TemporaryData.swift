@@ -41,9 +41,21 @@ final class TemporaryData {
   }
 }
 
-/// Pixels of frame `k`: bytes that differ from frame to frame and from place to place.
+/// Pixels of frame `k`: bytes that differ from frame to frame and, every 256, from place to place.
 func pixels(_ shape: FrameShape, _ k: Int) -> [UInt8] {
-  (0..<shape.bytes).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8 &+ k &* 7 &+ 3) }
+  [UInt8](unsafeUninitializedCapacity: shape.bytes) { buffer, count in
+    memset(buffer.baseAddress!, Int32(k % 250 + 1), shape.bytes)
+    for place in stride(from: 0, to: shape.bytes, by: 256) {
+      buffer[place] = UInt8(truncatingIfNeeded: place >> 8 &+ k &* 7)
+    }
+    count = shape.bytes
+  }
+}
+
+/// Whether the pixels of frame `k` stand at `offset` of the file's bytes.
+func holds(_ all: [UInt8], at offset: Int, _ shape: FrameShape, _ k: Int) -> Bool {
+  guard all.count >= offset + shape.bytes else { return false }
+  return all.withUnsafeBytes { memcmp($0.baseAddress! + offset, pixels(shape, k), shape.bytes) == 0 }
 }
 
 extension SegmentWriter {
@@ -51,7 +63,7 @@ extension SegmentWriter {
   @discardableResult
   func write(_ shape: FrameShape, _ k: Int, number: Int? = nil, series: UInt64 = 0) throws -> WrittenFrame {
     let buffer = AlignedBuffer(count: shape.bytes)
-    buffer.bytes.copyBytes(from: pixels(shape, k))
+    _ = pixels(shape, k).withUnsafeBytes { memcpy(buffer.bytes.baseAddress!, $0.baseAddress!, shape.bytes) }
     let time = MonotonicTime(nanoseconds: 1_000_000_000 + Int64(k) * 2_500_000)
     let frame = RecordedFrame(
       frameNumber: UInt64(number ?? k), deviceNanoseconds: Int64(k) * 2_500_000, exposureNanoseconds: 2_400_000,
