@@ -18,7 +18,7 @@ struct SegmentWriterTests {
     "frames are on the file as they came, behind a page of header, with their records",
     arguments: [(512, 512, 2), (515, 515, 2), (64, 64, 2), (33, 7, 1), (100, 101, 4), (1, 1, 1)], [true, false])
   func wholeSegment(_ size: (Int, Int, Int), direct: Bool) throws {
-    let temporary = try TemporaryData()
+    let temporary = try TemporaryData(onDisk: true)
     let directory = try directory(temporary)
     let shape = FrameShape(width: size.0, height: size.1, bytesPerPixel: size.2)
     var settings = SegmentSettings()
@@ -49,7 +49,7 @@ struct SegmentWriterTests {
   @Test("a reader never meets a file without frames, nor a count beyond what is on it")
   func readableWhileWriting() throws {
     for shape in [pages, odd, small] {
-      let temporary = try TemporaryData()
+      let temporary = try TemporaryData(onDisk: true)
       let directory = try directory(temporary)
       var settings = SegmentSettings()
       settings.headerInterval = Seconds(0.01)
@@ -78,7 +78,7 @@ struct SegmentWriterTests {
 
   @Test("the header follows the data about once a second, and at the end exactly")
   func headerLags() throws {
-    let temporary = try TemporaryData()
+    let temporary = try TemporaryData(onDisk: true)
     let directory = try directory(temporary)
     let writer = SegmentWriter(directory)
     for k in 0..<401 { try writer.write(small, k) }  // one second at 400 fps
@@ -90,7 +90,7 @@ struct SegmentWriterTests {
 
   @Test("a segment ends before the frame that would make it too large, and at a change of shape")
   func rotation() throws {
-    let temporary = try TemporaryData()
+    let temporary = try TemporaryData(onDisk: true)
     let directory = try directory(temporary)
     var settings = SegmentSettings()
     settings.segmentBytes = 4096 + 3 * Int64(odd.bytes) + 100
@@ -110,7 +110,7 @@ struct SegmentWriterTests {
 
   @Test("what was reserved is given back at the end")
   func reservation() throws {
-    let temporary = try TemporaryData()
+    let temporary = try TemporaryData(onDisk: true)
     let directory = try directory(temporary)
     var settings = SegmentSettings()
     settings.reservationBytes = 64 << 20
@@ -126,7 +126,7 @@ struct SegmentWriterTests {
 
   @Test("frames that cannot be stored are refused and nothing is written")
   func badFrames() throws {
-    let temporary = try TemporaryData()
+    let temporary = try TemporaryData(onDisk: true)
     let writer = SegmentWriter(try directory(temporary))
     let time = MonotonicTime(nanoseconds: 0)
     func refused(_ shape: FrameShape, _ count: Int, series: UInt64 = 0) -> SegmentError.Kind? {
@@ -158,7 +158,7 @@ struct SegmentWriterTests {
   func diskFull(after: Int) throws {
     for shape in [pages, odd, small] {
       for failing in 0..<(shape == small ? 24 : 18) {
-        let temporary = try TemporaryData()
+        let temporary = try TemporaryData(onDisk: true)
         let directory = try directory(temporary)
         let countdown = Monitor(failing)
         var settings = SegmentSettings()

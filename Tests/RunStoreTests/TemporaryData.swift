@@ -8,8 +8,10 @@ import SQLite
 final class TemporaryData {
   let data: DataDirectory
 
-  init() throws {
-    let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+  /// - Parameter onDisk: false: in memory where there is a file system for it, because SQLite waits for the disk often.
+  init(onDisk: Bool = false) throws {
+    let disk = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+    let base = !onDisk && FileSystem.isWritable("/dev/shm") ? "/dev/shm" : disk
     var template = Array("\(base)/insitud-store-XXXXXX".utf8CString)
     guard let made = mkdtemp(&template) else { throw LinuxError("mkdtemp", base) }
     data = try DataDirectory(creating: String(cString: made))
@@ -72,9 +74,18 @@ extension SegmentWriter {
   }
 }
 
+extension SegmentSettings {
+  /// Reserves little: in a file system in memory a reservation is memory.
+  static var small: SegmentSettings {
+    var settings = SegmentSettings()
+    settings.reservationBytes = 64 << 10
+    return settings
+  }
+}
+
 /// Writes frames `numbers` of one series into a run, rows included; the run is left `running`.
 func record(
-  _ run: RunDatabase, _ shape: FrameShape, numbers: [Int], settings: SegmentSettings = SegmentSettings(),
+  _ run: RunDatabase, _ shape: FrameShape, numbers: [Int], settings: SegmentSettings = .small,
   rows: Int = .max
 ) throws {
   var stored: [StoredFrame] = []
