@@ -1,20 +1,40 @@
+import EmulatedUSB
 import Linux
 import NanobatteryTwin
 import Quantities
 
 /// The USB instruments of the twin behind one USB/IP socket.
 final class TwinBus {
+  private let instruments: TwinInstruments
+  private let server: USBIPServer
+
   init(
     path: String, world: World, clocks: TruthRecorder.Clocks, configuration: TwinConfiguration,
     report: @escaping @Sendable (String) -> Void
   ) throws(LinuxError) {
+    var settings = TwinInstruments.Settings()
+    let smu = configuration.potentiostat
+    settings.potentiostat.currentNoise = smu.noise.value / 2.0.squareRoot()  // stated at 10 ms there, at 20 ms here
+    settings.potentiostat.seed = configuration.seed
+    settings.potentiostat.sourceOffset = smu.sourceOffset.value
+    settings.potentiostat.measureOffset = smu.measureOffset.value
+    instruments = TwinInstruments(
+      settings, cell: world, potentiostatClock: clocks.potentiostat, holderClock: clocks.holder)
+    server = try USBIPServer(path, instruments.exports)
   }
 
   /// Clients connected now.
-  var connections: Int { 0 }
+  var connections: Int { server.connectionCount }
 
-  func tick(at now: MonotonicTime) {}
-  func unplug(_ instrument: PlannedUnplug.Instrument) {}
-  func plug(_ instrument: PlannedUnplug.Instrument) {}
-  func close() {}
+  func tick(at now: MonotonicTime) { instruments.tick(now) }
+  func unplug(_ instrument: PlannedUnplug.Instrument) { device(instrument).unplug() }
+  func plug(_ instrument: PlannedUnplug.Instrument) { device(instrument).plug() }
+  func close() { server.stop() }
+
+  private func device(_ instrument: PlannedUnplug.Instrument) -> EmulatedUSBDevice {
+    switch instrument {
+    case .potentiostat: instruments.potentiostat
+    case .holder: instruments.holder
+    }
+  }
 }

@@ -3,6 +3,7 @@ internal import Quantities
 /// Capacitance, F.
 package struct Farads: PhysicalQuantity {
   package static let symbol = "F"
+  package static let noun = "capacitance"
   package var value: Double
   package init(_ value: Double) { self.value = value }
 }
@@ -10,6 +11,7 @@ package struct Farads: PhysicalQuantity {
 /// A rate error in parts per million.
 struct PartsPerMillion: PhysicalQuantity {
   static let symbol = "ppm"
+  static let noun = "rate error"
   var value: Double
   init(_ value: Double) { self.value = value }
 }
@@ -17,6 +19,7 @@ struct PartsPerMillion: PhysicalQuantity {
 /// A rate error in parts per billion.
 struct PartsPerBillion: PhysicalQuantity {
   static let symbol = "ppb"
+  static let noun = "rate error"
   var value: Double
   init(_ value: Double) { self.value = value }
 }
