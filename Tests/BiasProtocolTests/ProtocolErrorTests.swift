@@ -157,6 +157,15 @@ import Testing
     #expect(errors(protocolText("- Charge at 2 mA\n  for 1 s")).map(\.column) == [5])
   }
 
+  @Test("A sentence or a name without end is refused by its length, and not repeated in the answer")
+  func endless() {
+    let conditions = String(repeating: " or 4 V", count: 20_000)
+    let sentence = errors(protocolText("- Charge at 2 pA until 4 V\(conditions)"))
+    #expect(sentence.count == 1 && sentence.first?.message.contains("at most 1000 are read") == true)
+    let name = errors(protocolText("- Rest for 1 s").replacing("name: test", with: "name: \(conditions)"))
+    #expect(name.count == 1 && (name.first?.message.count ?? 0) < 200)
+  }
+
   @Test("Bad YAML is one error with its place")
   func yaml() {
     #expect(errors("protocol: 1\nname: a: b\n").map(\.line) == [2])
