@@ -104,7 +104,7 @@ let package = Package(
     suite("HolderDriver", ["HolderDriver", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite("Potentiostat", ["Potentiostat", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite("Alignment", ["Alignment", "Quantities"]),
-    suite("BiasProtocol", ["BiasProtocol", "YAML", "JSON", "Quantities"]),
+    suite("BiasProtocol", ["BiasProtocol", "YAML", "JSON", "Linux", "Quantities"]),
     suite("RunStore", ["RunStore", "SQLite", "Alignment", "JSON", "Linux", "Quantities"]),
     suite("RunExport", ["RunExport", "RunStore", "SQLite", "JSON", "Linux", "Quantities"]),
     suite("ControlProtocol", ["ControlProtocol", "JSON", "ZeroMQ", "Linux", "Quantities"]),
