@@ -114,7 +114,8 @@ let package = Package(
     suite(
       "insituctl",
       [
-        "insituctl", "ControlProtocol", "BiasProtocol", "RunStore", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
+        "insituctl", "ControlProtocol", "BiasProtocol", "RunStore", "RunExport", "SQLite", "ZeroMQ", "JSON", "Linux",
+        "Quantities",
       ]),
     suite("Daemon", ["ControlProtocol", "RunStore", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities"]),
   ]
