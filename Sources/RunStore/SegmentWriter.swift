@@ -37,6 +37,12 @@ package struct WrittenFrame: Hashable, Sendable {
   package var position: UInt64
   package var segment: Int
   package var offsetBytes: Int64
+
+  package init(position: UInt64, segment: Int, offsetBytes: Int64) {
+    self.position = position
+    self.segment = segment
+    self.offsetBytes = offsetBytes
+  }
 }
 
 /// Writes the frames of a run into segments (design §5): `frames-NNNN.mrc`, 4096 bytes of header and then raw frames, and

@@ -8,8 +8,10 @@ import SQLite
 final class TemporaryData {
   let data: DataDirectory
 
-  init() throws {
-    let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+  /// - Parameter onDisk: false: in memory where there is a file system for it, because SQLite waits for the disk often.
+  init(onDisk: Bool = false) throws {
+    let disk = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+    let base = !onDisk && FileSystem.isWritable("/dev/shm") ? "/dev/shm" : disk
     var template = Array("\(base)/insitud-store-XXXXXX".utf8CString)
     guard let made = mkdtemp(&template) else { throw LinuxError("mkdtemp", base) }
     data = try DataDirectory(creating: String(cString: made))
@@ -41,9 +43,21 @@ final class TemporaryData {
   }
 }
 
-/// Pixels of frame `k`: bytes that differ from frame to frame and from place to place.
+/// Pixels of frame `k`: bytes that differ from frame to frame and, every 256, from place to place.
 func pixels(_ shape: FrameShape, _ k: Int) -> [UInt8] {
-  (0..<shape.bytes).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8 &+ k &* 7 &+ 3) }
+  [UInt8](unsafeUninitializedCapacity: shape.bytes) { buffer, count in
+    memset(buffer.baseAddress!, Int32(k % 250 + 1), shape.bytes)
+    for place in stride(from: 0, to: shape.bytes, by: 256) {
+      buffer[place] = UInt8(truncatingIfNeeded: place >> 8 &+ k &* 7)
+    }
+    count = shape.bytes
+  }
+}
+
+/// Whether the pixels of frame `k` stand at `offset` of the file's bytes.
+func holds(_ all: [UInt8], at offset: Int, _ shape: FrameShape, _ k: Int) -> Bool {
+  guard all.count >= offset + shape.bytes else { return false }
+  return all.withUnsafeBytes { memcmp($0.baseAddress! + offset, pixels(shape, k), shape.bytes) == 0 }
 }
 
 extension SegmentWriter {
@@ -51,7 +65,7 @@ extension SegmentWriter {
   @discardableResult
   func write(_ shape: FrameShape, _ k: Int, number: Int? = nil, series: UInt64 = 0) throws -> WrittenFrame {
     let buffer = AlignedBuffer(count: shape.bytes)
-    buffer.bytes.copyBytes(from: pixels(shape, k))
+    _ = pixels(shape, k).withUnsafeBytes { memcpy(buffer.bytes.baseAddress!, $0.baseAddress!, shape.bytes) }
     let time = MonotonicTime(nanoseconds: 1_000_000_000 + Int64(k) * 2_500_000)
     let frame = RecordedFrame(
       frameNumber: UInt64(number ?? k), deviceNanoseconds: Int64(k) * 2_500_000, exposureNanoseconds: 2_400_000,
@@ -60,9 +74,18 @@ extension SegmentWriter {
   }
 }
 
+extension SegmentSettings {
+  /// Reserves little: in a file system in memory a reservation is memory.
+  static var small: SegmentSettings {
+    var settings = SegmentSettings()
+    settings.reservationBytes = 64 << 10
+    return settings
+  }
+}
+
 /// Writes frames `numbers` of one series into a run, rows included; the run is left `running`.
 func record(
-  _ run: RunDatabase, _ shape: FrameShape, numbers: [Int], settings: SegmentSettings = SegmentSettings(),
+  _ run: RunDatabase, _ shape: FrameShape, numbers: [Int], settings: SegmentSettings = .small,
   rows: Int = .max
 ) throws {
   var stored: [StoredFrame] = []
