@@ -37,10 +37,12 @@ struct PlotTests {
   func long() throws {
     var options = RunFixture.Options()
     options.duration = 7200
-    options.sampleInterval = 0.1
+    options.sampleInterval = 0.4
+    options.hasClockPairs = false
     options.outcome = "tripped"
     options.reason = "limit: current 104 pA is above 100 pA (step 311, “Charge at 2 pA for 10 s”)"
-    options.name = "many cycles of a cell with a name that is much too long for one line of a title, and then some more to be cut"
+    options.name =
+      "many cycles of a cell with a name that is much too long for one line of a title, and then some more to be cut"
     options.steps = (0..<360).map { (Double($0) * 20, Double($0 + 1) * 20, nil, "Charge at 2 pA for 10 s") }
     options.series = [(5, 6000, 0.5), (6500, 2, 400)]
     let run = try RunFixture(options)
