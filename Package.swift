@@ -43,6 +43,7 @@ let package = Package(
     .systemLibrary(name: "CLZ4", providers: [.apt(["liblz4-dev"])]),
     .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "CFrameRing"),
+    .target(name: "CBitshuffle"),
 
     // system
     room("Quantities"),
@@ -51,15 +52,15 @@ let package = Package(
     room("JSON"),
     room("SQLite", ["CSQLite"]),
     room("ZeroMQ", ["CZeroMQ"]),
-    room("YAML", ["CYAML"]),
+    room("YAML", ["CYAML", "Quantities"]),
     room("USB", ["Linux", "Quantities"]),
     room("FrameRing", ["CFrameRing", "CLinux", "Linux", "Quantities"]),
 
     // instruments
     room("HolderDriver", ["USB", "Linux", "Quantities"]),
     room("Potentiostat", ["USB", "Linux", "Quantities"]),
-    room("FrameIngest", ["FrameRing", "ZeroMQ", "JSON", "CLZ4", "CLinux", "Linux", "Quantities"]),
-    room("ControlProtocol", ["JSON", "ZeroMQ", "Quantities"]),
+    room("ControlProtocol", ["JSON", "ZeroMQ", "Linux", "Quantities"]),
+    room("FrameIngest", ["FrameRing", "ZeroMQ", "JSON", "CLZ4", "CBitshuffle", "CLinux", "Linux", "Quantities"]),
 
     // meaning
     room("Alignment", ["Quantities"]),
@@ -72,11 +73,11 @@ let package = Package(
       "RunControl",
       [
         "HolderDriver", "Potentiostat", "FrameIngest", "FrameRing", "BiasProtocol", "Alignment", "RunStore",
-        "ControlProtocol", "JSON", "Journal", "Linux", "Quantities", "USB",
+        "ControlProtocol", "JSON", "Journal", "Linux", "Quantities", "USB", "ZeroMQ", "SQLite",
       ]),
 
     // beside: instruments without hardware
-    room("EmulatedUSB", ["Linux"]),
+    room("EmulatedUSB", ["Linux", "Quantities"]),
     room("NanobatteryTwin", ["EmulatedUSB", "FrameRing", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
 
     // executables
@@ -84,7 +85,7 @@ let package = Package(
       "insitud",
       [
         "RunControl", "RunStore", "ControlProtocol", "FrameIngest", "FrameRing", "HolderDriver", "Potentiostat",
-        "BiasProtocol", "USB", "ZeroMQ", "YAML", "JSON", "Journal", "Linux", "Quantities",
+        "BiasProtocol", "USB", "ZeroMQ", "YAML", "JSON", "Journal", "Linux", "CLinux", "Quantities",
       ]),
     program(
       "insituctl",
@@ -96,21 +97,25 @@ let package = Package(
     suite("Linux", ["Linux", "Quantities"]),
     suite("JSON", ["JSON"]),
     suite("SQLite", ["SQLite"]),
-    suite("YAML", ["YAML"]),
+    suite("YAML", ["YAML", "Quantities"]),
     suite("USB", ["USB", "EmulatedUSB", "Linux", "Quantities"]),
     suite("FrameRing", ["FrameRing", "Linux", "Quantities"]),
     suite("FrameIngest", ["FrameIngest", "FrameRing", "ZeroMQ", "JSON", "Linux", "Quantities"]),
     suite("HolderDriver", ["HolderDriver", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite("Potentiostat", ["Potentiostat", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite("Alignment", ["Alignment", "Quantities"]),
-    suite("BiasProtocol", ["BiasProtocol", "JSON", "Quantities"]),
+    suite("BiasProtocol", ["BiasProtocol", "YAML", "JSON", "Quantities"]),
     suite("RunStore", ["RunStore", "SQLite", "Alignment", "JSON", "Linux", "Quantities"]),
     suite("RunExport", ["RunExport", "RunStore", "SQLite", "JSON", "Linux", "Quantities"]),
-    suite("ControlProtocol", ["ControlProtocol", "JSON", "ZeroMQ", "Quantities"]),
+    suite("ControlProtocol", ["ControlProtocol", "JSON", "ZeroMQ", "Linux", "Quantities"]),
     suite("RunControl", ["RunControl", "Linux", "Quantities", "JSON"]),
-    suite("EmulatedUSB", ["EmulatedUSB", "Linux"]),
+    suite("EmulatedUSB", ["EmulatedUSB", "Linux", "Quantities"]),
     suite("NanobatteryTwin", ["NanobatteryTwin", "EmulatedUSB", "FrameRing", "JSON", "Linux", "Quantities"]),
-    suite("insituctl", ["insituctl", "ControlProtocol", "ZeroMQ", "JSON", "Quantities"]),
+    suite(
+      "insituctl",
+      [
+        "insituctl", "ControlProtocol", "BiasProtocol", "RunStore", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
+      ]),
     suite("Daemon", ["ControlProtocol", "RunStore", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities"]),
   ]
 )

@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -118,4 +119,14 @@ uint32_t clinux_crc32c(uint32_t crc, const void *bytes, size_t count) {
   if (__builtin_cpu_supports("sse4.2")) return ~crc_by_instruction(~crc, bytes, count);
 #endif
   return ~crc_by_table(~crc, bytes, count);
+}
+
+ssize_t clinux_write_two(int fd, const void *a, size_t a_count, const void *b, size_t b_count, int64_t offset) {
+  struct iovec parts[2] = {{(void *)a, a_count}, {(void *)b, b_count}};
+  return pwritev(fd, parts, 2, offset);
+}
+
+int clinux_use_cache(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags & ~O_DIRECT);
 }

@@ -56,6 +56,9 @@ package final class BoundedQueue<Element>: Sendable {
   /// Nothing more is taken in; what is inside can still be taken out.
   package func close() { monitor.update { $0.closed = true } }
 
+  /// Closed, and everything has been taken out.
+  package var isDone: Bool { monitor.read { $0.closed && $0.count == 0 } }
+
   package var count: Int { monitor.read { $0.count } }
   package var refused: UInt64 { monitor.read { $0.refused } }
 }

@@ -9,6 +9,14 @@ package struct DatabaseError: Error, Equatable, CustomStringConvertible {
   package var description: String { statement.isEmpty ? message : "\(message) in: \(statement)" }
   /// The disk (or the quota) is full.
   package var isFull: Bool { code & 0xFF == SQLITE_FULL }
+  /// Another connection holds what this one wanted.
+  package var isBusy: Bool { code & 0xFF == SQLITE_BUSY || code & 0xFF == SQLITE_LOCKED }
+
+  package init(code: Int32, message: String, statement: String) {
+    self.code = code
+    self.message = message
+    self.statement = statement
+  }
 }
 
 /// An open database. Used by one thread at a time.

@@ -1,1 +1,73 @@
-@main struct Main { static func main() {} }
+import Glibc
+import Linux
+import NanobatteryTwin
+import Quantities
+
+/// `insitu-twin`: the instruments of the laboratory in software, as a process of its own.
+@main
+struct Main {
+  static let version = "0.1.0"
+
+  static func main() {
+    // A daemon that dies takes our standard error with it; that must not end the instruments.
+    _ = signal(SIGPIPE, SIG_IGN)
+    do throws(TwinFailure) {
+      guard let options = try TwinOptions(CommandLine.arguments.dropFirst()) else { return }
+      let signals = try receiveSignals()
+      let configuration = try readConfiguration(options)
+      let twin = try TwinProcess(configuration, runtime: options.runtime)
+      twin.run(idleExit: options.idleExit, signals: signals)
+    } catch {
+      say(error.text)
+      exit(error.exitCode)
+    }
+  }
+
+  /// SIGHUP is taken in too, and left alone: the twin does not depend on a terminal.
+  private static func receiveSignals() throws(TwinFailure) -> SignalInbox {
+    do throws(LinuxError) {
+      return try SignalInbox([SIGTERM, SIGINT, SIGHUP])
+    } catch {
+      throw TwinFailure(error, remedy: "allow more open files")
+    }
+  }
+
+  private static func readConfiguration(_ options: TwinOptions) throws(TwinFailure) -> TwinConfiguration {
+    let bytes: [UInt8]
+    do throws(LinuxError) {
+      bytes = try FileSystem.read(options.configurationFile, limit: 1 << 20)
+    } catch {
+      throw TwinFailure(EX_NOINPUT, "\(error); give the path of a configuration file with --config")
+    }
+    do throws(TwinConfigurationError) {
+      var configuration = try TwinConfiguration(
+        parsing: bytes, file: options.configurationFile, runtime: options.runtime)
+      if let truth = options.truth { configuration.truth = truth }
+      return configuration
+    } catch {
+      throw TwinFailure(EX_CONFIG, error.description)
+    }
+  }
+}
+
+/// Why the twin ends before it has begun: exit code of sysexits.h and one line.
+struct TwinFailure: Error {
+  var exitCode: Int32
+  var text: String
+  init(_ exitCode: Int32, _ text: String) {
+    self.exitCode = exitCode
+    self.text = text
+  }
+
+  /// A failed system call on one of the twin's files: no permission, or something else.
+  init(_ error: LinuxError, remedy: String) {
+    let denied = [EACCES, EPERM, EROFS].contains(error.number)
+    self.init(denied ? EX_NOPERM : EX_OSERR, "\(error); \(remedy)")
+  }
+}
+
+/// One line to standard error, whole, whether or not anybody still reads it.
+func say(_ text: String) {
+  let line = Array("insitu-twin: \(text)\n".utf8)
+  unsafe _ = line.withUnsafeBytes { unsafe write(STDERR_FILENO, $0.baseAddress, $0.count) }
+}

@@ -8,9 +8,11 @@
 //
 // The writer fills slot (sequence % slot_count), then stores `published = sequence + 1` with release order.
 // The gating reader stores `consumed` (release): the writer never overwrites a slot with sequence >= consumed.
+// After each store of `published` the writer wakes futex waiters (FUTEX_WAKE, shared) on its low 32 bits: the word at
+// offset 64. FUTEX_WAIT works on a read-only mapping.
 // A reader that only looks loads `slot.sequence` (acquire), copies, and loads it again: unchanged and equal to
 // the sequence it wanted means that what it copied is whole. While a slot is being rewritten its sequence
-// is FRAME_RING_BEING_WRITTEN.
+// is FRAME_RING_BEING_WRITTEN; so it is in a slot that never held a frame.
 #pragma once
 
 #include <assert.h>
@@ -62,7 +64,8 @@ struct frame_ring_slot {
   uint64_t bytes;           /* pixels used, row-major, no padding */
   uint32_t step;            /* index of the protocol step that asked for it, UINT32_MAX when none */
   uint32_t pixel_crc32c;    /* CRC-32C of the `bytes` pixel bytes, or 0 when not computed */
-  uint8_t reserved[4096 - 88];
+  uint64_t unusable_before; /* frames that arrived but could not be used since the slot before this one */
+  uint8_t reserved[4096 - 96];
 };
 
 _Static_assert(sizeof(struct frame_ring_header) == 4096, "header is a page");

@@ -33,3 +33,14 @@ void clinux_die_with_parent(void);
 /// CRC-32C (Castagnoli, reflected, as in iSCSI RFC 3720 and ext4), continued from `crc` (0 to begin).
 /// Uses the SSE4.2 instruction where the processor has it.
 uint32_t clinux_crc32c(uint32_t crc, const void *_Nullable bytes, size_t count);
+
+/// futex(2) FUTEX_WAIT on a word that processes share: sleeps while it holds `expected`, at most `timeout_ns`.
+/// 0: woken, changed or interrupted, look again; 1: the time is over; -1: the kernel will not wait on this memory.
+int clinux_futex_wait(const uint32_t *_Nonnull word, uint32_t expected, int64_t timeout_ns);
+/// futex(2) FUTEX_WAKE: wakes every waiter on the word, in all processes.
+void clinux_futex_wake(const uint32_t *_Nonnull word);
+/// pwritev(2) of two buffers; the count written, or -1 and errno.
+ssize_t clinux_write_two(int fd, const void *_Nonnull a, size_t a_count, const void *_Nonnull b, size_t b_count,
+                         int64_t offset);
+/// Clears O_DIRECT of an open file; 0 or -1 and errno.
+int clinux_use_cache(int fd);

@@ -1,0 +1,96 @@
+package import FrameRing
+package import Quantities
+
+/// What a camera says of itself.
+package struct CameraIdentity: Equatable, Sendable {
+  package var model: String
+  package var serial: String
+  /// Where it was reached: the URL of the configuration.
+  package var address: String
+  /// What its time stamps mean, in words.
+  package var clock: String
+  /// Pixels; nil until the camera has told.
+  package var width: Int?
+  package var height: Int?
+  /// As frames come into the ring; nil until the camera has told.
+  package var pixelType: PixelType?
+
+  package init(
+    model: String, serial: String, address: String, clock: String, width: Int? = nil, height: Int? = nil,
+    pixelType: PixelType? = nil
+  ) {
+    self.model = model
+    self.serial = serial
+    self.address = address
+    self.clock = clock
+    self.width = width
+    self.height = height
+    self.pixelType = pixelType
+  }
+}
+
+/// One series of exposures, as it is asked for.
+package struct ExposureRequest: Equatable, Sendable {
+  package var series: UInt64
+  package var framePeriod: Seconds
+  package var exposure: Seconds
+
+  package init(series: UInt64, framePeriod: Seconds, exposure: Seconds) {
+    self.series = series
+    self.framePeriod = framePeriod
+    self.exposure = exposure
+  }
+}
+
+/// What came of one look at the camera.
+package enum CameraEvent: Equatable, Sendable {
+  /// Nothing came in the time given.
+  case nothing
+  /// A series that the sender began; only from cameras that are not commanded, before its first frame is counted.
+  case seriesStarted(series: UInt64)
+  /// A frame is in the ring.
+  case frame
+  /// A frame came and the ring was full. The ring has counted it.
+  case ringFull
+  /// Something came that should have been a frame and cannot be used: wrong size, bad checksum, unknown encoding,
+  /// garbage. The ring has been told.
+  case refusedFrame(cause: String)
+  /// Something came that belongs to no series being recorded, or that needs no answer.
+  case ignored(cause: String)
+  case clockPair(ClockPair)
+  /// All frames of the series have been given.
+  /// - Parameter triggered: exposures begun; nil when the camera did not say and no frame came.
+  case seriesEnded(series: UInt64, triggered: UInt64?)
+  /// After `stop`: nothing is in flight, and no series was open.
+  case drained
+}
+
+/// A camera as its one thread sees it. Every call returns in bounded time.
+///
+/// A camera calls `FrameRing.beginSeries` where its series begins, and `noteUnusable` for each frame it refuses.
+package protocol Camera: AnyObject {
+  var identity: CameraIdentity { get }
+  /// False: the sender decides rate and exposure; everything it sends between `start` and `stop` is recorded.
+  var canBeCommanded: Bool { get }
+  /// Reaches the camera and asks who it is; again after a failure.
+  func connect() throws(CameraError)
+  func start(_ request: ExposureRequest, into ring: FrameRing) throws(CameraError)
+  /// Receives at most one frame into the ring. Outside a series it throws away what comes.
+  func next(into ring: FrameRing, step: UInt32, atMost span: Seconds) throws(CameraError) -> CameraEvent
+  /// After it, `next` still gives what was in flight, then `seriesEnded` (or `drained`).
+  func stop() throws(CameraError)
+  /// Compares the clocks by request and reply; nil where the camera cannot.
+  func probeClock() throws(CameraError) -> ClockPair?
+  func close()
+}
+
+extension Camera {
+  /// Tells the ring of a frame that cannot be used, and makes the event of it.
+  func refuse(_ cause: String, _ ring: FrameRing) -> CameraEvent {
+    ring.noteUnusable(1)
+    return .refusedFrame(cause: cause)
+  }
+}
+
+/// Frame numbers beyond this are taken for damage: 2⁶² frames do not happen.
+let mostFrameNumber: UInt64 = 1 << 62

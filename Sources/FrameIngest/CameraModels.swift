@@ -1,0 +1,50 @@
+package import Quantities
+
+/// The camera section of the configuration.
+package struct CameraSettings: Sendable {
+  /// A name of `CameraModels.all`.
+  package var model: String
+  /// `tcp://host:port`, or the path of a Unix socket.
+  package var url: String
+  /// No frame in the ring is larger.
+  package var maximumFrameBytes: Int
+  /// The longest time from the end of an exposure to the arrival of its frame, for cameras whose clock can only be
+  /// compared by the frames themselves. An assumption of the operator's; it is recorded with the clock pairs.
+  package var maximumLatency: Seconds
+
+  package init(
+    model: String, url: String, maximumFrameBytes: Int = 64 << 20, maximumLatency: Seconds = Seconds(0.1)
+  ) {
+    self.model = model
+    self.url = url
+    self.maximumFrameBytes = maximumFrameBytes
+    self.maximumLatency = maximumLatency
+  }
+}
+
+/// A kind of camera: its name in the configuration, and how to make one.
+package struct CameraModel: Sendable {
+  package let name: String
+  /// One line for people.
+  package let summary: String
+  package let make: @Sendable (CameraSettings) throws(CameraError) -> sending any Camera
+}
+
+/// Every camera this program can receive from. A new model is one file and one entry here.
+package enum CameraModels {
+  package static let all: [CameraModel] = [
+    CameraModel(name: "shm", summary: "shared-memory camera port, url: path of its Unix socket") {
+      settings throws(CameraError) in try SharedMemoryCamera(settings)
+    },
+    CameraModel(name: "simplon", summary: "DECTRIS SIMPLON stream v1, url: tcp://host:9999") {
+      settings throws(CameraError) in try SimplonCamera(settings)
+    },
+  ]
+
+  package static func make(_ settings: CameraSettings) throws(CameraError) -> sending any Camera {
+    guard let model = all.first(where: { $0.name == settings.model }) else {
+      throw .unknownModel(settings.model, known: all.map(\.name))
+    }
+    return try model.make(settings)
+  }
+}

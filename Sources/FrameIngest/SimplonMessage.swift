@@ -1,0 +1,40 @@
+import FrameRing
+import Quantities
+
+/// What is known of the message that is being received, part after part.
+struct SimplonMessage {
+  enum Kind { case unknown, header, image, other }
+
+  var arrival = MonotonicTime(nanoseconds: 0)
+  var step: UInt32 = .max
+  /// The receiver was waiting when it came.
+  var isPrompt = false
+  var kind = Kind.unknown
+  var parts = 0
+  var series: UInt64 = 0
+  var frame: UInt64 = 0
+  var image: SimplonImageDescription?
+  /// Set when the pixels are in the reserved slot.
+  var pixelCRC: UInt32?
+  var times: SimplonTimes?
+  /// Why it is not recorded, known before its end.
+  var problem: CameraEvent?
+  var fault: DecodeError?
+
+  init() {}
+
+  init(arrival: MonotonicTime, step: UInt32, isPrompt: Bool) {
+    self.arrival = arrival
+    self.step = step
+    self.isPrompt = isPrompt
+  }
+
+  /// The slot's header, once the pixels are there.
+  var frameHeader: FrameHeader? {
+    guard let image, let pixelCRC else { return nil }
+    return FrameHeader(
+      frameNumber: frame, deviceNanoseconds: times?.start ?? 0, exposureNanoseconds: times?.exposure ?? 0,
+      arrival: arrival, series: series, flags: times?.start == nil ? .noDeviceTime : [], pixelType: .u16,
+      width: image.width, height: image.height, step: step, pixelCRC: pixelCRC)
+  }
+}

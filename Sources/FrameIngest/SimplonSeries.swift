@@ -1,0 +1,122 @@
+import Quantities
+
+/// Which series of the stream is being recorded, and when it is over. A value; time is an argument.
+///
+/// Headers may be missing (a receiver that joined late), ends may be stale or missing, and one series may follow
+/// another without an end (camera-streams.md §2, §9).
+struct SimplonSeries {
+  /// After `stop`, silence this long means that nothing is in flight.
+  static let silence = Seconds(0.5)
+  /// After `stop`, a sender that goes on sending is cut off.
+  static let mostDrain = Seconds(2)
+
+  private struct Open {
+    var number: UInt64
+    var isAnnounced = false
+    var configuration: SimplonConfiguration?
+    var lastFrame: UInt64?
+  }
+
+  private(set) var isRecording = false
+  private var open: Open?
+  private var ended: UInt64?
+  private var stopped: MonotonicTime?
+  private var lastMessage = MonotonicTime(nanoseconds: 0)
+
+  mutating func start() {
+    isRecording = true
+    stopped = nil
+    open?.isAnnounced = false
+  }
+
+  mutating func stop(at now: MonotonicTime) {
+    guard isRecording, stopped == nil else { return }
+    stopped = now
+    lastMessage = now
+  }
+
+  mutating func noteMessage(at now: MonotonicTime) { lastMessage = now }
+
+  /// A series header. Gives what it ends and begins.
+  mutating func header(_ number: UInt64) -> [CameraEvent] {
+    var events = endAnnounced(byItself: false)
+    ended = nil
+    open = Open(number: number)
+    // The next series belongs to nobody once it was asked to stop.
+    if stopped != nil { isRecording = false }
+    if isRecording { events += announce() }
+    return events
+  }
+
+  mutating func configure(_ configuration: SimplonConfiguration) { open?.configuration = configuration }
+
+  enum Admission: Equatable {
+    case record
+    case ignore
+    /// It says that it belongs to a series that has ended.
+    case stale
+  }
+
+  /// A frame of series `number`: is it recorded? Gives the events that come before it.
+  mutating func frame(_ number: UInt64) -> (admission: Admission, events: [CameraEvent]) {
+    guard isRecording else { return (.ignore, []) }
+    if let open, open.number == number, open.isAnnounced { return (.record, []) }
+    if number == ended { return (.stale, []) }
+    var events: [CameraEvent] = []
+    if open?.number != number {
+      // Joined in the middle, or the header was lost.
+      events += endAnnounced(byItself: false)
+      if !isRecording { return (.ignore, events) }
+      open = Open(number: number)
+    }
+    events += announce()
+    return (.record, events)
+  }
+
+  mutating func noteFrame(number: UInt64) {
+    let last = open?.lastFrame ?? 0
+    open?.lastFrame = max(last, number)
+  }
+
+  /// A series end from the stream.
+  mutating func end(_ number: UInt64) -> [CameraEvent] {
+    guard open?.number == number else { return [.ignored(cause: "the end of a series that was not open")] }
+    let events = endAnnounced(byItself: true)
+    open = nil
+    ended = number
+    if stopped != nil { isRecording = false }
+    return events.isEmpty ? [.ignored(cause: "the end of a series that was not recorded")] : events
+  }
+
+  /// After `stop`: is it over?
+  /// - Parameter isQuiet: no message is waiting.
+  mutating func drained(at now: MonotonicTime, isQuiet: Bool) -> CameraEvent? {
+    guard let stopped else { return nil }
+    let isSilent = isQuiet && now - lastMessage >= Self.silence
+    guard !isRecording || isSilent || now - stopped >= Self.mostDrain else { return nil }
+    let event = endAnnounced(byItself: false).first
+    isRecording = false
+    self.stopped = nil
+    return event ?? .drained
+  }
+
+  private mutating func announce() -> [CameraEvent] {
+    guard let number = open?.number, open?.isAnnounced == false else { return [] }
+    open?.isAnnounced = true
+    return [.seriesStarted(series: number)]
+  }
+
+  /// - Parameter byItself: the stream said that the series is over, so that what the configuration promised is due.
+  ///   Otherwise only what has been seen is known to have been triggered.
+  private mutating func endAnnounced(byItself: Bool) -> [CameraEvent] {
+    guard isRecording, let open, open.isAnnounced else { return [] }
+    self.open?.isAnnounced = false
+    if stopped != nil {
+      isRecording = false
+      stopped = nil
+    }
+    let seen = open.lastFrame.map { $0 + 1 }
+    let triggered = byItself ? open.configuration?.expectedFrames ?? seen : seen
+    return [.seriesEnded(series: open.number, triggered: triggered)]
+  }
+}

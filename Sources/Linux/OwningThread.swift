@@ -1,0 +1,80 @@
+package import Quantities
+
+/// A thread that owns something nobody else touches: others hand it work, and between pieces of work it ticks.
+///
+/// Threads own, queues carry: an instrument's driver lives here and needs no lock.
+package final class OwningThread<Owned>: @unchecked Sendable {
+  private typealias Work = @Sendable (Owned) -> Void
+
+  private struct State {
+    var work: [Work] = []
+    var ending = false
+    var beats: UInt64 = 0
+  }
+
+  private let state = Monitor(State())
+  private var thread: NamedThread?
+
+  /// The most pieces of work that may wait.
+  package static var limit: Int { 256 }
+
+  /// - Parameters:
+  ///   - interval: how long after one tick the next begins, when no work comes; asked before every wait.
+  ///   - make: makes what is owned, on the thread itself.
+  package init(
+    _ name: String, interval: @escaping @Sendable (Owned) -> Seconds, make: @escaping @Sendable () -> Owned,
+    tick: @escaping @Sendable (Owned) -> Void
+  ) {
+    let state = state
+    thread = NamedThread(name) {
+      let owned = make()
+      while true {
+        let next = state.wait(atMost: interval(owned)) { state -> Work?? in
+          if !state.work.isEmpty { return .some(state.work.removeFirst()) }
+          return state.ending ? .some(nil) : nil
+        }
+        switch next {
+        case .some(.some(let work)): work(owned)
+        case .some(.none): return
+        case .none: tick(owned)
+        }
+        state.update { $0.beats += 1 }
+      }
+    }
+  }
+
+  /// Hands over work without waiting for it. Urgent work is done before all that waits.
+  /// - Returns: false when too much waits already, or the thread is ending.
+  @discardableResult
+  package func post(urgently: Bool = false, _ work: @escaping @Sendable (Owned) -> Void) -> Bool {
+    state.update { state in
+      guard !state.ending, state.work.count < Self.limit || urgently else { return false }
+      if urgently { state.work.insert(work, at: 0) } else { state.work.append(work) }
+      return true
+    }
+  }
+
+  /// Hands over work and waits for its result; nil when it did not end within `limit` (it is done all the same).
+  package func run<R: Sendable>(
+    within limit: Seconds, urgently: Bool = false, _ work: @escaping @Sendable (Owned) -> R
+  ) -> R? {
+    let answer = Monitor<R?>(nil)
+    guard
+      post(
+        urgently: urgently,
+        { owned in
+          let result = work(owned); answer.update { $0 = result }
+        })
+    else { return nil }
+    return answer.wait(atMost: limit) { $0 }
+  }
+
+  /// Turns of the loop so far: standing still means that the thread hangs.
+  package var beats: UInt64 { state.read { $0.beats } }
+
+  /// Does what waits, then ends and waits for the end.
+  package func end() {
+    state.update { $0.ending = true }
+    thread?.join()
+  }
+}

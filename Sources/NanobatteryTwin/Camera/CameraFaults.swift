@@ -1,0 +1,31 @@
+package import Quantities
+
+/// What goes wrong with the twin's camera, by plan.
+package struct CameraFaults: Equatable, Sendable {
+  package struct Pattern: Equatable, Sendable {
+    /// So many frames …
+    package var frames: UInt64
+    /// … of every so many.
+    package var every: UInt64
+    package init(frames: UInt64, every: UInt64) {
+      self.frames = frames
+      self.every = every
+    }
+
+    /// The last `frames` of each block of `every`.
+    func strikes(_ frame: UInt64) -> Bool { every > 0 && frame % every >= every - min(frames, every) }
+  }
+
+  /// Numbers that are skipped: exposed, but never delivered.
+  package var lose: Pattern?
+  /// Frames that are delivered twice.
+  package var `repeat`: Pattern?
+  /// Once per series, nothing is delivered for `span`; then what was exposed meanwhile follows.
+  package var stall: (span: Seconds, after: Seconds)?
+
+  package init() {}
+
+  package static func == (a: Self, b: Self) -> Bool {
+    a.lose == b.lose && a.repeat == b.repeat && a.stall?.span == b.stall?.span && a.stall?.after == b.stall?.after
+  }
+}

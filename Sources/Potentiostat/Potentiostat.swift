@@ -1,0 +1,124 @@
+package import Quantities
+package import USB
+
+/// What a source-measure unit says it is.
+package struct PotentiostatIdentity: Hashable, Sendable {
+  package var manufacturer: String
+  package var model: String
+  package var serial: String
+  package var firmware: String
+
+  package var description: String { "\(manufacturer), \(model), serial \(serial), firmware \(firmware)" }
+}
+
+/// What is put on the cell.
+package enum Bias: Hashable, Sendable {
+  /// Output off, high impedance: the cell is open.
+  case open
+  /// A current is held; positive charges the working electrode. `current(0)` is a rest with the voltage measured.
+  case current(Amperes)
+  /// A voltage is held, ramped to from the voltage the cell has.
+  case voltage(Volts)
+}
+
+/// Bounds of the cell; a sample beyond them opens the output at once.
+package struct CellLimits: Hashable, Sendable {
+  package var voltage: ClosedRange<Volts>
+  package var current: ClosedRange<Amperes>
+
+  package init(voltage: ClosedRange<Volts>, current: ClosedRange<Amperes>) {
+    self.voltage = voltage
+    self.current = current
+  }
+
+  /// Which limit a sample is beyond, in words; nil when it is within both.
+  package func violation(by sample: Sample) -> String? {
+    if let v = sample.voltage, !voltage.contains(v) {
+      return "voltage \(v.formatted(digits: 4)) is beyond \(voltage.lowerBound) … \(voltage.upperBound)"
+    }
+    if let i = sample.current, !current.contains(i) {
+      return "current \(i) is beyond \(current.lowerBound) … \(current.upperBound)"
+    }
+    if sample.flags.contains(.overflow) { return "the reading is beyond the instrument's range" }
+    return nil
+  }
+}
+
+/// How samples are to be taken. Ranges do not change under load.
+package struct Acquisition: Hashable, Sendable {
+  package var period: Seconds
+  /// The smallest current range that holds this current is used.
+  package var currentRange: Amperes
+  package var voltageRange: Volts
+  package var limits: CellLimits
+
+  package init(period: Seconds, currentRange: Amperes, voltageRange: Volts, limits: CellLimits) {
+    self.period = period
+    self.currentRange = currentRange
+    self.voltageRange = voltageRange
+    self.limits = limits
+  }
+}
+
+/// A range of an instrument, as its data sheet has it.
+package struct RangeFacts: Hashable, Sendable {
+  /// Full scale, A.
+  package var range: Amperes
+  package var sourceResolution: Amperes
+  package var measureResolution: Amperes
+  /// Accuracy is gain·reading + offset.
+  package var measureGain: Double
+  package var measureOffset: Amperes
+}
+
+/// New samples, and what they tell of the instrument's clock.
+package struct Acquired: Sendable {
+  package var samples: [Sample] = []
+  package var clockPairs: [ClockPair] = []
+  package init() {}
+}
+
+/// A source-measure unit or potentiostat. Owned by one thread; every call is bounded in time.
+///
+/// A model is one file that conforms, and one line in `PotentiostatModels.all`.
+package protocol Potentiostat: AnyObject {
+  var identity: PotentiostatIdentity { get }
+  /// The ranges there are, smallest first.
+  var ranges: [RangeFacts] { get }
+  /// The range in use.
+  var range: RangeFacts { get }
+  /// Largest error of a voltage reading on the range in use.
+  var voltageAccuracy: Volts { get }
+  /// Brings the instrument from whatever state it is in to: output off at high impedance, ranges, limits and
+  /// aperture set. The safe off state is set before anything else.
+  func prepare(_ acquisition: Acquisition) throws(SCPIError)
+  /// Puts `bias` on the cell. A source that comes on begins at what the cell has: 0 A, or `present`.
+  /// - Returns: what was measured under the bias before, to the last reading.
+  func apply(_ bias: Bias, present: Volts?) throws(SCPIError) -> Acquired
+  /// Changes the current range. The output opens for it and stays open until `apply`.
+  /// - Returns: what was measured until then.
+  func setRange(_ currentRange: Amperes) throws(SCPIError) -> Acquired
+  /// Fetches what was measured since the last call.
+  func poll() throws(SCPIError) -> Acquired
+  /// Output off, high impedance; the shortest way there is.
+  func open() throws(SCPIError)
+  /// Entries of the instrument's error queue.
+  func errors() throws(SCPIError) -> [String]
+  func close()
+}
+
+/// One model that can be named in the configuration.
+package struct PotentiostatModel: Sendable {
+  package let name: String
+  /// Takes over an open connection. Throws when what answers is another instrument.
+  package let make: @Sendable (SCPIConnection) throws(SCPIError) -> any Potentiostat
+}
+
+package enum PotentiostatModels {
+  /// The one place where a model is registered.
+  package static let all: [PotentiostatModel] = [
+    PotentiostatModel(name: "keithley-2450", make: { connection throws(SCPIError) in try Keithley2450(connection) })
+  ]
+
+  package static func named(_ name: String) -> PotentiostatModel? { all.first { $0.name == name } }
+}

@@ -1,0 +1,99 @@
+package import BiasProtocol
+import Linux
+package import Quantities
+package import RunStore
+
+/// What reaches the run's thread from the others.
+enum RunSignal: Sendable {
+  case samples([Sample])
+  /// The potentiostat's thread has opened the output already.
+  case tripped(String)
+  case failed(String)
+  case stop(reason: String)
+  case pause
+  case resume
+}
+
+/// Frames of a run so far, over all series.
+package struct FrameCounts: Hashable, Sendable {
+  package var triggered: UInt64 = 0
+  package var received: UInt64 = 0
+  package var written: UInt64 = 0
+  package var lostAtSource: UInt64 = 0
+  package var dropped: [String: UInt64] = [:]
+  package init() {}
+
+  package var lost: UInt64 { lostAtSource + dropped.values.reduce(0, +) }
+}
+
+/// Where a run stands, for `status`.
+package struct RunProgress: Sendable {
+  package enum State: String, Sendable { case starting, running, paused, stopping }
+
+  package var state = State.starting
+  package var step = 0
+  package var sentence = ""
+  package var cycle = 0
+  package var stepStarted: MonotonicTime
+  package var stepBound = Seconds(0)
+  package var charge = Coulombs.zero
+  package var voltage: Volts?
+  package var current: Amperes?
+  package var samples: UInt64 = 0
+  package var frames = FrameCounts()
+}
+
+/// A run that is going on: what several threads know of it.
+package final class ActiveRun: Sendable {
+  package let id: String
+  package let name: String
+  package let directory: RunDirectory
+  package let compiled: CompiledProtocol
+  package let planned: Seconds
+  package let started: MonotonicTime
+  package let startedUnixNanoseconds: Int64
+
+  let signals = BoundedQueue<RunSignal>(limit: 16384)
+  let writer: RunWriter
+  private let monitor: Monitor<RunProgress>
+  private let charge = Monitor(ChargeCounter())
+
+  init(
+    id: String, name: String, directory: RunDirectory, compiled: CompiledProtocol, planned: Seconds, at clock: HostClockReading,
+    writer: RunWriter
+  ) {
+    self.id = id
+    self.name = name
+    self.directory = directory
+    self.compiled = compiled
+    self.planned = planned
+    started = clock.raw
+    startedUnixNanoseconds = clock.unixNanoseconds
+    self.writer = writer
+    monitor = Monitor(RunProgress(stepStarted: clock.raw))
+  }
+
+  package var progress: RunProgress { monitor.read { $0 } }
+  func update(_ change: (inout RunProgress) -> Void) { monitor.update { change(&$0) } }
+  var holes: (count: Int, time: Seconds) { charge.read { ($0.holes, $0.holeTime) } }
+
+  /// Takes in samples on the potentiostat's thread: integrates the charge, stores, and tells the run's thread.
+  /// - Returns: the samples with the charge at each.
+  func take(_ samples: [Sample]) -> [StoredSample] {
+    let step = monitor.read { $0.step }
+    let charged = charge.update { counter in
+      samples.map { StoredSample($0, step: step, charge: counter.add($0)) }
+    }
+    monitor.update { progress in
+      progress.samples += UInt64(samples.count)
+      if let last = charged.last {
+        progress.charge = last.charge
+        progress.voltage = last.sample.voltage ?? progress.voltage
+        progress.current = last.sample.current ?? progress.current
+      }
+    }
+    writer.put(.samples(charged))
+    signals.push(.samples(samples))
+    return charged
+  }
+}

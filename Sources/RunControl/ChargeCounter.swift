@@ -1,0 +1,31 @@
+package import Quantities
+
+/// Charge moved since the start of a run: the integral of the measured current over the instrument's own clock.
+package struct ChargeCounter: Sendable {
+  /// A pause between samples longer than this is a hole: its charge is not guessed.
+  package static let longestPause = Seconds(1)
+
+  package private(set) var charge = Coulombs.zero
+  /// Holes met so far, and their length together.
+  package private(set) var holes = 0
+  package private(set) var holeTime = Seconds(0)
+  private var last: (deviceNanoseconds: Int64, current: Double)?
+
+  package init() {}
+
+  /// Adds the trapezoid between the sample before and this one; gives the charge at this sample's time.
+  package mutating func add(_ sample: Sample) -> Coulombs {
+    guard let current = sample.current?.value else { return charge }
+    if let last {
+      let pause = Seconds(nanoseconds: sample.deviceNanoseconds - last.deviceNanoseconds)
+      if pause > Self.longestPause || pause.value < 0 {
+        holes += 1
+        holeTime = holeTime + pause
+      } else {
+        charge = charge + Coulombs((last.current + current) / 2 * pause.value)
+      }
+    }
+    last = (sample.deviceNanoseconds, current)
+    return charge
+  }
+}

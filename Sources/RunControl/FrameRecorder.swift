@@ -1,0 +1,143 @@
+import ControlProtocol
+import FrameIngest
+import FrameRing
+import Linux
+import Quantities
+import RunStore
+
+/// What the camera's thread knew of a series when it ended.
+struct EndedSeries: Sendable {
+  var series: UInt64
+  var triggered: UInt64?
+  var refusedByRing: UInt64
+  var unusable: [String: UInt64]
+}
+
+/// The reader of the ring that must not lose: takes every frame, writes it where it lies, and then gives its slot back.
+/// Without a run it only gives slots back.
+final class FrameRecorder: Sendable {
+  /// fdatasync(2) of pixels and index about this often: what a power cut may take.
+  private static let synchronizeInterval = Seconds(2)
+  /// Small frames do not wait in memory longer than this when no more come.
+  private static let flushAfter = Seconds(0.1)
+
+  private enum Command: Sendable {
+    case begin(ActiveRun, RunDirectory, segmentBytes: Int64)
+    case seriesStarted(UInt64)
+    /// `upTo`: the ring's `published` when the series ended; all its frames lie below.
+    case seriesEnded(EndedSeries, upTo: UInt64)
+    case end
+  }
+
+  private struct Shared {
+    var commands: [Command] = []
+    var openSeries: Set<UInt64> = []
+    var isRecording = false
+    var isEnding = false
+    var beats: UInt64 = 0
+  }
+
+  private let ring: FrameRing
+  private let publisher: StreamPublisher
+  private let shared = Monitor(Shared())
+  private let thread = Monitor<NamedThread?>(nil)
+
+  init(ring: FrameRing, publisher: StreamPublisher) {
+    self.ring = ring
+    self.publisher = publisher
+    thread.update { $0 = NamedThread("recorder") { [self] in work() } }
+  }
+
+  var beats: UInt64 { shared.read { $0.beats } }
+
+  /// From now on frames belong to `run`.
+  func begin(_ run: ActiveRun, in directory: RunDirectory, segmentBytes: Int64) {
+    shared.update {
+      $0.isRecording = true
+      $0.commands.append(.begin(run, directory, segmentBytes: segmentBytes))
+    }
+  }
+
+  /// Called on the camera's thread.
+  func seriesStarted(_ series: UInt64) {
+    shared.update {
+      $0.openSeries.insert(series)
+      $0.commands.append(.seriesStarted(series))
+    }
+  }
+
+  /// Called on the camera's thread, after the last frame of the series was published.
+  func seriesEnded(_ ended: EndedSeries) {
+    shared.update { $0.commands.append(.seriesEnded(ended, upTo: ring.published)) }
+  }
+
+  /// Waits for the series that are open, then writes what is left and ends the files.
+  /// - Returns: false when a series did not end within `limit`; it is closed as it is.
+  func end(within limit: Seconds) -> Bool {
+    let ended = shared.wait(atMost: limit) { $0.openSeries.isEmpty ? true : nil } ?? false
+    shared.update { $0.commands.append(.end) }
+    _ = shared.wait(atMost: Seconds(30)) { $0.isRecording ? nil : true }
+    return ended
+  }
+
+  func shutDown() {
+    shared.update { $0.isEnding = true }
+    thread.read { $0 }?.join()
+  }
+
+  // MARK: The thread
+
+  private func work() {
+    var next = ring.consumed
+    var session: RecordingSession?
+    var lastFrame = MonotonicTime.now
+    var lastSynchronized = MonotonicTime.now
+    while true {
+      let (commands, isEnding) = shared.update { state -> ([Command], Bool) in
+        state.beats += 1
+        defer { state.commands = [] }
+        return (state.commands, state.isEnding)
+      }
+      if isEnding { return }
+      for command in commands {
+        switch command {
+        case .begin(let run, let directory, let segmentBytes):
+          session = RecordingSession(run, directory, segmentBytes: segmentBytes, publisher)
+        case .seriesStarted(let series):
+          session?.begin(series)
+        case .seriesEnded(let ended, let upTo):
+          while next < upTo { take(&next, session) }
+          session?.end(ended)
+          shared.update { _ = $0.openSeries.remove(ended.series) }
+        case .end:
+          while next < ring.published { take(&next, session) }
+          session?.close()
+          session = nil
+          shared.update { state in
+            state.isRecording = false
+            state.openSeries = []
+          }
+        }
+      }
+
+      if ring.waitForPublished(beyond: next, atMost: Seconds(0.02)) {
+        let published = ring.published
+        while next < published { take(&next, session) }
+        lastFrame = .now
+      } else if MonotonicTime.now - lastFrame > Self.flushAfter {
+        session?.flush()
+        lastFrame = .now
+      }
+      if let session, MonotonicTime.now - lastSynchronized > Self.synchronizeInterval {
+        session.synchronize()
+        lastSynchronized = .now
+      }
+    }
+  }
+
+  private func take(_ next: inout UInt64, _ session: RecordingSession?) {
+    unsafe _ = ring.read(next) { frame, pixels in unsafe session?.record(frame, pixels) }
+    ring.release(through: next)
+    next += 1
+  }
+}

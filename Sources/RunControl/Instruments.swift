@@ -1,0 +1,84 @@
+package import FrameIngest
+package import FrameRing
+package import HolderDriver
+package import Linux
+package import Potentiostat
+import Quantities
+import USB
+
+/// The instruments with the threads that own them. Instruments never know each other.
+package struct Instruments: Sendable {
+  package let potentiostat: OwningThread<PotentiostatStation>
+  package let holder: OwningThread<HolderStation>?
+  package let camera: CameraThread?
+  package let ring: FrameRing
+
+  /// How long the potentiostat may take to open its output before the holder goes ahead without it.
+  private static let potentiostatPatience = Seconds(0.4)
+  private static let holderPatience = Seconds(2)
+
+  /// The safe state, in the one order there is (design §8): source at high impedance, then the holder's contacts open.
+  /// A potentiostat that does not answer holds the holder up for less than half a second.
+  /// - Returns: what did not work, in words; empty when the cell is known to be open.
+  package func makeSafe() -> [String] {
+    var problems: [String] = []
+    let opened = potentiostat.run(within: Self.potentiostatPatience, urgently: true) { station -> String? in
+      do throws(SCPIError) {
+        try station.open()
+        return nil
+      } catch { return "\(error)" }
+    }
+    switch opened {
+    case .none: problems.append("the potentiostat did not answer within \(Self.potentiostatPatience)")
+    case .some(.some(let problem)): problems.append("the potentiostat could not open its output: \(problem)")
+    case .some(.none): break
+    }
+    guard let holder else { return problems }
+    let safe = holder.run(within: Self.holderPatience, urgently: true) { station -> String? in
+      do throws(SCPIError) {
+        try station.makeSafe()
+        return nil
+      } catch { return "\(error)" }
+    }
+    switch safe {
+    case .none: problems.append("the holder did not answer within \(Self.holderPatience)")
+    case .some(.some(let problem)): problems.append("the holder could not be made safe: \(problem)")
+    case .some(.none): break
+    }
+    return problems
+  }
+
+  /// Runs `work` on the potentiostat's thread and waits for it.
+  func onPotentiostat<R: Sendable>(
+    _ what: String, within limit: Seconds = Seconds(10),
+    _ work: @escaping @Sendable (PotentiostatStation) throws(SCPIError) -> R
+  ) throws(InstrumentFailure) -> R {
+    try Self.result(what, potentiostat.run(within: limit) { station in Self.attempt { () throws(SCPIError) in try work(station) } })
+  }
+
+  /// Runs `work` on the holder's thread and waits for it; nil when there is no holder.
+  func onHolder<R: Sendable>(
+    _ what: String, within limit: Seconds = Seconds(10),
+    _ work: @escaping @Sendable (HolderStation) throws(SCPIError) -> R
+  ) throws(InstrumentFailure) -> R? {
+    guard let holder else { return nil }
+    return try Self.result(what, holder.run(within: limit) { station in Self.attempt { () throws(SCPIError) in try work(station) } })
+  }
+
+  private static func attempt<R: Sendable>(_ work: () throws(SCPIError) -> R) -> Result<R, SCPIError> {
+    do throws(SCPIError) { return .success(try work()) } catch { return .failure(error) }
+  }
+
+  private static func result<R>(_ what: String, _ result: Result<R, SCPIError>?) throws(InstrumentFailure) -> R {
+    switch result {
+    case .none: throw InstrumentFailure(description: "\(what): the instrument did not answer in time")
+    case .some(.failure(let error)): throw InstrumentFailure(description: "\(what): \(error)")
+    case .some(.success(let value)): return value
+    }
+  }
+}
+
+/// An instrument that did not do what it was asked to.
+struct InstrumentFailure: Error, Sendable, CustomStringConvertible {
+  var description: String
+}

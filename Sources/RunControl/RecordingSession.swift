@@ -1,0 +1,177 @@
+import ControlProtocol
+import FrameIngest
+import FrameRing
+import Linux
+import Quantities
+import RunStore
+
+/// The frames of one run: the files they go to, and the account of each series. Lives on the recorder's thread.
+final class RecordingSession {
+  /// `status` need not know more often than this.
+  private static let showInterval = Seconds(0.05)
+
+  private let run: ActiveRun
+  private let directory: RunDirectory
+  private let publisher: StreamPublisher
+  private let files: SegmentWriter
+  private let stored: StoredFrames
+  private var series: [UInt64: SeriesAccount] = [:]
+  /// Series whose account is settled.
+  private var settled: Set<UInt64> = []
+  private var triggered: UInt64 = 0
+  /// Why nothing can be written any more.
+  private var failure: SegmentError?
+  private var toldNotice = false
+  private var shown = MonotonicTime(nanoseconds: 0)
+
+  /// What the writer's callback says, collected until the frame is dealt with.
+  private final class StoredFrames {
+    var frames: [StoredFrame] = []
+  }
+
+  private struct SeriesAccount {
+    var detector: GapDetector
+    var written: UInt64 = 0
+    var notWritten: UInt64 = 0
+  }
+
+  init(_ run: ActiveRun, _ directory: RunDirectory, segmentBytes: Int64, _ publisher: StreamPublisher) {
+    self.run = run
+    self.publisher = publisher
+    self.directory = directory
+    var settings = SegmentSettings()
+    settings.segmentBytes = segmentBytes
+    settings.note = run.id
+    let stored = StoredFrames()
+    self.stored = stored
+    files = SegmentWriter(directory, settings) { stored.frames.append($0) }
+  }
+
+  func begin(_ number: UInt64) {
+    if series[number] == nil { series[number] = SeriesAccount(detector: GapDetector(series: number)) }
+  }
+
+  func record(_ frame: FrameHeader, _ pixels: UnsafeRawBufferPointer) {
+    guard !frame.flags.contains(.seriesEnd), frame.bytes > 0 else { return }
+    begin(frame.series)
+    let verdict = series[frame.series]!.detector.observe(frame)
+    guard verdict != .repeated else { return }
+    guard failure == nil else {
+      series[frame.series]!.notWritten += 1
+      return
+    }
+    var record = RecordedFrame(
+      frameNumber: frame.frameNumber, deviceNanoseconds: frame.deviceNanoseconds,
+      exposureNanoseconds: frame.exposureNanoseconds, arrival: frame.arrival, series: frame.series,
+      flags: frame.flags.rawValue, step: frame.step,
+      shape: FrameShape(width: frame.width, height: frame.height, bytesPerPixel: frame.pixelType.bytesPerPixel))
+    record.pixelCRC = frame.pixelCRC == 0 ? nil : frame.pixelCRC
+    do throws(SegmentError) {
+      _ = unsafe try files.append(record, pixels, at: .now)
+    } catch { fail(error, with: frame.series) }
+    passOn(frame)
+    if frame.arrival - shown > Self.showInterval {
+      shown = frame.arrival
+      showCounts()
+    }
+  }
+
+  func end(_ ended: EndedSeries) {
+    flush()
+    begin(ended.series)
+    let unusable = ended.unusable.values.reduce(0, +)
+    var account = series[ended.series]!
+    let gaps = account.detector.finish(
+      triggered: ended.triggered, refusedByRing: ended.refusedByRing, unusable: unusable)
+    series[ended.series] = account
+    run.writer.put(.gaps(gaps))
+    for (cause, count) in ended.unusable.sorted(by: { $0.key < $1.key }) {
+      run.writer.put(.event(kind: "frames_unusable", message: "\(count) frames of series \(ended.series): \(cause)"))
+    }
+    if account.detector.repeatedFrames > 0 {
+      run.writer.put(
+        .event(
+          kind: "frames_repeated",
+          message: "series \(ended.series): \(account.detector.repeatedFrames) frames came again and were not written twice"))
+    }
+    putLedger(ended.series, triggered: ended.triggered)
+    triggered += ended.triggered ?? 0
+    showCounts()
+  }
+
+  /// Closes the files, and the account of a series that never ended.
+  func close() {
+    flush()
+    for number in series.keys.sorted() where !settled.contains(number) { putLedger(number, triggered: nil) }
+    do throws(SegmentError) { try files.close() } catch { fail(error, with: nil) }
+    passOn(nil)
+    showCounts()
+  }
+
+  func flush() {
+    guard failure == nil else { return }
+    do throws(SegmentError) { try files.flush() } catch { fail(error, with: nil) }
+    passOn(nil)
+  }
+
+  func synchronize() {
+    guard failure == nil else { return }
+    do throws(SegmentError) { try files.synchronize() } catch { fail(error, with: nil) }
+  }
+
+  private func putLedger(_ number: UInt64, triggered: UInt64?) {
+    guard let account = series[number] else { return }
+    settled.insert(number)
+    let detector = account.detector
+    let ringFull = detector.missing(.ringFull)
+    let unusable = detector.missing(.unusable)
+    run.writer.put(
+      .ledger(
+        SeriesLedger(
+          series: number, triggered: triggered, received: detector.frames + ringFull + unusable,
+          lostAtSource: detector.missing(.lostAtSource), written: account.written,
+          dropped: ["ring_full": ringFull, "unusable": unusable, "disk": account.notWritten].filter { $0.value > 0 })))
+  }
+
+  private func passOn(_ frame: FrameHeader?) {
+    if let notice = files.notice, !toldNotice {
+      toldNotice = true
+      run.writer.put(.event(kind: "storage", message: notice))
+    }
+    guard !stored.frames.isEmpty else { return }
+    let frames = stored.frames
+    stored.frames.removeAll(keepingCapacity: true)
+    for item in frames { series[UInt64(item.record.series)]?.written += 1 }
+    run.writer.put(.frames(frames))
+    // Only the newest has its header at hand; small frames that were gathered are told of by their last.
+    if let frame, let last = frames.last {
+      publisher.publish(
+        frame,
+        at: StreamReference(
+          file: directory.framesPath(last.segment), offset: last.offsetBytes, byteCount: Int64(frame.bytes)))
+    }
+  }
+
+  private func fail(_ error: SegmentError, with number: UInt64?) {
+    if let number { series[number]?.notWritten += 1 + error.lostFrames }
+    guard error.kind != .badFrame else { return }
+    if failure == nil {
+      failure = error
+      run.signals.push(.failed("frames cannot be written: \(error)"))
+    }
+  }
+
+  private func showCounts() {
+    var counts = FrameCounts()
+    counts.triggered = triggered
+    for account in series.values {
+      let (ringFull, unusable) = (account.detector.missing(.ringFull), account.detector.missing(.unusable))
+      counts.received += account.detector.frames + ringFull + unusable
+      counts.written += account.written
+      counts.lostAtSource += account.detector.missing(.lostAtSource)
+      for (cause, frames) in [("ring_full", ringFull), ("unusable", unusable), ("disk", account.notWritten)]
+      where frames > 0 { counts.dropped[cause, default: 0] += frames }
+    }
+    run.update { $0.frames = counts }
+  }
+}

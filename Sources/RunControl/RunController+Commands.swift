@@ -1,0 +1,270 @@
+import Alignment
+import BiasProtocol
+package import ControlProtocol
+import FrameIngest
+import FrameRing
+import HolderDriver
+package import JSON
+import Journal
+import Linux
+import Potentiostat
+import Quantities
+import RunStore
+import USB
+
+/// What operators ask for (docs/control-protocol.md).
+extension RunController {
+  package typealias Answer = @Sendable (Result<JSONValue, ControlError>) -> Void
+
+  /// Carries a request out, or hands it to the thread that does. `answer` is called once, on any thread.
+  package func handle(_ request: ControlRequest, endpoints: JSONValue, answer: @escaping Answer) {
+    switch request.method {
+    case .hello: answer(.success(greeting(endpoints)))
+    case .status: answer(.success(status))
+    case .runStop: answer(signal(.stop(reason: "stopped by the operator")))
+    case .runPause: answer(signal(.pause))
+    case .runResume: answer(signal(.resume))
+    case .note: answer(note(request.text("text") ?? ""))
+    case .emergencyStop:
+      // A thread of its own: it overtakes all, and waits for nobody.
+      _ = NamedThread("estop") { [self] in answer(.success(emergencyStop())) }
+    case .devices: atDesk(answer) { [self] _ in .success(devices) }
+    case .protocolCheck:
+      atDesk(answer) { [self] _ in check(request.text("protocol") ?? "", request.text("file") ?? "protocol") }
+    case .runStart:
+      atDesk(answer) { [self] catalog in
+        do throws(ControlError) {
+          return .success(
+            try start(
+              text: request.text("protocol") ?? "", file: request.text("file") ?? "protocol", name: request.text("name"),
+              catalog: catalog))
+        } catch { return .failure(error) }
+      }
+    case .runsList:
+      atDesk(answer) { catalog in
+        Self.stored { () throws(RunStoreError) in ["runs": .array(try catalog.entries().map(\.json))] }
+      }
+    case .runsShow:
+      atDesk(answer) { catalog in
+        Self.stored { () throws(RunStoreError) in
+          let entry = try catalog.find(request.text("id") ?? "last")
+          guard let directory = catalog.directory(of: entry) else {
+            throw RunStoreError(.notFound, "the directory of run \(entry.id) is gone: \(entry.directory)")
+          }
+          return try RunSummary(reading: directory).json
+        }
+      }
+    }
+  }
+
+  private func atDesk(
+    _ answer: @escaping Answer, _ work: @escaping @Sendable (Catalog) -> Result<JSONValue, ControlError>
+  ) {
+    let taken = desk.post { catalog in answer(work(catalog)) }
+    if !taken {
+      answer(.failure(ControlError(.busy, "too many requests wait already", remedy: "Ask again in a moment.")))
+    }
+  }
+
+  private static func stored(_ work: () throws(RunStoreError) -> JSONValue) -> Result<JSONValue, ControlError> {
+    do throws(RunStoreError) { return .success(try work()) } catch {
+      let kind: ControlErrorKind =
+        switch error.kind {
+        case .notFound: .noInput
+        case .ambiguous: .data
+        case .busy: .busy
+        case .diskFull: .cannotCreate
+        case .damaged: .data
+        case .failed: .io
+        }
+      return .failure(ControlError(kind, "\(error)"))
+    }
+  }
+
+  private func greeting(_ endpoints: JSONValue) -> JSONValue {
+    [
+      "software": .string(settings.software), "protocol_version": .integer(ControlEndpoint.protocolVersion),
+      "endpoints": endpoints, "data": .string(data.path), "pid": .integer(Int64(processID())),
+    ]
+  }
+
+  private func signal(_ signal: RunSignal) -> Result<JSONValue, ControlError> {
+    guard let run = activeRun else {
+      return .failure(ControlError(.unavailable, "no run is going on", remedy: "Begin one with: insituctl run start FILE"))
+    }
+    run.signals.push(signal)
+    return .success(["accepted": true, "run": .string(run.id)])
+  }
+
+  private func note(_ text: String) -> Result<JSONValue, ControlError> {
+    guard let run = activeRun else {
+      return .failure(
+        ControlError(.unavailable, "no run is going on that the note could belong to", remedy: "Notes are kept in runs."))
+    }
+    let clock = HostClockReading.now
+    run.writer.put(.note(text, clock))
+    publisher.publish(event: "note", text)
+    return .success(["run": .string(run.id), "t_unix_ns": .integer(clock.unixNanoseconds)])
+  }
+
+  /// Safe state now. A run that is going on ends as `stopped`.
+  private func emergencyStop() -> JSONValue {
+    journal.log(.warning, "emergency stop")
+    let run = activeRun
+    run?.signals.push(.stop(reason: "emergency stop"))
+    let problems = instruments.makeSafe()
+    for problem in problems { event("safe_state", problem, in: run, .error) }
+    if problems.isEmpty { event("safe_state", "emergency stop: output open, contacts open", in: run, .warning) }
+    return [
+      "accepted": true, "safe": .bool(problems.isEmpty), "problems": .array(problems.map(JSONValue.string)),
+      "run": .optional(run?.id),
+    ]
+  }
+
+  private func check(_ text: String, _ file: String) -> Result<JSONValue, ControlError> {
+    do throws(ControlError) {
+      let compiled = try compile(text, file)
+      let resolution = instruments.potentiostat.run(within: Seconds(0.5)) { $0.range?.measureResolution } ?? nil
+      let plan = compiled.plan(
+        frameBytes: settings.frameBytes, indexBytes: IndexRecord.byteCount, resolution: resolution)
+      return .success(["plan": plan.json, "compiled": compiled.json])
+    } catch { return .failure(error) }
+  }
+
+  // MARK: Status
+
+  /// Where everything stands. Asks nobody and waits for nobody.
+  package var status: JSONValue {
+    let run = activeRun
+    let progress = run?.progress
+    let state: String =
+      occupation.read {
+        switch $0 {
+        case .idle: "idle"
+        case .preparing: "starting"
+        case .running: progress?.state.rawValue ?? "running"
+        }
+      }
+    let free = FileSystem.freeBytes(at: data.path)
+    let rate = framesPerSecond
+    let ring = instruments.ring
+    return [
+      "state": .string(state), "run": run.map { runStatus($0, progress) } ?? .null, "instruments": board.json,
+      "voltage_V": .optional(progress?.voltage?.value), "current_A": .optional(progress?.current?.value),
+      "frames_per_second": .number((rate * 10).rounded() / 10),
+      "ring": ["slots": .integer(Int64(ring.slotCount)), "filled": .integer(Int64(ring.filled))],
+      "lost_frames": .integer(Int64(progress?.frames.lost ?? 0)),
+      "disk": [
+        "free_bytes": .optional(free),
+        "seconds_left": rate > 0
+          ? .optional(free.map { Double(max(0, $0 - settings.keepFree)) / (rate * Double(settings.frameBytes)) }) : .null,
+      ],
+      "holder": ["state": .optional(board["holder"]?.state)],
+      "frame": ["width": .integer(Int64(settings.frameWidth)), "height": .integer(Int64(settings.frameHeight)), "bytes": .integer(Int64(settings.frameBytes))],
+      "uptime_s": .number((MonotonicTime.now - started).value), "software": .string(settings.software),
+    ]
+  }
+
+  private func runStatus(_ run: ActiveRun, _ progress: RunProgress?) -> JSONValue {
+    guard let progress else { return .null }
+    let now = MonotonicTime.now
+    return [
+      "id": .string(run.id), "name": .string(run.name), "outcome": "running",
+      "step_index": .integer(Int64(progress.step)), "step_count": .integer(Int64(run.compiled.steps.count)),
+      "sentence": .string(progress.sentence), "cycle": .integer(Int64(progress.cycle)),
+      "step_elapsed_s": .number((now - progress.stepStarted).value), "step_bound_s": .number(progress.stepBound.value),
+      "elapsed_s": .number((now - run.started).value), "planned_s": .number(run.planned.value),
+      "charge_C": .number(progress.charge.value), "frames": progress.frames.json,
+      "samples": .integer(Int64(progress.samples)),
+    ]
+  }
+
+  // MARK: Devices
+
+  /// Every instrument as it answers now. On the desk's thread: it asks them.
+  private var devices: JSONValue {
+    var list = [potentiostatDevice]
+    if settings.holder != nil { list.append(holderDevice) }
+    if let camera = settings.camera {
+      let identity = cameraIdentity.read { $0 }
+      list.append(
+        entry(
+          "camera", connection: camera.url, clock: cameraClock,
+          ["clock_meaning": .optional(identity?.clock), "model": .string(identity?.model ?? camera.model)]))
+    }
+    return ["devices": .array(list)]
+  }
+
+  private var potentiostatDevice: JSONValue {
+    struct Facts: Sendable {
+      var range: RangeFacts?
+      var lowest: RangeFacts?
+      var errors: [String] = []
+    }
+    var facts = Facts()
+    do throws(InstrumentFailure) {
+      facts = try instruments.onPotentiostat("the potentiostat", within: Seconds(8)) { station throws(SCPIError) in
+        let identity = try station.connect()
+        _ = identity
+        return Facts(range: station.range, lowest: station.ranges.first, errors: try station.errors())
+      }
+      let identity = instruments.potentiostat.run(within: Seconds(1)) { $0.identity?.description } ?? nil
+      board.connected("potentiostat", identity ?? "")
+    } catch { board.failed("potentiostat", "\(error)") }
+    var members: [String: JSONValue] = ["errors": .array(facts.errors.map(JSONValue.string))]
+    if let range = facts.range {
+      members["range_A"] = .number(range.range.value)
+      members["resolution_A"] = .number(range.measureResolution.value)
+      members["accuracy_A"] = .number(range.measureOffset.value)
+    }
+    if let lowest = facts.lowest { members["lowest_range_A"] = .number(lowest.range.value) }
+    return entry("potentiostat", connection: settings.potentiostat.usb.description, clock: potentiostatClock, members)
+  }
+
+  private var holderDevice: JSONValue {
+    var errors: [String] = []
+    do throws(InstrumentFailure) {
+      let answer = try instruments.onHolder("the holder", within: Seconds(8)) { station throws(SCPIError) in
+        let found = try station.connect()
+        return (found.identity.description, station.state?.name ?? found.state.name, try station.errors())
+      }
+      if let (identity, state, queue) = answer {
+        board.connected("holder", identity, state: state)
+        errors = queue
+      }
+    } catch { board.failed("holder", "\(error)") }
+    return entry(
+      "holder", connection: settings.holder?.usb.description ?? "", clock: holderClock,
+      ["errors": .array(errors.map(JSONValue.string)), "state": .optional(board["holder"]?.state)])
+  }
+
+  private func entry(_ kind: String, connection: String, clock: DeviceClock, _ more: [String: JSONValue]) -> JSONValue {
+    let known = board[kind]
+    var members: [String: JSONValue] = [
+      "kind": .string(kind), "model": .string(known?.model ?? ""), "identity": .string(known?.identity ?? ""),
+      "connection": .string(connection), "connected": .bool(known?.isConnected ?? false),
+      "error": .optional(known?.error), "clock": clockJSON(clock), "warnings": [], "errors": [],
+    ]
+    members.merge(more) { _, new in new }
+    return .object(members)
+  }
+
+  private func clockJSON(_ clock: DeviceClock) -> JSONValue {
+    guard let segment = clock.model()?.segments.last else { return .null }
+    return [
+      "offset_s": .number(Double(segment.referenceHost.nanoseconds - segment.referenceDevice) / 1e9),
+      "drift_ppm": .number((segment.rate - 1) * 1e6), "bound_s": .number(segment.boundTo),
+      "pairs": .integer(Int64(segment.pairs)), "method": .string(segment.method),
+    ]
+  }
+}
+
+extension FrameCounts {
+  var json: JSONValue {
+    [
+      "triggered": .integer(Int64(triggered)), "received": .integer(Int64(received)),
+      "written": .integer(Int64(written)), "lost_at_source": .integer(Int64(lostAtSource)),
+      "dropped": .object(dropped.mapValues { .integer(Int64($0)) }),
+    ]
+  }
+}

@@ -1,0 +1,199 @@
+import Alignment
+import BiasProtocol
+import ControlProtocol
+import FrameIngest
+import JSON
+import Journal
+import HolderDriver
+import Linux
+import Potentiostat
+import Quantities
+import RunStore
+import SQLite
+import USB
+
+/// Beginning and ending a run.
+extension RunController {
+  /// How long the camera may take to give what is under way when a run ends.
+  private static let drainPatience = Seconds(5)
+
+  /// Checks everything that can be checked without touching the cell, then begins. On the desk's thread.
+  /// - Returns: id, name, directory and plan of the run that has begun.
+  func start(text: String, file: String, name: String?, catalog: Catalog) throws(ControlError) -> JSONValue {
+    let free = occupation.update { state -> Bool in
+      guard case .idle = state else { return false }
+      state = .preparing
+      return true
+    }
+    guard free else {
+      let run = activeRun
+      throw ControlError(
+        .busy, "a run is going on: \(run.map { "\($0.name) (\($0.id))" } ?? "one is being prepared")",
+        remedy: "Wait for its end, or end it with: insituctl run stop")
+    }
+    do throws(ControlError) {
+      let compiled = try compile(text, file)
+      let plan = compiled.plan(frameBytes: settings.frameBytes, indexBytes: IndexRecord.byteCount)
+      try checkDisk(plan)
+      try connectInstruments(compiled)
+      let run = try create(compiled, text, name ?? compiled.name, plan, catalog)
+      occupation.update { $0 = .running(run) }
+      publisher.setRun(run.id)
+      cameraIdentity.read { $0 }.map { putCamera($0, in: run) }
+      event("run_started", "run “\(run.name)” begins: \(plan.summary)", in: run)
+      _ = NamedThread("run") { [self] in carryOut(run) }
+      return [
+        "id": .string(run.id), "name": .string(run.name), "directory": .string(run.directory.path), "plan": plan.json,
+      ]
+    } catch {
+      occupation.update { $0 = .idle }
+      throw error
+    }
+  }
+
+  /// Compiles a protocol and holds it against what this laboratory has.
+  func compile(_ text: String, _ file: String) throws(ControlError) -> CompiledProtocol {
+    let compiled: CompiledProtocol
+    do throws(ProtocolErrors) { compiled = try CompiledProtocol(parsing: text) } catch {
+      throw ControlError(
+        file: file,
+        places: error.errors.map {
+          ControlError.Place(line: $0.line, column: $0.column, message: $0.message, remedy: $0.remedy ?? "")
+        })
+    }
+    if compiled.limits.dose != nil && settings.doseRate == nil {
+      throw ControlError(
+        .data, "\(file): limits.dose needs a dose rate, and this instrument has none",
+        remedy: "Measure it and write beam.dose_rate into the daemon's configuration, or take the limit out.")
+    }
+    if settings.camera == nil, let step = compiled.steps.first(where: { $0.recording != .off }) {
+      throw ControlError(
+        .data, "\(file):\(step.line): frames are to be recorded, and this instrument has no camera",
+        remedy: "Add a camera to the daemon's configuration, or take “record” out.")
+    }
+    return compiled
+  }
+
+  private func checkDisk(_ plan: Plan) throws(ControlError) {
+    guard let free = FileSystem.freeBytes(at: data.path) else { return }
+    let samples = Int64(plan.samples) * 120  // bytes of a sample's row
+    let needed = Int64(plan.bytes) + samples + settings.keepFree
+    guard free < needed else { return }
+    throw ControlError(
+      .cannotCreate,
+      "the run needs \(Plan.size(plan.bytes)) and \(Plan.size(Int(settings.keepFree))) must stay free, but \(data.path) has "
+        + Plan.size(Int(free)),
+      remedy: "Free some space, record fewer frames, or move `data:` to a larger disk.")
+  }
+
+  /// Instruments that are not there are told of before anything is made or changed.
+  private func connectInstruments(_ compiled: CompiledProtocol) throws(ControlError) {
+    do throws(InstrumentFailure) {
+      let found = try instruments.onHolder("the holder") { station throws(SCPIError) in try station.connect() }
+      if let found {
+        board.connected("holder", found.identity.description, state: found.state.name)
+      }
+      let identity = try instruments.onPotentiostat("the potentiostat") { station throws(SCPIError) in
+        try station.connect()
+      }
+      board.connected("potentiostat", identity.description)
+    } catch {
+      throw ControlError(
+        .unavailable, "\(error)", remedy: "Switch it on, plug it in, and look at: insituctl devices")
+    }
+  }
+
+  private func create(
+    _ compiled: CompiledProtocol, _ text: String, _ name: String, _ plan: Plan, _ catalog: Catalog
+  ) throws(ControlError) -> ActiveRun {
+    let clock = HostClockReading.now
+    let id = ULID(unixNanoseconds: clock.unixNanoseconds)
+    do throws(RunStoreError) {
+      let directory = try RunDirectory.create(in: data, id: id, name: name)
+      let record = RunRecord(
+        id: id, name: name, sampleID: compiled.sampleID, protocolText: text, protocolJSON: compiled.json.text,
+        started: clock, software: settings.software, host: hostName())
+      let database: RunDatabase
+      do throws(DatabaseError) { database = try RunDatabase.create(in: directory, record) } catch {
+        throw RunStoreError(error, in: directory.databasePath)
+      }
+      try catalog.set(
+        CatalogEntry(
+          id: id.description, name: name, sampleID: compiled.sampleID, directory: directory.name,
+          startedUnixNanoseconds: clock.unixNanoseconds))
+      let run = ActiveRun(
+        id: id.description, name: name, directory: directory, compiled: compiled, planned: plan.duration, at: clock,
+        writer: RunWriter(database))
+      recorder.begin(run, in: directory, segmentBytes: settings.segmentBytes)
+      return run
+    } catch {
+      throw ControlError(.cannotCreate, "\(error)")
+    }
+  }
+
+  // MARK: The run's thread
+
+  private func carryOut(_ run: ActiveRun) {
+    var sequence = RunSequence(run, instruments, settings) { [self] kind, message, details in
+      event(kind, message, details: details, in: run)
+    }
+    var (outcome, reason) = sequence.carryOut()
+    run.update { $0.state = .stopping }
+    // The cell first, in every case; frames go on until they are drained (design §8).
+    for problem in instruments.makeSafe() {
+      event("safe_state", problem, in: run, .error)
+      if outcome == .complete { (outcome, reason) = (.failed, "the cell could not be brought to its safe state: \(problem)") }
+    }
+    event("safe_state", "output open, contacts open", in: run)
+    drainFrames(run)
+    let holes = run.holes
+    if holes.count > 0 {
+      event(
+        "holes", "\(holes.count) holes in the samples, \(holes.time) together: their charge is not counted", in: run,
+        .warning)
+    }
+    run.writer.put(.hostClock(.now))
+    let failure = run.writer.failure
+    let database = run.writer.end()
+    if let failure, outcome == .complete { (outcome, reason) = (.failed, "the record is not complete: \(failure)") }
+    if let database { close(run, database, &outcome, &reason) }
+    publisher.publish(event: "run_ended", "run “\(run.name)” ended: \(outcome.rawValue), \(reason)")
+    journal.log(outcome == .complete ? .info : .warning, "run \(run.id) “\(run.name)” \(outcome.rawValue): \(reason)")
+    publisher.setRun(nil)
+    occupation.update { $0 = .idle }
+  }
+
+  private func drainFrames(_ run: ActiveRun) {
+    if let camera = instruments.camera {
+      cameraHasStopped.update { $0 = false }
+      camera.send(.stop)
+      _ = cameraHasStopped.wait(atMost: Self.drainPatience) { $0 ? true : nil }
+    }
+    if !recorder.end(within: Self.drainPatience) {
+      event("camera_warning", "a series of frames did not end in time; its account does not balance", in: run, .warning)
+    }
+  }
+
+  /// Aligns, settles the ledger, and closes the run's record.
+  private func close(_ run: ActiveRun, _ database: RunDatabase, _ outcome: inout RunOutcome, _ reason: inout String) {
+    let clock = HostClockReading.now
+    do throws(DatabaseError) {
+      _ = try RunAlignment.align(
+        database: database.database, options: RunAlignment.Options(doseRate: settings.doseRate))
+      if outcome == .complete, let unbalanced = try database.ledgers().compactMap(\.imbalance).first {
+        (outcome, reason) = (.failed, "the ledger does not balance: \(unbalanced)")
+      }
+      try database.finish(
+        outcome, reason: reason, ended: clock.raw, unixNanoseconds: clock.unixNanoseconds, charge: run.progress.charge)
+      try database.close()
+    } catch { journal.log(.error, "run \(run.id): its record could not be closed: \(error)") }
+    let directory = database.directory
+    let catalogued = desk.run(within: Seconds(5)) { catalog -> String? in
+      do throws(RunStoreError) {
+        try catalog.set(try CatalogEntry(reading: directory))
+        return nil
+      } catch { return "\(error)" }
+    }
+    if case .some(.some(let problem)) = catalogued { journal.log(.error, "catalog: \(problem)") }
+  }
+}

@@ -1,0 +1,265 @@
+import Alignment
+import BiasProtocol
+package import ControlProtocol
+import FrameIngest
+package import FrameRing
+import HolderDriver
+import JSON
+package import Journal
+import Linux
+import Potentiostat
+import Quantities
+package import RunStore
+package import USB
+
+/// The one place where runs begin and end. Threads of the instruments report here; operators command here.
+///
+/// What must never wait (`status`, stopping) does not; what reads the catalog or reaches for instruments runs on the
+/// `desk` thread; a run has a thread of its own.
+package final class RunController: Sendable {
+  package let settings: ControllerSettings
+  let journal: Journal
+  let publisher: StreamPublisher
+  let instruments: Instruments
+  let recorder: FrameRecorder
+  let board: InstrumentBoard
+  let desk: OwningThread<Catalog>
+  let data: DataDirectory
+  let started = MonotonicTime.now
+
+  let potentiostatClock = DeviceClock("potentiostat")
+  let holderClock = DeviceClock("holder")
+  let cameraClock = DeviceClock("camera")
+  let cameraIdentity = Monitor<CameraIdentity?>(nil)
+  let cameraHasStopped = Monitor(true)
+  /// Runs that an earlier daemon left unfinished: what the holder says of itself belongs to their record.
+  let interrupted: [RunDirectory]
+  private let columns = Monitor((batch: SampleColumns(), since: MonotonicTime(nanoseconds: 0)))
+
+  /// A run that is being prepared or going on.
+  enum Occupation: Sendable {
+    case idle
+    /// Between the command and the first step; nothing has been done to the cell.
+    case preparing
+    case running(ActiveRun)
+  }
+  let occupation = Monitor(Occupation.idle)
+  private let frameRate = FrameRateMeter()
+
+  /// Samples wait this long for others to be published with.
+  private static let columnInterval = Seconds(0.05)
+
+  package init(
+    _ settings: ControllerSettings, data: DataDirectory, catalog: Catalog, bus: any USBBus, ring: FrameRing,
+    publisher: StreamPublisher, interrupted: [RunDirectory], journal: Journal
+  ) throws(ControlError) {
+    self.interrupted = interrupted
+    self.settings = settings
+    self.data = data
+    self.publisher = publisher
+    self.journal = journal
+    var models = ["potentiostat": settings.potentiostat.model]
+    models["holder"] = settings.holder?.model
+    models["camera"] = settings.camera?.model
+    board = InstrumentBoard(models)
+    desk = OwningThread("desk", interval: { _ in Seconds(0.5) }, make: { catalog }, tick: { _ in })
+    recorder = FrameRecorder(ring: ring, publisher: publisher)
+
+    let link = ControllerLink()
+    let potentiostat = OwningThread(
+      "potentiostat", interval: { (station: PotentiostatStation) in station.pollInterval },
+      make: { PotentiostatStation(settings.potentiostat, bus: bus) { link.controller?.heard($0) } }, tick: { $0.tick() })
+    let holder = settings.holder.map { holderSettings in
+      OwningThread(
+        "holder", interval: { (station: HolderStation) in station.beatInterval },
+        make: { HolderStation(holderSettings, bus: bus) { link.controller?.heard($0) } }, tick: { $0.tick() })
+    }
+    var camera: CameraThread?
+    if let cameraSettings = settings.camera {
+      do throws(CameraError) {
+        camera = CameraThread(try CameraModels.make(cameraSettings), ring: ring) { link.controller?.heard($0) }
+      } catch { throw ControlError(.configuration, "\(error)") }
+    }
+    instruments = Instruments(potentiostat: potentiostat, holder: holder, camera: camera, ring: ring)
+    link.set(self)
+  }
+
+  // MARK: What the instruments' threads say
+
+  func heard(_ report: PotentiostatReport) {
+    switch report {
+    case .samples(let samples, let pairs):
+      let kept = potentiostatClock.add(pairs)
+      guard let run = activeRun else { return }
+      if !kept.isEmpty { run.writer.put(.clockPairs(kept, device: "potentiostat")) }
+      let stored = run.take(samples)
+      publish(stored)
+    case .tripped(let limit):
+      journal.log(.warning, "limit: \(limit)")
+      activeRun?.signals.push(.tripped(limit))
+    case .failed(let reason):
+      board.failed("potentiostat", reason)
+      journal.log(.error, "potentiostat: \(reason)")
+      activeRun?.signals.push(.failed("potentiostat: \(reason)"))
+    }
+  }
+
+  func heard(_ report: HolderReport) {
+    switch report {
+    case .clockPair(let pair):
+      let kept = holderClock.add([pair])
+      if !kept.isEmpty { activeRun?.writer.put(.clockPairs(kept, device: "holder")) }
+    case .openedItself(let cause):
+      board.setState("holder", "SAFE_OPEN")
+      journal.log(.error, "the holder opened the cell by itself: \(cause)")
+      activeRun?.signals.push(.failed("the holder opened the cell by itself: \(cause)"))
+    case .failed(let reason):
+      board.failed("holder", reason)
+      journal.log(.error, "holder: \(reason)")
+      activeRun?.signals.push(.failed("holder: \(reason)"))
+    }
+  }
+
+  func heard(_ report: CameraReport) {
+    switch report {
+    case .connected(let identity):
+      cameraIdentity.update { $0 = identity }
+      board.connected("camera", "\(identity.model), serial \(identity.serial)")
+      activeRun.map { putCamera(identity, in: $0) }
+      event("camera", "the camera at \(identity.address) answers", in: activeRun)
+    case .disconnected(let error):
+      board.failed("camera", "\(error)")
+      event("camera_lost", "\(error)", in: activeRun, .warning)
+    case .clockPair(let pair):
+      let kept = cameraClock.add([pair])
+      if !kept.isEmpty { activeRun?.writer.put(.clockPairs(kept, device: "camera")) }
+    case .seriesStarted(let series):
+      recorder.seriesStarted(series)
+    case .seriesEnded(let series, let triggered, _, let refusedByRing, let unusable):
+      recorder.seriesEnded(
+        EndedSeries(series: series, triggered: triggered, refusedByRing: refusedByRing, unusable: unusable))
+    case .identified(let identity):
+      cameraIdentity.update { $0 = identity }
+      activeRun.map { putCamera(identity, in: $0) }
+    case .refused(let series, let error):
+      event("camera_refused", "series \(series): \(error)", in: activeRun, .error)
+      activeRun?.signals.push(.failed("the camera refused to record: \(error)"))
+    case .stopped:
+      cameraHasStopped.update { $0 = true }
+    case .warning(let text):
+      event("camera_warning", text, in: activeRun, .warning)
+    }
+  }
+
+  func putCamera(_ identity: CameraIdentity, in run: ActiveRun) {
+    run.writer.put(
+      .device(
+        kind: "camera", model: settings.camera?.model ?? identity.model,
+        identity: "\(identity.model), serial \(identity.serial)", connection: identity.address,
+        details: [
+          "clock": .string(identity.clock), "width": .optional(identity.width.map(Int64.init)),
+          "height": .optional(identity.height.map(Int64.init)),
+          "maximum_latency_s": .optional(settings.camera?.maximumLatency.value),
+        ]))
+  }
+
+  /// To the record of the run, to subscribers, and to the log.
+  func event(
+    _ kind: String, _ message: String, details: [String: JSONValue] = [:], in run: ActiveRun?,
+    _ priority: Journal.Priority = .info
+  ) {
+    run?.writer.put(.event(kind: kind, message: message, details: details))
+    publisher.publish(event: kind, message, details: details)
+    journal.log(priority, (run.map { "run \($0.id.suffix(6)): " } ?? "") + message)
+  }
+
+  private func publish(_ samples: [StoredSample]) {
+    guard let last = samples.last else { return }
+    publisher.setLatest(
+      StreamPublisher.Latest(voltage: last.sample.voltage, current: last.sample.current, charge: last.charge))
+    let full = columns.update { state -> SampleColumns? in
+      if state.batch.count == 0 { state.since = .now }
+      for stored in samples {
+        // Until the clock model says better: the centre of the aperture lies half an aperture before arrival.
+        let centre = stored.sample.arrival - stored.sample.aperture * 0.5
+        state.batch.append(
+          unixNanoseconds: publisher.unixNanoseconds(at: centre), monotonicNanoseconds: centre.nanoseconds,
+          voltage_V: stored.sample.voltage?.value, current_A: stored.sample.current?.value,
+          charge_C: stored.charge.value, range_A: stored.sample.range.value, flags: stored.sample.flags.rawValue,
+          step: UInt32(stored.step))
+      }
+      guard MonotonicTime.now - state.since >= Self.columnInterval else { return nil }
+      defer { state.batch.removeAll() }
+      return state.batch
+    }
+    if let full { publisher.publish(full) }
+  }
+
+  // MARK: Housekeeping
+
+  var activeRun: ActiveRun? {
+    occupation.read { if case .running(let run) = $0 { run } else { nil } }
+  }
+
+  /// Frames that came in per second, over the last second or so.
+  var framesPerSecond: Double { frameRate.rate(published: instruments.ring.published, at: .now) }
+
+  /// Reads the host's three clocks; to be called every 10 s (design §4).
+  package func noteHostClock() {
+    let reading = HostClockReading.now
+    publisher.setHostClock(reading)
+    activeRun?.writer.put(.hostClock(reading))
+  }
+
+  /// Turns of every loop that works: one that stands still means that a thread hangs.
+  package var beats: [String: UInt64] {
+    var beats = [
+      "potentiostat": instruments.potentiostat.beats, "recorder": recorder.beats, "streams": publisher.beats,
+      "desk": desk.beats,
+    ]
+    beats["holder"] = instruments.holder?.beats
+    beats["camera"] = instruments.camera?.beats
+    return beats
+  }
+
+  /// The order of design §8: the cell first, then the frames that are under way, then the record.
+  package func shutDown() {
+    if let run = activeRun {
+      run.signals.push(.stop(reason: "the daemon is shutting down"))
+      _ = occupation.wait(atMost: Seconds(25)) { state -> Bool? in if case .idle = state { true } else { nil } }
+    } else if instruments.potentiostat.run(within: Seconds(1), { $0.isConnected }) ?? false {
+      for problem in instruments.makeSafe() { journal.log(.error, problem) }
+    }
+    instruments.camera?.send(.close)
+    instruments.camera?.join()
+    instruments.holder?.run(within: Seconds(1)) { $0.close() }
+    instruments.potentiostat.run(within: Seconds(1)) { $0.close() }
+    recorder.shutDown()
+    publisher.end()
+    desk.end()
+  }
+}
+
+/// Lets threads that are made before the controller report to it.
+private final class ControllerLink: Sendable {
+  private let target = Monitor<RunController?>(nil)
+  var controller: RunController? { target.read { $0 } }
+  func set(_ controller: RunController) { target.update { $0 = controller } }
+}
+
+/// Frames per second from a count that grows.
+private final class FrameRateMeter: Sendable {
+  private struct State {
+    var marks: [(time: MonotonicTime, published: UInt64)] = []
+  }
+  private let state = Monitor(State())
+
+  func rate(published: UInt64, at now: MonotonicTime) -> Double {
+    state.update { state in
+      state.marks.append((now, published))
+      while state.marks.count > 2, now - state.marks[1].time > Seconds(1) { state.marks.removeFirst() }
+      guard let first = state.marks.first, (now - first.time).value > 0.01 else { return 0 }
+      return Double(published - min(first.published, published)) / (now - first.time).value
+    }
+  }
+}

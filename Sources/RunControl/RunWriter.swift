@@ -1,0 +1,126 @@
+import BiasProtocol
+import FrameIngest
+import JSON
+import Linux
+import Quantities
+import RunStore
+import SQLite
+
+/// What a run leaves behind beside its pixels.
+enum RunEntry: Sendable {
+  case samples([StoredSample])
+  case clockPairs([ClockPair], device: String)
+  case hostClock(HostClockReading)
+  case frames([StoredFrame])
+  case gaps([FrameGap])
+  case ledger(SeriesLedger)
+  case device(kind: String, model: String, identity: String, connection: String, details: [String: JSONValue])
+  case stepBegan(Step, at: MonotonicTime)
+  case stepEnded(Int, at: MonotonicTime, by: String, charge: Coulombs)
+  case reading(device: String, quantity: String, value: Double, unit: String)
+  case event(kind: String, message: String, details: [String: JSONValue] = [:])
+  case note(String, HostClockReading)
+}
+
+/// The thread that owns a run's database: it takes entries from a bounded queue and commits them in batches, so that
+/// at most `commitInterval` of samples is lost with the process (design §5 allows 250 ms).
+final class RunWriter: Sendable {
+  private static let commitInterval = Seconds(0.1)
+  private static let queueLimit = 65536
+
+  private struct Shared {
+    var failure: String?
+    var beats: UInt64 = 0
+    var database: RunDatabase?
+  }
+
+  private let queue = BoundedQueue<(MonotonicTime, RunEntry)>(limit: queueLimit)
+  private let shared: Monitor<Shared>
+  private let thread = Monitor<NamedThread?>(nil)
+
+  init(_ database: RunDatabase) {
+    shared = Monitor(Shared(database: database))
+    thread.update { $0 = NamedThread("store") { [self] in work(database) } }
+  }
+
+  var beats: UInt64 { shared.read { $0.beats } }
+  /// Why nothing more can be stored; nil while all is well.
+  var failure: String? {
+    shared.read { $0.failure } ?? (queue.refused > 0 ? "\(queue.refused) entries found the queue full" : nil)
+  }
+
+  func put(_ entry: RunEntry) { queue.push((.now, entry)) }
+
+  /// Commits what waits and gives the database to the caller's thread.
+  func end() -> RunDatabase? {
+    queue.close()
+    thread.read { $0 }?.join()
+    return shared.update { state in
+      defer { state.database = nil }
+      return state.database
+    }
+  }
+
+  private func work(_ database: RunDatabase) {
+    var failed = false
+    while let first = next() {
+      let batch = first.map { [$0] + queue.drain() } ?? []
+      shared.update { $0.beats += 1 }
+      guard !batch.isEmpty, !failed else { continue }
+      do throws(DatabaseError) {
+        try database.transaction { () throws(DatabaseError) in
+          for (time, entry) in batch { try Self.store(entry, at: time, in: database) }
+        }
+      } catch {
+        failed = true
+        shared.update { $0.failure = "\(error)" }
+      }
+      sleepThread(for: Self.commitInterval)
+    }
+  }
+
+  /// Nil at the end; `.some(nil)` when nothing came for a while.
+  private func next() -> (MonotonicTime, RunEntry)?? {
+    if let entry = queue.pop(atMost: Seconds(0.25)) { return .some(entry) }
+    return queue.isDone ? nil : .some(nil)
+  }
+
+  private static func store(_ entry: RunEntry, at time: MonotonicTime, in database: RunDatabase) throws(DatabaseError) {
+    switch entry {
+    case .samples(let samples): try database.append(samples: samples)
+    case .clockPairs(let pairs, let device): try database.append(clockPairs: pairs, device: device)
+    case .hostClock(let reading): try database.append(hostClock: reading)
+    case .frames(let frames): try database.append(frames: frames)
+    case .gaps(let gaps):
+      try database.append(
+        gaps: gaps.map {
+          var record = GapRecord(series: $0.series, first: $0.first, last: $0.last, cause: $0.cause.rawValue)
+          record.frames = $0.frames
+          return record
+        })
+    case .ledger(let ledger): try database.set(ledger: ledger)
+    case .device(let kind, let model, let identity, let connection, let details):
+      try database.set(
+        device: DeviceRecord(
+          kind: kind, model: model, identity: identity, connection: connection,
+          detailsJSON: JSONValue.object(details).text))
+    case .stepBegan(let step, let at):
+      try database.begin(
+        step: StepRecord(
+          index: step.index, cycle: step.cycle, label: step.label, sentence: step.sentence, line: step.line, started: at))
+    case .stepEnded(let index, let at, let reason, let charge):
+      try database.end(step: index, at: at, by: reason, charge: charge)
+    case .reading(let device, let quantity, let value, let unit):
+      try database.append(readings: [
+        ReadingRecord(time: time, device: device, quantity: quantity, value: value, unit: unit)
+      ])
+    case .event(let kind, let message, let details):
+      try database.append(
+        event: EventRecord(
+          time: time, unixNanoseconds: HostClockReading.now.unixNanoseconds, kind: kind, message: message,
+          detailsJSON: details.isEmpty ? nil : JSONValue.object(details).text))
+    case .note(let text, let clock):
+      try database.append(note: text, at: clock.raw, unixNanoseconds: clock.unixNanoseconds)
+    }
+  }
+}

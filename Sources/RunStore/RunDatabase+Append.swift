@@ -1,0 +1,158 @@
+package import Quantities
+package import SQLite
+
+/// What the store thread appends, inside its transactions. Values only.
+extension RunDatabase {
+  package func append(samples: [StoredSample]) throws(DatabaseError) {
+    let insert = try database.statement(
+      """
+      INSERT INTO sample (device_time_ns, arrival_raw_ns, voltage_V, current_A, range_A, aperture_ns, flags, step, charge_C)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+      """)
+    for stored in samples {
+      let sample = stored.sample
+      try insert.run([
+        .integer(sample.deviceNanoseconds), .integer(sample.arrival.nanoseconds), .optional(sample.voltage?.value),
+        .optional(sample.current?.value), .real(sample.range.value), .integer(sample.aperture.nanoseconds),
+        .integer(Int64(sample.flags.rawValue)), .integer(Int64(stored.step)), .real(stored.charge.value),
+      ])
+    }
+  }
+
+  /// Frames that are on the file: what `SegmentWriter` gave to `stored`.
+  package func append(frames: [StoredFrame]) throws(DatabaseError) {
+    let insert = try database.statement(
+      """
+      INSERT INTO frame (id, series, frame_number, device_time_ns, exposure_ns, arrival_raw_ns, flags, step, segment,
+                         offset_bytes, pixel_crc32c) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+      """)
+    for frame in frames { try insert.run(Self.values(frame)) }
+  }
+
+  static func values(_ frame: StoredFrame) -> [Database.Value] {
+    let record = frame.record
+    return [
+      .integer(Int64(bitPattern: record.position)), .integer(Int64(record.series)),
+      .integer(Int64(bitPattern: record.frameNumber)), .integer(record.deviceNanoseconds),
+      .integer(record.exposureNanoseconds), .integer(record.arrivalNanoseconds), .integer(Int64(record.flags)),
+      record.step == IndexRecord.noStep ? .null : .integer(Int64(record.step)), .integer(Int64(frame.segment)),
+      .integer(frame.offsetBytes), .integer(Int64(record.pixelCRC)),
+    ]
+  }
+
+  package func append(readings: [ReadingRecord]) throws(DatabaseError) {
+    let insert = try database.statement(
+      "INSERT INTO reading (raw_ns, device, quantity, value, unit) VALUES (?1, ?2, ?3, ?4, ?5)")
+    for reading in readings {
+      try insert.run([
+        .integer(reading.time.nanoseconds), .text(reading.device), .text(reading.quantity), .optional(reading.value),
+        .text(reading.unit),
+      ])
+    }
+  }
+
+  package func append(event: EventRecord) throws(DatabaseError) {
+    try database.run(
+      "INSERT INTO event (raw_ns, unix_ns, kind, message, details_json) VALUES (?1, ?2, ?3, ?4, ?5)",
+      .integer(event.time.nanoseconds), .integer(event.unixNanoseconds), .text(event.kind), .text(event.message),
+      .optional(event.detailsJSON))
+  }
+
+  package func append(note text: String, at time: MonotonicTime, unixNanoseconds: Int64) throws(DatabaseError) {
+    try database.run(
+      "INSERT INTO note (raw_ns, unix_ns, text) VALUES (?1, ?2, ?3)", .integer(time.nanoseconds),
+      .integer(unixNanoseconds), .text(text))
+  }
+
+  package func append(clockPairs: [ClockPair], device: String) throws(DatabaseError) {
+    let insert = try database.statement(
+      "INSERT INTO clock_pair (device, device_time_ns, earliest_raw_ns, latest_raw_ns) VALUES (?1, ?2, ?3, ?4)")
+    for pair in clockPairs {
+      try insert.run([
+        .text(device), .integer(pair.deviceNanoseconds), .optional(pair.earliest?.nanoseconds),
+        .optional(pair.latest?.nanoseconds),
+      ])
+    }
+  }
+
+  package func append(hostClock: HostClockReading) throws(DatabaseError) {
+    try database.run(
+      "INSERT OR IGNORE INTO host_clock VALUES (?1, ?2, ?3)", .integer(hostClock.raw.nanoseconds),
+      .integer(hostClock.monotonicNanoseconds), .integer(hostClock.unixNanoseconds))
+  }
+
+  package func append(gaps: [GapRecord]) throws(DatabaseError) {
+    let insert = try database.statement(
+      "INSERT INTO gap (series, first_frame, last_frame, frames, cause) VALUES (?1, ?2, ?3, ?4, ?5)")
+    for gap in gaps {
+      try insert.run([
+        .integer(Int64(bitPattern: gap.series)), .integer(Int64(bitPattern: gap.first)),
+        .integer(Int64(bitPattern: gap.last)), .integer(Int64(bitPattern: gap.frames)), .text(gap.cause),
+      ])
+    }
+  }
+
+  /// Puts an instrument in, or what is now known of it.
+  package func set(device: DeviceRecord) throws(DatabaseError) {
+    try database.run(
+      """
+      INSERT INTO device (kind, model, identity, connection, details_json) VALUES (?1, ?2, ?3, ?4, ?5)
+      ON CONFLICT (kind) DO UPDATE SET model = ?2, identity = ?3, connection = ?4, details_json = ?5
+      """,
+      .text(device.kind), .text(device.model), .text(device.identity), .text(device.connection),
+      .text(device.detailsJSON))
+  }
+
+  package func begin(step: StepRecord) throws(DatabaseError) {
+    try database.run(
+      "INSERT INTO step (id, cycle, label, sentence, line, started_raw_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+      .integer(Int64(step.index)), .integer(Int64(step.cycle)), .optional(step.label), .text(step.sentence),
+      .integer(Int64(step.line)), .integer(step.started.nanoseconds))
+  }
+
+  /// - Parameters:
+  ///   - reason: what ended it, in words: "4.2 V reached", "30 min over", "stopped".
+  ///   - charge: moved in this step.
+  package func end(step index: Int, at time: MonotonicTime, by reason: String, charge: Coulombs?) throws(DatabaseError)
+  {
+    try database.run(
+      "UPDATE step SET ended_raw_ns = ?2, ended_by = ?3, charge_C = ?4 WHERE id = ?1", .integer(Int64(index)),
+      .integer(time.nanoseconds), .text(reason), .optional(charge?.value))
+  }
+
+  /// Puts the account of a series in, or replaces it by what is now known. Within a `transaction`.
+  package func set(ledger: SeriesLedger) throws(DatabaseError) {
+    let series = Database.Value.integer(Int64(bitPattern: ledger.series))
+    try database.run(
+      """
+      INSERT INTO ledger (series, triggered, received, lost_at_source, written) VALUES (?1, ?2, ?3, ?4, ?5)
+      ON CONFLICT (series) DO UPDATE SET triggered = ?2, received = ?3, lost_at_source = ?4, written = ?5
+      """,
+      series, .optional(ledger.triggered.map { Int64(bitPattern: $0) }), .integer(Int64(bitPattern: ledger.received)),
+      .integer(Int64(bitPattern: ledger.lostAtSource)), .integer(Int64(bitPattern: ledger.written)))
+    try database.run("DELETE FROM ledger_drop WHERE series = ?1", series)
+    for (cause, frames) in ledger.dropped where frames > 0 {
+      try database.run(
+        "INSERT INTO ledger_drop VALUES (?1, ?2, ?3)", series, .text(cause), .integer(Int64(bitPattern: frames)))
+    }
+  }
+
+  /// The accounts as they are stored, by series.
+  package func ledgers() throws(DatabaseError) -> [SeriesLedger] {
+    var drops: [Int64: [String: UInt64]] = [:]
+    for row in try database.rows("SELECT series, cause, frames FROM ledger_drop") {
+      drops[row.integer("series") ?? 0, default: [:]][row.text("cause") ?? ""] = row.count("frames")
+    }
+    return try database.rows("SELECT * FROM ledger ORDER BY series").map { row in
+      SeriesLedger(
+        series: row.count("series"), triggered: row.integer("triggered").map { UInt64(bitPattern: $0) },
+        received: row.count("received"), lostAtSource: row.count("lost_at_source"), written: row.count("written"),
+        dropped: drops[row.integer("series") ?? 0] ?? [:])
+    }
+  }
+}
+
+extension Database.Row {
+  /// A column that counts; 0 when it is NULL.
+  package func count(_ name: String) -> UInt64 { UInt64(bitPattern: integer(name) ?? 0) }
+}

@@ -1,0 +1,214 @@
+import Linux
+package import Quantities
+package import SQLite
+
+/// What was found and done with one run that a process left behind.
+package struct RecoveryReport: Sendable {
+  package var id: String
+  package var name: String
+  package var directory: String
+  package var framesTaken: Int
+  package var findings: [String]
+  /// Why the run could not be recovered; nil when it was.
+  package var failure: String?
+
+  /// One line for the log.
+  package var summary: String {
+    if let failure { return "run \(id) could not be recovered: \(failure)" }
+    let found = findings.isEmpty ? "everything that was written was there" : findings.joined(separator: "; ")
+    return "run \(id) “\(name)” was interrupted; \(found)"
+  }
+}
+
+/// Brings a run back that ended with its process: takes in every frame whose index record was written, names the rest, and
+/// marks the run `interrupted` (design §5).
+///
+/// It may itself be killed at any point and done again: the database is repaired first, then the files, and the run is
+/// marked last; each part does nothing where it was done before.
+package final class RunRecovery {
+  package static let reason = "the daemon ended in the middle of the run"
+  /// Cause of gaps and drops that nobody can explain any more.
+  package static let cause = "interrupted"
+
+  private static let leftReason = "not recovered: "
+
+  private let run: RunDatabase
+  private let segments: [SegmentRecovery]
+  private let now: HostClockReading
+
+  /// Recovers every run that is marked `running`, those included that the catalog does not know. To be called with the lock
+  /// of the data directory held and before a run of one's own begins.
+  package static func recoverAll(_ catalog: Catalog, now: HostClockReading) throws(RunStoreError) -> [RecoveryReport] {
+    var reports: [RecoveryReport] = []
+    let (_, problems) = try catalog.adoptMissing()
+    for problem in problems {
+      reports.append(
+        RecoveryReport(id: "", name: "", directory: "", framesTaken: 0, findings: [], failure: problem))
+    }
+    // Those that could not be recovered before (a full disk, say) are tried again.
+    for entry in try catalog.entries()
+    where entry.outcome == .running || entry.outcome == .interrupted && entry.reason?.hasPrefix(leftReason) == true {
+      var report = RecoveryReport(
+        id: entry.id, name: entry.name, directory: entry.directory, framesTaken: 0, findings: [], failure: nil)
+      do throws(RunStoreError) {
+        guard let directory = catalog.directory(of: entry) else {
+          throw RunStoreError(.notFound, "its directory \(entry.directory) is gone")
+        }
+        let recovery = try RunRecovery(directory, now: now)
+        try recovery.perform()
+        report.framesTaken = recovery.framesTaken
+        report.findings = recovery.findings
+        try catalog.set(CatalogEntry(reading: directory))
+      } catch {
+        report.failure = error.description
+        var left = entry
+        left.outcome = error.kind == .notFound ? .failed : .interrupted
+        left.reason = Self.leftReason + error.description
+        try catalog.set(left)
+      }
+      reports.append(report)
+    }
+    return reports
+  }
+
+  /// Looks at a run and decides what is to be done; changes nothing.
+  package init(_ directory: RunDirectory, now: HostClockReading) throws(RunStoreError) {
+    self.now = now
+    run = try RunDatabase.open(directory, .readWrite)
+    var segments: [SegmentRecovery] = []
+    for number in try directory.segments() {
+      let contents = try SegmentContents(directory, number)
+      do throws(DatabaseError) {
+        segments.append(try SegmentRecovery(run, contents))
+      } catch {
+        throw RunStoreError(error, in: directory.databasePath)
+      }
+    }
+    self.segments = segments
+  }
+
+  package var framesTaken: Int { segments.reduce(0) { $0 + $1.missing.count } }
+  package var findings: [String] { segments.flatMap(\.findings) }
+
+  /// All parts in their order. A run that is over already is only closed.
+  package func perform() throws(RunStoreError) {
+    do throws(DatabaseError) {
+      if try isRunning() {
+        try repairDatabase()
+        try repairFiles()
+        try conclude()
+      }
+      try run.close()
+    } catch {
+      throw RunStoreError(error, in: run.directory.databasePath)
+    }
+  }
+
+  private func isRunning() throws(DatabaseError) -> Bool {
+    try run.database.rows("SELECT outcome FROM run").first?.text("outcome") == RunOutcome.running.rawValue
+  }
+
+  /// First part: rows of frames, and an event for each finding.
+  package func repairDatabase() throws(DatabaseError) {
+    try run.transaction { () throws(DatabaseError) in
+      for segment in segments { try segment.repair(run) }
+      try tell(findings)
+    }
+  }
+
+  /// Second part: sizes and headers of the segments.
+  package func repairFiles() throws(DatabaseError) {
+    for segment in segments {
+      do throws(LinuxError) {
+        try segment.repairFiles()
+      } catch {
+        throw DatabaseError(code: 0, message: "\(segment.contents.path): \(error)", statement: "")
+      }
+    }
+  }
+
+  /// Last part: gaps, accounts, steps, and the run's end.
+  package func conclude() throws(DatabaseError) {
+    try run.transaction { () throws(DatabaseError) in
+      try recordGaps()
+      try recount()
+      let ended = try lastSeen()
+      let charge = try run.database.rows("SELECT charge_C FROM sample ORDER BY id DESC LIMIT 1").first?.double(
+        "charge_C")
+      try run.database.run(
+        """
+        UPDATE step SET ended_raw_ns = max(?1, started_raw_ns), ended_by = ?2, charge_C =
+          (SELECT s.charge_C FROM sample s WHERE s.step = step.id ORDER BY s.id DESC LIMIT 1)
+          - coalesce((SELECT b.charge_C FROM sample b WHERE b.id <
+              (SELECT min(f.id) FROM sample f WHERE f.step = step.id) ORDER BY b.id DESC LIMIT 1), 0)
+        WHERE ended_raw_ns IS NULL
+        """, .integer(ended.raw), .text(Self.cause))
+      try run.finish(
+        .interrupted, reason: Self.reason, ended: MonotonicTime(nanoseconds: ended.raw), unixNanoseconds: ended.unix,
+        charge: Coulombs(charge ?? 0))
+    }
+  }
+
+  /// Missing numbers that no gap explains become gaps: whether the camera or this side lost them went down with the process.
+  private func recordGaps() throws(DatabaseError) {
+    for audit in try GapAudit.all(run) where !audit.unexplained.isEmpty {
+      try run.append(
+        gaps: audit.unexplained.map {
+          GapRecord(series: audit.series, first: $0.lowerBound, last: $0.upperBound, cause: Self.cause)
+        })
+      let numbers = audit.unexplained.prefix(8).map(GapAudit.words).joined(separator: ", ")
+      try tell(["series \(audit.series): frame numbers \(numbers) are missing without a recorded cause"])
+    }
+  }
+
+  /// Written is what is there. What was received and is not there was dropped by the interruption.
+  private func recount() throws(DatabaseError) {
+    var ledgers: [UInt64: SeriesLedger] = [:]
+    for ledger in try run.ledgers() {
+      ledgers[ledger.series] = ledger
+      ledgers[ledger.series]?.written = 0
+    }
+    for row in try run.database.rows("SELECT series, count(*) AS n FROM frame GROUP BY series") {
+      let series = row.count("series")
+      ledgers[
+        series, default: SeriesLedger(series: series, triggered: nil, received: 0, lostAtSource: 0, written: 0)
+      ].written = row.count("n")
+    }
+    for var ledger in ledgers.values {
+      let known = ledger.written + ledger.totalDropped
+      if ledger.received > known {
+        ledger.dropped[Self.cause, default: 0] += ledger.received - known
+      }
+      ledger.received = max(ledger.received, known)
+      try run.set(ledger: ledger)
+    }
+  }
+
+  /// The last instant of which the run knows something. Not the events of recovery: they are of another boot perhaps.
+  private func lastSeen() throws(DatabaseError) -> (raw: Int64, unix: Int64) {
+    let row = try run.database.rows(
+      """
+      SELECT started_raw_ns AS s, started_unix_ns - started_raw_ns AS o, max(started_raw_ns,
+        coalesce((SELECT max(arrival_raw_ns) FROM sample), started_raw_ns),
+        coalesce((SELECT max(arrival_raw_ns) FROM frame), started_raw_ns),
+        coalesce((SELECT max(raw_ns) FROM event WHERE kind <> 'recovery'), started_raw_ns),
+        coalesce((SELECT max(raw_ns) FROM note), started_raw_ns),
+        coalesce((SELECT max(raw_ns) FROM host_clock), started_raw_ns)) AS e FROM run
+      """
+    ).first
+    let raw = row?.integer("e") ?? 0
+    return (raw, raw + (row?.integer("o") ?? 0))
+  }
+
+  /// An event for each, once.
+  private func tell(_ messages: [String]) throws(DatabaseError) {
+    let raw = try lastSeen().raw
+    for message in messages {
+      try run.database.run(
+        """
+        INSERT INTO event (raw_ns, unix_ns, kind, message) SELECT ?1, ?2, 'recovery', ?3
+        WHERE NOT EXISTS (SELECT 1 FROM event WHERE kind = 'recovery' AND message = ?3)
+        """, .integer(raw), .integer(now.unixNanoseconds), .text(message))
+    }
+  }
+}

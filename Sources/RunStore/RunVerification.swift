@@ -1,0 +1,217 @@
+import Glibc
+import Linux
+import SQLite
+
+/// Checks a stored run against itself: the account, the frame numbers and gaps, every index record, the pixels of every frame,
+/// headers, and the database (design §5, "the record is evidence"). Changes nothing.
+package struct RunVerification {
+  /// Pixels are read in pieces of about this size.
+  private static let pieceBytes = 8 << 20
+
+  private let directory: RunDirectory
+  private let run: RunDatabase
+  private var report: VerificationReport
+
+  /// - Parameter progress: bytes of pixels checked so far, and in all.
+  package static func verify(_ directory: RunDirectory, progress: (Int64, Int64) -> Void = { _, _ in })
+    throws(RunStoreError) -> VerificationReport
+  {
+    let run = try RunDatabase.open(directory, .readOnly)
+    var verification = RunVerification(
+      directory: directory, run: run, report: VerificationReport(id: directory.id))
+    if try outcome(run) == .running {
+      throw RunStoreError(
+        .busy,
+        "run \(directory.id) is still being recorded, or was left by a daemon that died; it can be verified when it is"
+          + " over (starting insitud brings back a run that was left)")
+    }
+    do throws(DatabaseError) {
+      try verification.checkDatabase()
+      try verification.checkLedger()
+      try verification.checkNumbers()
+    } catch {
+      verification.report.found(.database, directory.databasePath, error.description)
+    }
+    try verification.checkSegments(progress)
+    return verification.report
+  }
+
+  private static func outcome(_ run: RunDatabase) throws(RunStoreError) -> RunOutcome? {
+    do throws(DatabaseError) {
+      return try run.database.rows("SELECT outcome FROM run").first?.text("outcome").flatMap(RunOutcome.init)
+    } catch {
+      throw RunStoreError(error, in: run.directory.databasePath)
+    }
+  }
+
+  private mutating func checkDatabase() throws(DatabaseError) {
+    for row in try run.database.rows("PRAGMA integrity_check") {
+      if let text = row.text("integrity_check"), text != "ok" { report.found(.database, directory.databasePath, text) }
+    }
+    for _ in try run.database.rows("PRAGMA foreign_key_check") {
+      report.found(.database, directory.databasePath, "a value belongs to a frame that is not there")
+    }
+  }
+
+  private mutating func checkLedger() throws(DatabaseError) {
+    var written: [UInt64: UInt64] = [:]
+    for row in try run.database.rows("SELECT series, count(*) AS n FROM frame GROUP BY series") {
+      written[row.count("series")] = row.count("n")
+    }
+    for ledger in try run.ledgers() {
+      if let imbalance = ledger.imbalance { report.found(.ledger, directory.databasePath, imbalance) }
+      let count = written.removeValue(forKey: ledger.series) ?? 0
+      if count != ledger.written {
+        report.found(
+          .ledger, directory.databasePath,
+          "series \(ledger.series): the account has \(ledger.written) frames written, the run has \(count)")
+      }
+    }
+    for (series, count) in written.sorted(by: { $0.key < $1.key }) {
+      report.found(.ledger, directory.databasePath, "series \(series): \(count) frames without an account")
+    }
+  }
+
+  private mutating func checkNumbers() throws(DatabaseError) {
+    let file = directory.databasePath
+    for audit in try GapAudit.all(run) {
+      for numbers in audit.unexplained {
+        report.found(
+          .gap, file, "series \(audit.series): frame \(GapAudit.words(numbers)) missing without a recorded gap")
+      }
+      for numbers in audit.contradicted {
+        report.found(
+          .gap, file, "series \(audit.series): frame \(GapAudit.words(numbers)) recorded as a gap, but not missing")
+      }
+      for number in audit.doubled {
+        report.found(.gap, file, "series \(audit.series): frame \(number) is there more than once")
+      }
+    }
+  }
+
+  private mutating func checkSegments(_ progress: (Int64, Int64) -> Void) throws(RunStoreError) {
+    var segments: [SegmentContents] = []
+    for number in try directory.segments() { segments.append(try SegmentContents(directory, number)) }
+    let total = segments.reduce(0) { $0 + ($1.fileBytes ?? 0) }
+    var position: UInt64 = 0
+    for contents in segments {
+      do throws(DatabaseError) {
+        let rows = try run.frames(ofSegment: contents.number, frameBytes: contents.header?.shape.bytes ?? 0)
+        checkHeader(contents)
+        checkIndex(contents, rows, &position)
+        do throws(LinuxError) {
+          try checkPixels(contents, rows) { bytes in progress(bytes, total) }
+        } catch {
+          report.found(.pixels, contents.path, "cannot be read: \(error)")
+        }
+      } catch {
+        report.found(.database, directory.databasePath, error.description)
+      }
+    }
+    do throws(DatabaseError) {
+      try checkOtherSegments(segments.map(\.number))
+    } catch {
+      report.found(.database, directory.databasePath, error.description)
+    }
+  }
+
+  /// Segments that the database knows and that are not there.
+  private mutating func checkOtherSegments(_ present: [Int]) throws(DatabaseError) {
+    let known = Set(present)
+    for row in try run.database.rows("SELECT segment, count(*) AS n FROM frame GROUP BY segment") {
+      let segment = Int(row.count("segment"))
+      if known.contains(segment) { continue }
+      report.found(.pixels, directory.framesPath(segment), "is missing, with \(row.count("n")) frames of the run")
+    }
+  }
+
+  private mutating func checkHeader(_ contents: SegmentContents) {
+    guard contents.fileBytes != nil else { return report.found(.pixels, contents.path, "is missing") }
+    guard let header = contents.header, let whole = contents.wholeFrames else {
+      return report.found(.header, contents.path, at: 0, contents.headerProblem ?? "cannot be read")
+    }
+    if header.frames != contents.records.count {
+      report.found(
+        .header, contents.path, at: 8, "nz is \(header.frames), the index has \(contents.records.count) records")
+    }
+    let end = contents.offset(ofFrame: whole)
+    if contents.fileBytes != end {
+      report.found(.pixels, contents.path, at: end, "\((contents.fileBytes ?? 0) - end) bytes that are no whole frame")
+    }
+    if whole != contents.records.count {
+      report.found(
+        .pixels, contents.path, at: contents.offset(ofFrame: min(whole, contents.records.count)),
+        "holds \(whole) whole frames, the index has \(contents.records.count) records")
+    }
+  }
+
+  private mutating func checkIndex(_ contents: SegmentContents, _ rows: [Int64: StoredFrame], _ position: inout UInt64)
+  {
+    if contents.indexBytes == nil { report.found(.index, contents.indexPath, "is missing") }
+    if contents.indexTail > 0 {
+      let place = (contents.indexBytes ?? 0) - Int64(contents.indexTail)
+      report.found(.index, contents.indexPath, at: place, "\(contents.indexTail) bytes that are no whole record")
+    }
+    var seen = Set<Int64>()
+    for (ordinal, record) in contents.records.enumerated() {
+      let place = Int64(ordinal * IndexRecord.byteCount)
+      let offset = contents.offset(ofFrame: ordinal)
+      seen.insert(offset)
+      let row = rows[offset]
+      guard let record else {
+        let frame = row.map { "frame \($0.record.position) of the run" } ?? "frame \(ordinal) of the segment"
+        report.found(.index, contents.indexPath, at: place, "the record of \(frame) has a wrong checksum")
+        position += 1
+        continue
+      }
+      if record.position != position {
+        report.found(
+          .index, contents.indexPath, at: place, "the record is of frame \(record.position) instead of \(position)")
+      }
+      position = record.position + 1
+      if row == nil {
+        report.found(.index, contents.indexPath, at: place, "frame \(record.position) is not in run.sqlite")
+      } else if row?.record != record {
+        report.found(.index, contents.indexPath, at: place, "frame \(record.position) differs from run.sqlite")
+      }
+    }
+    for row in rows.values.sorted(by: { $0.offsetBytes < $1.offsetBytes }) where !seen.contains(row.offsetBytes) {
+      report.found(
+        .index, contents.indexPath, "frame \(row.record.position) of run.sqlite has no record")
+    }
+  }
+
+  /// Reads the frames one after another. The checksum is the record's, or the database's where the record is damaged.
+  private mutating func checkPixels(
+    _ contents: SegmentContents, _ rows: [Int64: StoredFrame], _ progress: (Int64) -> Void
+  ) throws(LinuxError) {
+    guard let shape = contents.header?.shape, let whole = contents.wholeFrames, whole > 0 else { return }
+    let each = max(1, Self.pieceBytes / shape.bytes)
+    let buffer = AlignedBuffer(count: each * shape.bytes)
+    let file = try FileDescriptor.open(contents.path, O_RDONLY)
+    _ = posix_fadvise(file.number, 0, 0, POSIX_FADV_SEQUENTIAL)
+    var first = 0
+    while first < whole {
+      let count = min(each, whole - first)
+      let piece = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[..<(count * shape.bytes)])
+      let read = unsafe try file.read(into: piece, at: contents.offset(ofFrame: first))
+      for k in 0..<read / shape.bytes {
+        let ordinal = first + k
+        let offset = contents.offset(ofFrame: ordinal)
+        let record = ordinal < contents.records.count ? contents.records[ordinal] : nil
+        guard let expected = record ?? rows[offset]?.record else { continue }
+        let pixels = unsafe UnsafeRawBufferPointer(rebasing: piece[(k * shape.bytes)..<((k + 1) * shape.bytes)])
+        if unsafe crc32c(pixels) != expected.pixelCRC {
+          report.found(
+            .pixels, contents.path, at: offset,
+            "the pixels of frame \(expected.position) (series \(expected.series), number \(expected.frameNumber)) have"
+              + " changed: wrong checksum")
+        }
+        report.framesChecked += 1
+      }
+      report.bytesChecked += Int64(read)
+      progress(report.bytesChecked)
+      first += count
+    }
+  }
+}

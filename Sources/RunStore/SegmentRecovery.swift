@@ -1,0 +1,110 @@
+import Glibc
+import Linux
+import SQLite
+
+/// Brings one segment of an interrupted run, and what `run.sqlite` says of it, to the same state.
+struct SegmentRecovery {
+  let contents: SegmentContents
+  /// Frames that are on the file and indexed, but not in the database.
+  private(set) var missing: [StoredFrame] = []
+  /// Positions of frames in the database whose pixels are not on the file.
+  private(set) var orphans: [Int64] = []
+  /// Frames to keep: up to the last one that is indexed, here or in the database. nil: the segment cannot be judged.
+  private(set) var kept: Int?
+  /// What to tell, in words.
+  private(set) var findings: [String] = []
+
+  init(_ run: RunDatabase, _ contents: SegmentContents) throws(DatabaseError) {
+    self.contents = contents
+    var rows: [Int64: Int64] = [:]  // offset → position
+    try run.database.statement("SELECT id, offset_bytes FROM frame WHERE segment = ?1").forEach(
+      [.integer(Int64(contents.number))]
+    ) { rows[$0.integer(1)] = $0.integer(0) }
+    judge(rows)
+  }
+
+  private mutating func judge(_ rows: [Int64: Int64]) {
+    let name = "segment \(contents.number)"
+    let records = contents.records
+    let good = records.lastIndex { $0 != nil }.map { $0 + 1 } ?? 0
+    guard let whole = contents.wholeFrames, let header = contents.header else {
+      if good == 0 && rows.isEmpty {
+        kept = 0
+        findings.append("\(name): removed, it held no whole frame (\(contents.fileBytes ?? 0) bytes)")
+      } else {
+        findings.append(
+          "\(name): left as it is, \(contents.fileBytes == nil ? "its .mrc is missing" : contents.headerProblem ?? "")")
+      }
+      return
+    }
+    missing = contents.frames.filter { rows[$0.offsetBytes] == nil }
+    let end = contents.offset(ofFrame: whole)
+    orphans = rows.filter { $0.key >= end }.map(\.value).sorted()
+    let inDatabase = rows.keys.filter { $0 < end }.max()
+    let last = inDatabase.map { Int(($0 - Int64(MRCHeader.byteCount)) / Int64(header.shape.bytes)) + 1 } ?? 0
+    let frames = max(min(good, whole), last)
+    kept = frames
+
+    if !missing.isEmpty { findings.append("\(name): \(missing.count) frames taken in from the index") }
+    if good > frames { findings.append("\(name): \(good - frames) records beyond the last whole frame") }
+    let damaged = records.prefix(frames).enumerated().filter { $0.element == nil }.map(\.offset)
+    if !damaged.isEmpty {
+      findings.append(
+        "\(name): damaged index records of frames \(damaged.prefix(8).map(String.init).joined(separator: ", "))"
+          + (damaged.count > 8 ? " and \(damaged.count - 8) more" : "") + "; their pixels are kept")
+    }
+    let broken = max(0, records.count - max(good, frames)) * IndexRecord.byteCount + contents.indexTail
+    if broken > 0 { findings.append("\(name): \(broken) bytes at the end of the index are no record") }
+    let extra = (contents.fileBytes ?? 0) - contents.offset(ofFrame: frames)
+    if extra > 0 {
+      findings.append(
+        "\(name): \(extra) bytes of pixels after the last indexed frame cut off, nothing vouches for them")
+    }
+    if !orphans.isEmpty {
+      findings.append("\(name): \(orphans.count) frames of the database are not on the file, taken out of it")
+    }
+  }
+
+  /// Takes in what is missing and takes out what is not there. Within a transaction.
+  func repair(_ run: RunDatabase) throws(DatabaseError) {
+    let insert = try run.database.statement(
+      """
+      INSERT OR IGNORE INTO frame (id, series, frame_number, device_time_ns, exposure_ns, arrival_raw_ns, flags, step,
+                                   segment, offset_bytes, pixel_crc32c)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+      """)
+    for frame in missing { try insert.run(RunDatabase.values(frame)) }
+    for position in orphans {
+      try run.database.run("DELETE FROM frame_value WHERE frame = ?1", .integer(position))
+      try run.database.run("DELETE FROM frame WHERE id = ?1", .integer(position))
+    }
+  }
+
+  /// Cuts the files to what is kept, gives the reservation back and corrects the header's frame count.
+  func repairFiles() throws(LinuxError) {
+    guard let kept else { return }
+    guard kept > 0, var header = contents.header else {
+      FileSystem.remove(contents.path)
+      FileSystem.remove(contents.indexPath)
+      return
+    }
+    if let bytes = contents.indexBytes, bytes > Int64(kept * IndexRecord.byteCount) {
+      let index = try FileDescriptor.open(contents.indexPath, O_WRONLY)
+      try index.truncate(to: Int64(kept * IndexRecord.byteCount))
+      try index.synchronizeData()
+    }
+    let file = try FileDescriptor.open(contents.path, O_WRONLY)
+    // Also where the size is right already: blocks reserved beyond it are given back.
+    try file.truncate(to: contents.offset(ofFrame: kept))
+    if header.frames != kept {
+      header.frames = kept
+      let bytes = header.bytes
+      var failure: LinuxError?
+      unsafe bytes.withUnsafeBytes { buffer in
+        do throws(LinuxError) { unsafe try file.write(buffer, at: 0) } catch { failure = error }
+      }
+      if let failure { throw failure }
+    }
+    try file.synchronizeData()
+  }
+}

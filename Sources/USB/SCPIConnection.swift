@@ -1,0 +1,89 @@
+package import Quantities
+
+/// An instrument's own complaint, or a wire that failed.
+package enum SCPIError: Error, Equatable, CustomStringConvertible {
+  case wire(USBError)
+  /// Entries of the instrument's error queue after `command`.
+  case refused(device: String, command: String, errors: [String])
+  case unexpected(device: String, command: String, answer: String)
+
+  package var description: String {
+    switch self {
+    case .wire(let error): "\(error)"
+    case .refused(let device, let command, let errors):
+      "\(device) refused “\(command)”: \(errors.joined(separator: "; "))"
+    case .unexpected(let device, let command, let answer): "\(device) answered “\(answer)” to “\(command)”"
+    }
+  }
+
+  package var isGone: Bool { if case .wire(let error) = self { error.isGone } else { false } }
+}
+
+/// Lines of SCPI over USBTMC. Owned by the instrument's thread.
+package final class SCPIConnection {
+  private let messages: USBTMC
+  package let name: String
+
+  package init(_ messages: USBTMC, name: String) {
+    self.messages = messages
+    self.name = name
+  }
+
+  /// Opens the device on the bus. Nothing is sent but what reads its descriptors and capabilities.
+  package static func open(_ wanted: USBMatch, on bus: any USBBus, name: String) throws(SCPIError) -> SCPIConnection {
+    do throws(USBError) {
+      let transport = try bus.open(wanted)
+      do throws(USBError) { return SCPIConnection(try USBTMC(transport, name: name), name: name) } catch {
+        transport.close()
+        throw error
+      }
+    } catch { throw .wire(error) }
+  }
+
+  package func close() { messages.close() }
+
+  /// Sends commands that have no answer.
+  package func send(_ command: String, within limit: Seconds = Seconds(2)) throws(SCPIError) {
+    do throws(USBError) { try messages.write(Array(command.utf8) + [10], within: limit) } catch { throw .wire(error) }
+  }
+
+  /// Sends a query; its answer without the line end.
+  package func query(_ command: String, within limit: Seconds = Seconds(2)) throws(SCPIError) -> String {
+    String(decoding: try queryBytes(command, within: limit), as: UTF8.self)
+  }
+
+  /// The answer as bytes, trimmed by bytes: "\r\n" is one `Character` in Swift.
+  package func queryBytes(_ command: String, within limit: Seconds = Seconds(2)) throws(SCPIError) -> [UInt8] {
+    do throws(USBError) {
+      try messages.write(Array(command.utf8) + [10], within: limit)
+      var answer = try messages.read(within: limit)
+      while let last = answer.last, last == 10 || last == 13 || last == 0 { answer.removeLast() }
+      return answer
+    } catch { throw .wire(error) }
+  }
+
+  /// Sends commands and asks the instrument's error queue whether all were taken.
+  package func apply(_ commands: String...) throws(SCPIError) {
+    for command in commands {
+      try send(command)
+      let errors = try drainErrors()
+      if !errors.isEmpty { throw .refused(device: name, command: command, errors: errors) }
+    }
+  }
+
+  /// Everything in the error queue, oldest first; at most 64 entries.
+  package func drainErrors() throws(SCPIError) -> [String] {
+    var errors: [String] = []
+    for _ in 0..<64 {
+      let entry = try query(":SYST:ERR?")
+      if entry.hasPrefix("0,") || entry.hasPrefix("+0,") { break }
+      errors.append(entry)
+    }
+    return errors
+  }
+
+  /// Device clear: whatever was under way is forgotten.
+  package func clear() throws(SCPIError) {
+    do throws(USBError) { try messages.clear() } catch { throw .wire(error) }
+  }
+}

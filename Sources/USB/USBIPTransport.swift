@@ -1,0 +1,203 @@
+import Linux
+package import Quantities
+
+/// One device attached over USB/IP. A thread of its own reads the replies, so that several transfers may be under way.
+package final class USBIPTransport: USBTransport {
+  package let interface: USBInterface
+  package let serialNumber: String
+  private let wire: Wire
+
+  /// Reads the descriptors, sets the configuration and picks the USBTMC interface.
+  init(_ stream: UnixStream, deviceID: UInt32, name: String) throws(USBError) {
+    let wire = Wire(stream, deviceID: deviceID, name: name)
+    do throws(USBError) {
+      let second = Seconds(1)
+      let device = try wire.control(
+        USBSetup(0x80, 6, value: 0x0100, length: 18), sending: [], within: second)
+      let head = try wire.control(USBSetup(0x80, 6, value: 0x0200, length: 9), sending: [], within: second)
+      guard device.count >= 18, head.count >= 9 else { throw .malformed(device: name, reason: "short descriptors") }
+      let total = UInt16(head[2]) | UInt16(head[3]) << 8
+      let all = try wire.control(USBSetup(0x80, 6, value: 0x0200, length: total), sending: [], within: second)
+      guard let interface = USBInterface.first(classCode: 0xFE, subclass: 0x03, in: all) else {
+        throw .malformed(device: name, reason: "it has no USBTMC interface (class FE, subclass 03)")
+      }
+      // Setting the configuration that is set already would reset the device (usbtmc.md §1).
+      let current = try wire.control(USBSetup(0x80, 8, length: 1), sending: [], within: second)
+      if current.first != interface.configuration {
+        _ = try wire.control(
+          USBSetup(0x00, 9, value: UInt16(interface.configuration)), sending: [], within: second)
+      }
+      self.interface = interface
+      serialNumber = try device[16] == 0 ? "" : wire.string(device[16])
+      self.wire = wire
+    } catch {
+      wire.close()
+      throw error
+    }
+  }
+
+  deinit { wire.close() }
+
+  package func control(_ setup: USBSetup, sending: [UInt8], within limit: Seconds) throws(USBError) -> [UInt8] {
+    try wire.control(setup, sending: sending, within: limit)
+  }
+
+  package func send(_ bytes: [UInt8], to endpoint: UInt8, within limit: Seconds) throws(USBError) {
+    _ = try wire.transfer(endpoint, setup: nil, sending: bytes, receiving: 0, within: limit)
+  }
+
+  package func receive(_ most: Int, from endpoint: UInt8, within limit: Seconds) throws(USBError) -> [UInt8] {
+    try wire.transfer(endpoint, setup: nil, sending: [], receiving: most, within: limit)
+  }
+
+  package func clearHalt(_ endpoint: UInt8) throws(USBError) {
+    _ = try wire.control(USBSetup(0x02, 1, index: UInt16(endpoint)), sending: [], within: Seconds(1))
+  }
+
+  package func close() { wire.close() }
+}
+
+/// The connection: URBs out, replies in.
+private final class Wire: Sendable {
+  private struct Reply {
+    var status: Int32
+    var bytes: [UInt8]
+  }
+
+  private struct State {
+    var sequence: UInt32 = 0
+    /// Transfers under way: sequence → bytes follow the reply's header.
+    var isIn: [UInt32: Bool] = [:]
+    var replies: [UInt32: Reply] = [:]
+    var ended = false
+  }
+
+  private let stream: UnixStream
+  private let deviceID: UInt32
+  private let name: String
+  private let state = Monitor(State())
+  private let writing = Monitor(())
+
+  init(_ stream: UnixStream, deviceID: UInt32, name: String) {
+    self.stream = stream
+    self.deviceID = deviceID
+    self.name = name
+    _ = NamedThread("usbip") { [stream, state] in Wire.readReplies(stream, state) }
+  }
+
+  func close() { stream.shutdown() }
+
+  func string(_ index: UInt8) throws(USBError) -> String {
+    let bytes = try control(
+      USBSetup(0x80, 6, value: 0x0300 | UInt16(index), index: 0x0409, length: 255), sending: [], within: Seconds(1))
+    guard bytes.count > 2 else { return "" }
+    let units = stride(from: 2, to: bytes.count - 1, by: 2).map { UInt16(bytes[$0]) | UInt16(bytes[$0 + 1]) << 8 }
+    return String(decoding: units, as: UTF16.self)
+  }
+
+  func control(_ setup: USBSetup, sending: [UInt8], within limit: Seconds) throws(USBError) -> [UInt8] {
+    let isIn = setup.requestType & 0x80 != 0
+    return try transfer(
+      isIn ? 0x80 : 0, setup: setup, sending: sending, receiving: isIn ? Int(setup.length) : 0, within: limit)
+  }
+
+  /// USBIP_CMD_SUBMIT and its reply; on a time-out USBIP_CMD_UNLINK, and what had arrived by then is not lost.
+  func transfer(_ endpoint: UInt8, setup: USBSetup?, sending: [UInt8], receiving: Int, within limit: Seconds)
+    throws(USBError) -> [UInt8]
+  {
+    let isIn = endpoint & 0x80 != 0
+    let sequence = state.update { state -> UInt32 in
+      state.sequence += 1
+      state.isIn[state.sequence] = isIn
+      return state.sequence
+    }
+    defer { state.update { $0.isIn[sequence] = nil } }
+
+    var message = header(1, sequence, isIn: isIn, endpoint: endpoint)
+    message += bigEndian(0) + bigEndian(UInt32(isIn ? receiving : sending.count)) + bigEndian(0)
+    message += bigEndian(0xFFFF_FFFF) + bigEndian(0)
+    message += setup?.bytes ?? [UInt8](repeating: 0, count: 8)
+    if !isIn { message += sending }
+    try write(message)
+
+    if let reply = reply(to: sequence, within: limit) { return try result(reply, endpoint) }
+    if state.read({ $0.ended }) { throw .disconnected(device: name) }
+
+    let unlink = state.update { state -> UInt32 in
+      state.sequence += 1
+      state.isIn[state.sequence] = false
+      return state.sequence
+    }
+    defer { state.update { $0.isIn[unlink] = nil } }
+    try write(
+      header(2, unlink, isIn: false, endpoint: 0) + bigEndian(sequence) + [UInt8](repeating: 0, count: 24))
+    _ = reply(to: unlink, within: Seconds(1))
+    // The transfer may have been completed while it was being taken back.
+    if let reply = state.update({ $0.replies.removeValue(forKey: sequence) }), reply.status == 0 {
+      return reply.bytes
+    }
+    throw .timedOut(
+      device: name, operation: setup.map { "control request \($0.request)" } ?? "endpoint \(hex(endpoint))")
+  }
+
+  private func reply(to sequence: UInt32, within limit: Seconds) -> Reply? {
+    state.wait(atMost: limit) { state -> Reply?? in
+      if let reply = state.replies.removeValue(forKey: sequence) { return .some(reply) }
+      return state.ended ? .some(nil) : nil
+    } ?? nil
+  }
+
+  private func result(_ reply: Reply, _ endpoint: UInt8) throws(USBError) -> [UInt8] {
+    switch reply.status {
+    case 0: return reply.bytes
+    case -32: throw .stalled(device: name, endpoint: endpoint)  // EPIPE
+    case -121: return reply.bytes  // EREMOTEIO: a short packet, which is how messages end
+    case -19, -108, -104: throw .disconnected(device: name)  // ENODEV, ESHUTDOWN, ECONNRESET
+    default: throw .malformed(device: name, reason: "transfer ended with status \(reply.status)")
+    }
+  }
+
+  private func write(_ message: [UInt8]) throws(USBError) {
+    do throws(LinuxError) {
+      try writing.update { (_: inout Void) throws(LinuxError) in try stream.write(message) }
+    } catch {
+      throw .disconnected(device: name)
+    }
+  }
+
+  /// The 20 bytes in front of every command.
+  private func header(_ command: UInt32, _ sequence: UInt32, isIn: Bool, endpoint: UInt8) -> [UInt8] {
+    bigEndian(command) + bigEndian(sequence) + bigEndian(deviceID) + bigEndian(isIn ? 1 : 0)
+      + bigEndian(UInt32(endpoint & 0x0F))
+  }
+
+  private func bigEndian(_ value: UInt32) -> [UInt8] {
+    [UInt8(value >> 24), UInt8(value >> 16 & 0xFF), UInt8(value >> 8 & 0xFF), UInt8(value & 0xFF)]
+  }
+
+  private static func readReplies(_ stream: UnixStream, _ state: Monitor<State>) {
+    while true {
+      do throws(LinuxError) {
+        guard stream.isReadable(within: Seconds(60)) else { continue }
+        let head = try stream.readExactly(48, within: Seconds(5))
+        let sequence = UInt32(bigEndian: head[4...])
+        let status = Int32(bitPattern: UInt32(bigEndian: head[20...]))
+        let length = Int(UInt32(bigEndian: head[24...]))
+        let isSubmit = UInt32(bigEndian: head) == 3
+        let hasBytes = isSubmit && state.read { $0.isIn[sequence] ?? false }
+        guard length <= 64 << 20 else { throw LinuxError("recv", number: 90) }
+        let bytes = hasBytes && length > 0 ? try stream.readExactly(length, within: Seconds(5)) : []
+        state.update { state in
+          if state.isIn[sequence] != nil { state.replies[sequence] = Reply(status: status, bytes: bytes) }
+        }
+      } catch {
+        state.update { $0.ended = true }
+        return
+      }
+    }
+  }
+}
+
+extension UInt32 {
+  fileprivate init(bigEndian bytes: [UInt8]) { self.init(bigEndian: bytes[...]) }
+}

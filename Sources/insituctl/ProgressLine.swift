@@ -1,0 +1,56 @@
+import JSON
+
+/// The progress of a run, made from a `status` result.
+enum ProgressLine {
+  /// One line for a terminal, at most `width` characters.
+  static func live(_ status: JSONValue, width: Int) -> String {
+    let numbers = measures(status)
+    let run = status["run"]
+    let step = "\((run?["step_index"]?.integer ?? -1) + 1)/\(Wording.count(run?["step_count"]))"
+    let time = "\(Wording.ticking(run?["step_elapsed_s"]))/\(Wording.seconds(run?["step_bound_s"]))"
+    let sentence = run?["sentence"]?.string ?? StatusText.state(status)
+    let line = "\(bar(run, cells: 16)) \(step) "
+    let tail = " \(time)  \(numbers)"
+    let room = width - line.count - tail.count
+    guard room >= 8 else { return String((line + tail.dropFirst()).prefix(max(0, width))) }
+    return line + shortened(sentence, room) + tail
+  }
+
+  /// One line of plain text: what the step has come to.
+  static func plain(_ status: JSONValue) -> String {
+    let run = status["run"]
+    return "  \(Wording.ticking(run?["step_elapsed_s"])) of at most \(Wording.seconds(run?["step_bound_s"]))  "
+      + measures(status)
+  }
+
+  /// The line that tells of a new step.
+  static func step(_ status: JSONValue) -> String {
+    let run = status["run"]
+    let cycle = run?["cycle"]?.integer.map { $0 > 0 ? ", cycle \($0)" : "" } ?? ""
+    return "step \((run?["step_index"]?.integer ?? -1) + 1) of \(Wording.count(run?["step_count"]))\(cycle): "
+      + "\(run?["sentence"]?.string ?? "") (\(Wording.ticking(run?["elapsed_s"])) into the run)"
+  }
+
+  /// "[######..........]  42 %"
+  static func bar(_ run: JSONValue?, cells: Int) -> String {
+    guard let elapsed = run?["elapsed_s"]?.double, let planned = run?["planned_s"]?.double, planned > 0, elapsed >= 0
+    else { return "[" + String(repeating: ".", count: cells) + "]   ? %" }
+    let share = min(1, elapsed / planned)
+    let full = Int(share * Double(cells))
+    let percent = "\(Int(share * 100))"
+    return "[" + String(repeating: "#", count: full) + String(repeating: ".", count: cells - full) + "] "
+      + String(repeating: " ", count: 3 - percent.count) + percent + " %"
+  }
+
+  private static func measures(_ status: JSONValue) -> String {
+    [
+      Wording.volts(status["voltage_V"]), Wording.amperes(status["current_A"]),
+      Wording.rate(status["frames_per_second"]) + " fps",
+      Wording.count(status["run"]?["frames"]?["written"]) + " frames", Wording.count(status["lost_frames"]) + " lost",
+    ].joined(separator: "  ")
+  }
+
+  private static func shortened(_ text: String, _ room: Int) -> String {
+    text.count <= room ? text : String(text.prefix(room - 1)) + "…"
+  }
+}

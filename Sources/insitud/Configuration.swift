@@ -1,0 +1,140 @@
+import FrameIngest
+import HolderDriver
+import Linux
+import Potentiostat
+import Quantities
+import RunControl
+import USB
+import YAML
+
+/// A configuration that cannot be used: where, and what to do.
+struct ConfigurationError: Error, CustomStringConvertible {
+  var description: String
+}
+
+/// The daemon's configuration file, read and checked (docs/configuration.md).
+struct Configuration {
+  var controller: ControllerSettings
+  var bus: any USBBus
+  /// The command that starts the instruments' twin beside the daemon; nil on a real instrument.
+  var twinCommand: String?
+  var twinSocket: String
+  var path: String
+
+  static let software = "insitud 0.1.0"
+
+  /// Reads the file. `runtime` from the command line goes before the file's.
+  init(path: String, runtime override: String?, data dataOverride: String?) throws(ConfigurationError) {
+    self.path = path
+    let bytes: [UInt8]
+    do throws(LinuxError) { bytes = try FileSystem.read(path, limit: YAMLNode.maximumBytes) } catch {
+      throw ConfigurationError(description: "configuration \(error); name another with --config FILE")
+    }
+    do throws(YAMLError) {
+      let raw = try YAMLNode(parsing: bytes)
+      let runtime = override ?? raw["runtime"]?.scalar ?? "/run/insitud"
+      let top = try raw.replacing("{runtime}", with: runtime).mapping(keys: Self.topKeys)
+      let control = try top.mappingOrEmpty("control", keys: ["endpoint", "streams"])
+      let ring = try top.mappingOrEmpty("ring", keys: ["frames", "largest_frame"])
+      let storage = try top.mappingOrEmpty("storage", keys: ["segment", "keep_free"])
+      let beam = try top.mappingOrEmpty("beam", keys: ["dose_rate"])
+      let frame = try Self.frameSize(ring.ifPresent("largest_frame"))
+
+      var data = dataOverride ?? ""
+      if dataOverride == nil { data = try top.text("data") }
+      bus = try Self.bus(try top.mapping("usb", keys: ["bus", "address"]))
+      let camera = try Self.camera(top, frameBytes: frame.width * frame.height * 4)
+      controller = ControllerSettings(
+        data: data, runtime: runtime,
+        controlEndpoint: try control.text("endpoint", default: "ipc://\(runtime)/control"),
+        streamsEndpoint: try control.text("streams", default: "ipc://\(runtime)/streams"),
+        potentiostat: try Self.potentiostat(try top.mapping("potentiostat", keys: ["model", "usb"])),
+        holder: try Self.holder(top), camera: camera.settings, exposure: camera.exposure,
+        ringFrames: try ring.integer("frames", in: 8...65536, default: 256), frameWidth: frame.width,
+        frameHeight: frame.height, segmentBytes: try Self.bytes(storage.ifPresent("segment"), default: 16 << 30),
+        keepFree: try Self.bytes(storage.ifPresent("keep_free"), default: 1 << 30),
+        doseRate: beam.ifPresent("dose_rate") == nil ? nil : try beam.number("dose_rate"), software: Self.software)
+
+      // The twin's own keys are the twin's to check.
+      twinCommand = raw["twin"] == nil ? nil : raw["twin"]?["command"]?.scalar ?? "insitu-twin"
+      twinSocket = "\(runtime)/twin-usb"
+    } catch { throw ConfigurationError(description: error.described(in: path)) }
+  }
+
+  private static let topKeys = [
+    "data", "runtime", "control", "usb", "potentiostat", "holder", "camera", "ring", "storage", "beam", "twin",
+  ]
+
+  private static func bus(_ usb: YAMLMapping) throws(YAMLError) -> any USBBus {
+    let kind = try usb.field("bus")
+    guard try kind.choice(["usbip", "libusb"]) == "usbip" else {
+      throw kind.error(
+        "the bus “libusb” is not in this version",
+        remedy: "write “bus: usbip” with the address of a USB/IP server at a Unix socket")
+    }
+    return USBIPBus(address: try usb.text("address"))
+  }
+
+  private static func match(_ field: YAMLField) throws(YAMLError) -> USBMatch {
+    guard let match = USBMatch(try field.text()) else {
+      throw field.error(
+        "“\(try field.text())” is not a USB device", remedy: "write VENDOR:PRODUCT or VENDOR:PRODUCT:SERIAL, such as “05E6:2450”")
+    }
+    return match
+  }
+
+  private static func potentiostat(_ section: YAMLMapping) throws(YAMLError) -> PotentiostatSettings {
+    let model = try section.field("model").choice(PotentiostatModels.all.map(\.name))
+    return PotentiostatSettings(model: model, usb: try match(try section.field("usb")))
+  }
+
+  private static func holder(_ top: YAMLMapping) throws(YAMLError) -> HolderSettings? {
+    guard top.ifPresent("holder") != nil else { return nil }
+    let section = try top.mapping("holder", keys: ["model", "usb", "contacts", "heartbeat"])
+    let contacts = try section.mapping("contacts", keys: ["working", "counter", "reference"])
+    let heartbeat = try section.quantity("heartbeat", default: Seconds(5))
+    guard heartbeat.value >= 0.2, heartbeat.value <= 60 else {
+      throw try section.field("heartbeat").error("heartbeat \(heartbeat) is outside 0.2 s … 60 s")
+    }
+    return HolderSettings(
+      model: try section.field("model").choice(HolderModels.all.map(\.name)), usb: try match(try section.field("usb")),
+      contacts: HolderContacts(
+        working: try contacts.integer("working", in: 1...8), counter: try contacts.integer("counter", in: 1...8),
+        reference: contacts.ifPresent("reference") == nil ? nil : try contacts.integer("reference", in: 1...8)),
+      heartbeatTimeout: heartbeat)
+  }
+
+  private static func camera(_ top: YAMLMapping, frameBytes: Int) throws(YAMLError)
+    -> (settings: CameraSettings?, exposure: Seconds)
+  {
+    guard top.ifPresent("camera") != nil else { return (nil, Seconds(0.0024)) }
+    let section = try top.mapping("camera", keys: ["model", "url", "exposure", "maximum_latency"])
+    let settings = CameraSettings(
+      model: try section.field("model").choice(CameraModels.all.map(\.name)), url: try section.text("url"),
+      maximumFrameBytes: frameBytes,
+      maximumLatency: try section.quantity("maximum_latency", default: Seconds(0.02)))
+    return (settings, try section.quantity("exposure", default: Seconds(0.0024)))
+  }
+
+  /// "1024 x 1024" → width, height.
+  private static func frameSize(_ field: YAMLField?) throws(YAMLError) -> (width: Int, height: Int) {
+    guard let field else { return (1024, 1024) }
+    let sides = try field.text().split(separator: "x").map { Int($0.filter { $0 != " " }) }
+    guard sides.count == 2, let width = sides[0], let height = sides[1], 1...16384 ~= width, 1...16384 ~= height else {
+      throw field.error("“\(try field.text())” is not a frame size", remedy: "write “1024 x 1024” (width x height)")
+    }
+    return (width, height)
+  }
+
+  /// "16 GB", "500 MB", "2 TB" in powers of 1000.
+  private static func bytes(_ field: YAMLField?, default fallback: Int64) throws(YAMLError) -> Int64 {
+    guard let field else { return fallback }
+    let text = try field.text()
+    for (unit, factor) in [("TB", 1e12), ("GB", 1e9), ("MB", 1e6)] where text.hasSuffix(unit) {
+      if let number = Double(text.dropLast(2).filter { $0 != " " }), number > 0, number < 1e6 {
+        return Int64(number * factor)
+      }
+    }
+    throw field.error("“\(text)” is not a size", remedy: "write for example “16 GB” or “500 MB”")
+  }
+}

@@ -1,0 +1,154 @@
+import CLinux
+import ControlProtocol
+import FrameRing
+import Glibc
+import Journal
+import Linux
+import Quantities
+import RunControl
+import RunStore
+import ZeroMQ
+
+/// The daemon's life: start, watch, stop. It wires; it decides nothing.
+@main
+struct Daemon {
+  /// Exit codes of sysexits.h.
+  private enum Exit {
+    static let usage: Int32 = 64
+    static let unavailable: Int32 = 69
+    static let cannotCreate: Int32 = 73
+    static let busy: Int32 = 75
+    static let configuration: Int32 = 78
+  }
+
+  /// A loop that has not turned for this long hangs; the watchdog is then not fed any more.
+  private static let longestStandstill = Seconds(8)
+
+  static func main() {
+    let parsed = Options.parse(Array(CommandLine.arguments.dropFirst()))
+    guard let options = parsed.options else { leave("insitud: \(parsed.problem)\n\n\(Options.help)", Exit.usage) }
+    switch options.action {
+    case .help: print(Options.help)
+    case .version: print(Configuration.software)
+    case .checkConfiguration:
+      _ = configuration(options)
+      print("\(options.configuration): no errors")
+    case .run: run(configuration(options))
+    }
+  }
+
+  private static func configuration(_ options: Options) -> Configuration {
+    do throws(ConfigurationError) {
+      return try Configuration(path: options.configuration, runtime: options.runtime, data: options.data)
+    } catch { leave("insitud: \(error)", Exit.configuration) }
+  }
+
+  private static func run(_ configuration: Configuration) {
+    let journal = Journal()
+    let notifier = ServiceNotifier()
+    // Before any thread starts: the mask is inherited, and the signals come through the descriptor.
+    let signals = FileDescriptor(owning: unsafe clinux_signalfd([SIGTERM, SIGINT], 2))
+    signal(SIGPIPE, SIG_IGN)
+    let settings = configuration.controller
+
+    let (data, lock, catalog, interrupted) = openData(settings, journal)
+    defer { withExtendedLifetime(lock) {} }
+    var twin: TwinCompanion?
+    if let command = configuration.twinCommand {
+      do throws(ConfigurationError) {
+        twin = try TwinCompanion.begin(
+          command: command, configuration: configuration.path, runtime: settings.runtime,
+          socket: configuration.twinSocket, journal: journal)
+      } catch { leave("insitud: \(error)", Exit.unavailable) }
+    }
+    let context = ZeroMQContext()
+    let controller: RunController
+    let server: ControlServer
+    do {
+      let ring = try FrameRing.create(
+        ringPath(settings.runtime), slots: settings.ringFrames, slotBytes: settings.frameBytes)
+      let publisher = try StreamPublisher(context, endpoint: settings.streamsEndpoint, ring: ring)
+      controller = try RunController(
+        settings, data: data, catalog: catalog, bus: configuration.bus, ring: ring, publisher: publisher,
+        interrupted: interrupted, journal: journal)
+      server = try ControlServer(
+        context, endpoint: settings.controlEndpoint, streams: settings.streamsEndpoint, controller: controller,
+        journal: journal)
+    } catch {
+      twin?.end()
+      leave("insitud: \(error)", Exit.cannotCreate)
+    }
+    controller.connectAtStart()
+    journal.log(.notice, "\(Configuration.software) is ready: control \(settings.controlEndpoint), data \(data.path)")
+    notifier.ready("idle")
+
+    watch(signals, controller, server, notifier, journal)
+
+    notifier.stopping()
+    journal.log(.notice, "stopping")
+    controller.shutDown()
+    server.end()
+    twin?.end()
+    unsafe _ = unlink(ringPath(settings.runtime))
+    journal.log(.notice, "stopped")
+  }
+
+  /// Until SIGTERM or SIGINT: status each second, the clocks every ten, and the watchdog while all loops turn.
+  private static func watch(
+    _ signals: borrowing FileDescriptor, _ controller: RunController, _ server: ControlServer,
+    _ notifier: ServiceNotifier, _ journal: Journal
+  ) {
+    var lastBeats: [String: (beats: UInt64, since: MonotonicTime)] = [:]
+    var seconds = 0
+    while true {
+      var entry = pollfd(fd: signals.number, events: Int16(POLLIN), revents: 0)
+      unsafe _ = poll(&entry, 1, 1000)
+      if clinux_next_signal(signals.number) != 0 { return }
+      seconds += 1
+      if seconds % 10 == 0 { controller.noteHostClock() }
+      controller.publishStatus()
+
+      var beats = controller.beats
+      beats["control"] = server.beats
+      let now = MonotonicTime.now
+      var standing: [String] = []
+      for (loop, count) in beats {
+        if lastBeats[loop]?.beats != count { lastBeats[loop] = (count, now) }
+        if let since = lastBeats[loop]?.since, now - since > longestStandstill { standing.append(loop) }
+      }
+      if standing.isEmpty {
+        notifier.feedWatchdog()
+      } else {
+        journal.log(.error, "these threads do not turn any more: \(standing.sorted().joined(separator: ", "))")
+      }
+    }
+  }
+
+  /// Data directory, its lock, and the catalog after recovery of what an earlier daemon left.
+  private static func openData(_ settings: ControllerSettings, _ journal: Journal) -> (
+    DataDirectory, DataDirectoryLock, Catalog, [RunDirectory]
+  ) {
+    do throws(LinuxError) { try FileSystem.makeDirectories(settings.runtime) } catch {
+      leave("insitud: the runtime directory: \(error); choose another with --runtime DIR", Exit.cannotCreate)
+    }
+    do throws(RunStoreError) {
+      let data = try DataDirectory(creating: settings.data)
+      let lock = try DataDirectoryLock(data)
+      let catalog = try Catalog(data)
+      return (data, lock, catalog, try InterruptedRuns.recover(catalog, doseRate: settings.doseRate, journal))
+    } catch {
+      leave("insitud: \(error)", error.kind == .busy ? Exit.busy : Exit.cannotCreate)
+    }
+  }
+
+  /// In memory: the ring is not a file on a disk.
+  private static func ringPath(_ runtime: String) -> String {
+    "/dev/shm/insitud-" + runtime.split(separator: "/").joined(separator: "-") + "-ring"
+  }
+
+  private static func leave(_ message: String, _ code: Int32) -> Never {
+    let bytes = Array((message + "\n").utf8)
+    unsafe _ = write(2, bytes, bytes.count)
+    exit(code)
+  }
+}

@@ -1,0 +1,87 @@
+import Glibc
+import Linux
+import Quantities
+import RunStore
+import SQLite
+
+/// A data directory that is gone when the test is over.
+final class TemporaryData {
+  let data: DataDirectory
+
+  init() throws {
+    let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+    var template = Array("\(base)/insitud-store-XXXXXX".utf8CString)
+    guard let made = mkdtemp(&template) else { throw LinuxError("mkdtemp", base) }
+    data = try DataDirectory(creating: String(cString: made))
+  }
+
+  deinit { Self.remove(data.path) }
+
+  private static func remove(_ path: String) {
+    if FileSystem.isDirectory(path) {
+      for name in (try? FileSystem.list(path)) ?? [] { remove("\(path)/\(name)") }
+      rmdir(path)
+    } else {
+      FileSystem.remove(path)
+    }
+  }
+
+  /// A run that began at raw 1 s, Unix 1000 s (+ `at`).
+  func run(_ name: String = "test", at seconds: Int64 = 0) throws -> RunDatabase {
+    let unix = (1000 + seconds) * 1_000_000_000
+    let id = ULID(unixNanoseconds: unix)
+    let directory = try RunDirectory.create(in: data, id: id, name: name)
+    return try RunDatabase.create(
+      in: directory,
+      RunRecord(
+        id: id, name: name, sampleID: "lamella-1", protocolText: "steps: []", protocolJSON: "{}",
+        started: HostClockReading(
+          raw: MonotonicTime(nanoseconds: 1_000_000_000), monotonicNanoseconds: 1_000_000_100, unixNanoseconds: unix),
+        software: "insitud test", host: "bench"))
+  }
+}
+
+/// Pixels of frame `k`: bytes that differ from frame to frame and from place to place.
+func pixels(_ shape: FrameShape, _ k: Int) -> [UInt8] {
+  (0..<shape.bytes).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8 &+ k &* 7 &+ 3) }
+}
+
+extension SegmentWriter {
+  /// Writes frame `k` from page-aligned memory, numbered `number`, one every 2.5 ms.
+  @discardableResult
+  func write(_ shape: FrameShape, _ k: Int, number: Int? = nil, series: UInt64 = 0) throws -> WrittenFrame {
+    let buffer = AlignedBuffer(count: shape.bytes)
+    buffer.bytes.copyBytes(from: pixels(shape, k))
+    let time = MonotonicTime(nanoseconds: 1_000_000_000 + Int64(k) * 2_500_000)
+    let frame = RecordedFrame(
+      frameNumber: UInt64(number ?? k), deviceNanoseconds: Int64(k) * 2_500_000, exposureNanoseconds: 2_400_000,
+      arrival: time, series: series, step: 1, shape: shape)
+    return try append(frame, UnsafeRawBufferPointer(rebasing: buffer.bytes[..<shape.bytes]), at: time)
+  }
+}
+
+/// Writes frames `numbers` of one series into a run, rows included; the run is left `running`.
+func record(
+  _ run: RunDatabase, _ shape: FrameShape, numbers: [Int], settings: SegmentSettings = SegmentSettings(),
+  rows: Int = .max
+) throws {
+  var stored: [StoredFrame] = []
+  let writer = SegmentWriter(run.directory, settings) { stored.append($0) }
+  for (k, number) in numbers.enumerated() { try writer.write(shape, k, number: number) }
+  try writer.close()
+  try run.transaction { () throws(DatabaseError) in try run.append(frames: Array(stored.prefix(rows))) }
+}
+
+func bytes(_ path: String) throws -> [UInt8] { try FileSystem.read(path, limit: 1 << 30) }
+
+/// Changes one byte of a file.
+func flip(_ path: String, at offset: Int64, mask: UInt8 = 1) throws {
+  var all = try bytes(path)
+  all[Int(offset)] ^= mask
+  try FileSystem.replace(path, with: all)
+}
+
+func cut(_ path: String, to size: Int64) throws {
+  let file = try FileDescriptor.open(path, O_WRONLY)
+  try file.truncate(to: size)
+}
