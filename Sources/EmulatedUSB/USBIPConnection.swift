@@ -42,7 +42,9 @@ final class USBIPConnection: @unchecked Sendable {
         if isOver { break }
         continue
       }
-      guard case .bytes(let bytes) = next, (try? stream.write(bytes, within: Self.messagePatience)) != nil else { break }
+      guard case .bytes(let bytes) = next, (try? stream.write(bytes, within: Self.messagePatience)) != nil else {
+        break
+      }
     }
     // Ends the reader too, when the device was unplugged or the client stopped reading.
     stream.shutdown()

@@ -126,7 +126,9 @@ package final class USBTMCFunction: USBFunction {
   }
 
   private func begin(_ header: USBTMCHeader, _ bytes: [UInt8], isShort: Bool) -> USBReply {
-    guard header.transferSize > 0, message.count + header.transferSize <= Self.maximumMessage else { return malformed() }
+    guard header.transferSize > 0, message.count + header.transferSize <= Self.maximumMessage else {
+      return malformed()
+    }
     if message.isEmpty, !response.isEmpty || inTransfer != nil || instrument.isResponseDue {
       // The host speaks before it has read the answer (IEEE 488.2: query interrupted).
       dropOutput()

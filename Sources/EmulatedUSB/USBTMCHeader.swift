@@ -59,7 +59,9 @@ struct USBTMCHeader {
     termChar = 0
   }
 
-  var bytes: [UInt8] { [message, tag, ~tag, 0] + UInt32(transferSize).littleEndianBytes + [attributes, termChar, 0, 0] }
+  var bytes: [UInt8] {
+    [message, tag, ~tag, 0] + UInt32(transferSize).littleEndianBytes + [attributes, termChar, 0, 0]
+  }
 }
 
 /// What a USBTMC device can do (usbtmc.md §3, GET_CAPABILITIES).

@@ -105,7 +105,9 @@ package struct SCPICall {
     guard !text.isEmpty, text.utf8.allSatisfy({ (48...57).contains($0) || [43, 45, 46, 69, 101].contains($0) }) else {
       return nil
     }
-    guard let number = Double(text.hasPrefix("+") ? String(text.dropFirst()) : text), number.isFinite else { return nil }
+    guard let number = Double(text.hasPrefix("+") ? String(text.dropFirst()) : text), number.isFinite else {
+      return nil
+    }
     return number
   }
 }

@@ -5,11 +5,15 @@ extension SCPIInstrument {
     [
       SCPICommand("*IDN", query: { device, _ in .text(device.identity) }),
       SCPICommand(
-        "*ESE", set: { (device, call) throws(SCPIError) in device.status.eventEnable = UInt8(try call.integer(in: 0...255)) },
+        "*ESE",
+        set: { (device, call) throws(SCPIError) in device.status.eventEnable = UInt8(try call.integer(in: 0...255)) },
         query: { device, _ in .integer(device.status.eventEnable) }),
       SCPICommand("*ESR", query: { device, _ in .integer(device.status.takeEvent()) }),
       SCPICommand(
-        "*SRE", set: { (device, call) throws(SCPIError) in device.status.serviceEnable = UInt8(try call.integer(in: 0...255)) & ~0x40 },
+        "*SRE",
+        set: { (device, call) throws(SCPIError) in
+          device.status.serviceEnable = UInt8(try call.integer(in: 0...255)) & ~0x40
+        },
         query: { device, _ in .integer(device.status.serviceEnable) }),
       SCPICommand("*TST", query: { device, call in .integer(device.selfTest(at: call.time)) }),
       SCPICommand("*TRG", set: { (device, call) throws(SCPIError) in try device.trigger(at: call.time) }),
@@ -33,7 +37,9 @@ extension SCPIInstrument {
         ":STATus:\(name):CONDition", query: { device, _ in .integer(device.status[keyPath: path].condition) }),
       SCPICommand(
         ":STATus:\(name):ENABle",
-        set: { (device, call) throws(SCPIError) in device.status[keyPath: path].enable = UInt16(try call.integer(in: 0...32767)) },
+        set: { (device, call) throws(SCPIError) in
+          device.status[keyPath: path].enable = UInt16(try call.integer(in: 0...32767))
+        },
         query: { device, _ in .integer(device.status[keyPath: path].enable) }),
     ]
   }
