@@ -67,7 +67,11 @@ struct TwinFailure: Error {
 }
 
 /// One line to standard error, whole, whether or not anybody still reads it.
+///
+/// Never blocks: where nobody empties a pipe, lines are left out. A pipe that says it is writable takes 4096 bytes.
 func say(_ text: String) {
-  let line = Array("insitu-twin: \(text)\n".utf8)
+  let line = Array("insitu-twin: \(text)".utf8.prefix(4000)) + [10]
+  var entry = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+  guard unsafe poll(&entry, 1, 0) == 1 else { return }
   unsafe _ = line.withUnsafeBytes { unsafe write(STDERR_FILENO, $0.baseAddress, $0.count) }
 }

@@ -48,7 +48,7 @@ final class TwinProcess {
       recorder?.event(text, at: .now)
     }
     world = World(
-      WorldSettings(cell: configuration.cell, seed: configuration.seed, start: start, truth: truth))
+      WorldSettings(cell: configuration.cell, seed: configuration.seed, start: start, truth: truth) { say($0) })
 
     var settings = TwinCameraSettings()
     settings.width = configuration.camera.width
@@ -134,11 +134,9 @@ final class TwinProcess {
   private func apply(_ action: UnplugSchedule.Action, _ now: MonotonicTime) {
     switch action {
     case .unplug(let instrument):
-      say("fault: \(instrument.rawValue) unplugged")
       world.note("fault: \(instrument.rawValue) unplugged", at: now)
       instruments.unplug(instrument)
     case .plug(let instrument):
-      say("fault: \(instrument.rawValue) plugged in again")
       world.note("fault: \(instrument.rawValue) plugged in again", at: now)
       instruments.plug(instrument)
     }

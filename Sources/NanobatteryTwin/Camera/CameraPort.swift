@@ -49,10 +49,11 @@ package final class CameraPort: Sendable {
       running?.join()
       running = nil
     }
-    _ = state.wait(atMost: Seconds(5)) { $0.client == nil ? true : nil }
   }
 
   private func acceptAll() {
+    var serving: NamedThread?
+    defer { serving?.join() }
     while !state.read({ $0.closing }) {
       let accepted: UnixStream?
       do throws(LinuxError) {
@@ -71,7 +72,9 @@ package final class CameraPort: Sendable {
         return true
       }
       if isFirst {
-        _ = NamedThread("twin-cam-client") { [self] in serve(stream) }
+        // The client before is gone, its thread about to end.
+        serving?.join()
+        serving = NamedThread("twin-cam-client") { [self] in serve(stream) }
       } else {
         try? stream.write(Array("ERR another client is connected; close it first\n".utf8), within: Seconds(0.1))
       }

@@ -11,7 +11,7 @@ package struct Farads: PhysicalQuantity {
 /// A rate error in parts per million.
 struct PartsPerMillion: PhysicalQuantity {
   static let symbol = "ppm"
-  static let noun = "rate error"
+  static let noun = "rate"
   var value: Double
   init(_ value: Double) { self.value = value }
 }
@@ -19,7 +19,7 @@ struct PartsPerMillion: PhysicalQuantity {
 /// A rate error in parts per billion.
 struct PartsPerBillion: PhysicalQuantity {
   static let symbol = "ppb"
-  static let noun = "rate error"
+  static let noun = "rate"
   var value: Double
   init(_ value: Double) { self.value = value }
 }

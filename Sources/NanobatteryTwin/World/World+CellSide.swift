@@ -1,4 +1,3 @@
-/// The instruments see the world as the far side of their terminals.
+// The world is what the instruments measure, the device clocks are the clocks they have.
 extension World: CellSide {}
-
 extension DeviceClock: InstrumentClock {}

@@ -8,15 +8,18 @@ package struct WorldSettings: Sendable {
   /// The instant at which the world begins.
   package var start: MonotonicTime
   package var truth: TruthRecorder?
+  /// Told every note; it must not block.
+  package var report: @Sendable (String) -> Void
 
   package init(
     cell: CellParameters = CellParameters(), seed: UInt64 = 1, start: MonotonicTime = .now,
-    truth: TruthRecorder? = nil
+    truth: TruthRecorder? = nil, report: @escaping @Sendable (String) -> Void = { _ in }
   ) {
     self.cell = cell
     self.seed = seed
     self.start = start
     self.truth = truth
+    self.report = report
   }
 }
 
@@ -51,11 +54,13 @@ package final class World: Sendable {
 
   private let state: Monitor<State>
   package let truth: TruthRecorder?
+  private let report: @Sendable (String) -> Void
 
   package init(_ settings: WorldSettings) {
     let model = CellModel(settings.cell)
     let start = settings.start.nanoseconds
     truth = settings.truth
+    report = settings.report
     state = Monitor(
       State(
         model: model, noise: CurrentNoise(model.parameters, seed: settings.seed), noiseUntil: start, now: start,
@@ -80,17 +85,17 @@ package final class World: Sendable {
 
   /// The holder's relays connect the source with the cell, or open.
   package func setContacts(closed: Bool, at time: MonotonicTime) {
-    state.update { state in
+    let changed = state.update { state -> MonotonicTime? in
       advance(&state, to: time.nanoseconds)
-      guard closed != state.contactsClosed else { return }
+      guard closed != state.contactsClosed else { return nil }
       state.contactsClosed = closed
       if closed {
         state.chargeAtClosing = state.history.last.charge
         state.lastRow = (state.now, state.chargeAtClosing)
       }
-      truth?.event(
-        closed ? "contacts closed" : "contacts open", at: MonotonicTime(nanoseconds: state.now))
+      return MonotonicTime(nanoseconds: state.now)
     }
+    if let changed { note(closed ? "contacts closed" : "contacts open", at: changed) }
   }
 
   /// True means at the source's terminals over a window; of a window without length, the step it lies in.
@@ -131,7 +136,10 @@ package final class World: Sendable {
   package var drivenSince: MonotonicTime? { state.read { $0.drivenSince } }
 
   /// A line in the truth's `events.csv`.
-  package func note(_ text: String, at time: MonotonicTime) { truth?.event(text, at: time) }
+  package func note(_ text: String, at time: MonotonicTime) {
+    truth?.event(text, at: time)
+    report(text)
+  }
 
   /// The present instant of the model.
   package var now: MonotonicTime { state.read { MonotonicTime(nanoseconds: $0.now) } }
