@@ -104,7 +104,7 @@ let package = Package(
     suite("HolderDriver", ["HolderDriver", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite("Potentiostat", ["Potentiostat", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite("Alignment", ["Alignment", "Quantities"]),
-    suite("BiasProtocol", ["BiasProtocol", "YAML", "JSON", "Quantities"]),
+    suite("BiasProtocol", ["BiasProtocol", "YAML", "JSON", "Linux", "Quantities"]),
     suite("RunStore", ["RunStore", "SQLite", "Alignment", "JSON", "Linux", "Quantities"]),
     suite("RunExport", ["RunExport", "RunStore", "SQLite", "JSON", "Linux", "Quantities"]),
     suite("ControlProtocol", ["ControlProtocol", "JSON", "ZeroMQ", "Linux", "Quantities"]),
@@ -114,7 +114,8 @@ let package = Package(
     suite(
       "insituctl",
       [
-        "insituctl", "ControlProtocol", "BiasProtocol", "RunStore", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
+        "insituctl", "ControlProtocol", "BiasProtocol", "RunStore", "RunExport", "SQLite", "ZeroMQ", "JSON", "Linux",
+        "Quantities",
       ]),
     suite("Daemon", ["ControlProtocol", "RunStore", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities"]),
   ]

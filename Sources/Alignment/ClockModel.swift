@@ -60,7 +60,8 @@ package struct ClockModel: Equatable, Sendable {
   /// The host's time at an instant of the device's clock, and the half-width of the interval that must hold it.
   /// Between segments the nearer one answers. After a clock that was set back an instant has several host times:
   /// - Parameter arrival: when a message with this stamp was here; tells such instants apart.
-  package func host(atDevice device: Int64, arrival: MonotonicTime? = nil) -> (time: MonotonicTime, halfWidth: Seconds)? {
+  package func host(atDevice device: Int64, arrival: MonotonicTime? = nil) -> (time: MonotonicTime, halfWidth: Seconds)?
+  {
     guard !segments.isEmpty else { return nil }
     guard !runsForward, let arrival else { return segments[nearest(device)].host(atDevice: device) }
     let answers = segments.map { (segment: $0, answer: $0.host(atDevice: device)) }

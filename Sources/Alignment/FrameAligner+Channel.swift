@@ -52,7 +52,8 @@ struct Channel {
     let slope = difference / whole
     let share = (span.centre - before.time) / whole
     let mean = before.value + share * difference
-    let statistical = (1 - share) * (1 - share) * before.noise * before.noise + share * share * after.noise * after.noise
+    let statistical =
+      (1 - share) * (1 - share) * before.noise * before.noise + share * share * after.noise * after.noise
     let reach = abs(slope) * span.centre
     return FrameValue.Range(
       mean: mean, minimum: mean - reach, maximum: mean + reach,

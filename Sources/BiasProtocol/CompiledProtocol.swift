@@ -22,6 +22,8 @@ package struct CompiledProtocol: Hashable, Sendable {
   package static let maximumFrameRate = Hertz(100_000)
   /// Bytes of a name, a mark or a sample's id.
   package static let maximumNameBytes = 200
+  /// Bytes of a sentence.
+  package static let maximumSentenceBytes = 1000
   package static let defaultSamplePeriod = Seconds(0.01)
   /// Bound of a step that gives none.
   package static let defaultMaximumStep = Seconds(24 * 3600)

@@ -53,7 +53,7 @@ struct SentenceChecker {
 
   private func check(current value: Amperes, at offset: Int, range: Amperes?, _ report: (SentenceError) -> Void) {
     if let limit = current, !limit.contains(value) {
-      let remedy = Self.smaller(value, within: limit).map { "did you mean \($0.magnitude.exactText)?" }
+      let remedy = Self.smaller(value, within: limit).map { "did you mean \($0.drop { $0 == "-" })?" }
       report(
         SentenceError(
           offset, "\(value.exactText) is beyond limits.current \(limit.text) (line \(currentLine))",
@@ -68,23 +68,26 @@ struct SentenceChecker {
 
   private func check(voltage value: Volts, at offset: Int, _ report: (SentenceError) -> Void) {
     guard let limit = voltage, !limit.contains(value) else { return }
-    let remedy = Self.smaller(value, within: limit).map { "did you mean \($0.exactText)?" }
+    let remedy = Self.smaller(value, within: limit).map { "did you mean \($0)?" }
     report(
       SentenceError(
         offset, "\(value.exactText) is beyond limits.voltage \(limit.text) (line \(voltageLine))",
         remedy: remedy ?? "hold another voltage, or widen the limit if the cell bears it"))
   }
 
-  /// The same number with the next smaller prefix that is within the limit: 2 pA for 2 mA.
-  private static func smaller<Q: PhysicalQuantity>(_ value: Q, within limit: ClosedRange<Q>) -> Q? {
+  /// The same number with the next smaller prefix that is within the limit, 2 pA for 2 mA; nil for a value so near to
+  /// the limit that the prefix hardly is the mistake.
+  private static func smaller<Q: PhysicalQuantity>(_ value: Q, within limit: ClosedRange<Q>) -> String? {
+    guard value.magnitude.value >= 10 * max(abs(limit.lowerBound.value), abs(limit.upperBound.value)) else {
+      return nil
+    }
     let text = value.exactText
     let units = ["k", "", "m", "u", "n", "p", "f"].map { $0 + Q.symbol }
     guard let space = text.firstIndex(of: " "),
       let index = units.firstIndex(of: String(text[text.index(after: space)...]))
     else { return nil }
-    return units[(index + 1)...].lazy
-      .compactMap { try? Q(parsing: text[...space] + $0) }
-      .first { limit.contains($0) }
+    return units[(index + 1)...].lazy.map { text[...space] + $0 }
+      .first { (try? Q(parsing: $0)).map(limit.contains) ?? false }
   }
 
   // MARK: - Time
@@ -173,7 +176,7 @@ struct SentenceChecker {
         SentenceError(
           condition.offset,
           "“until \(threshold.exactText)” is beyond limits.current \(limit.text) (line \(currentLine))",
-          remedy: Self.smaller(threshold, within: limit).map { "did you mean \($0.exactText)?" }))
+          remedy: Self.smaller(threshold, within: limit).map { "did you mean \($0)?" }))
       return nil
     }
     return StopCondition(.current, condition.comparison ?? .below, threshold.value, magnitude: true)

@@ -104,6 +104,12 @@ struct StepReader {
       findings.add(node.mark, "an empty step has no effect", remedy: "remove the “-”")
       return nil
     }
+    guard text.utf8.count <= CompiledProtocol.maximumSentenceBytes else {
+      findings.add(
+        node.mark, "a sentence of \(text.utf8.count) bytes; at most \(CompiledProtocol.maximumSentenceBytes) are read",
+        remedy: "write one step for each “- ”")
+      return nil
+    }
     var found: [SentenceError] = []
     let known = findings.errors.count
     var element: ProtocolElement?

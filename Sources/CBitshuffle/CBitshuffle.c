@@ -28,14 +28,36 @@ static void undo_byte(const uint8_t *planes, size_t plane_bytes, size_t group, u
 #include <emmintrin.h>
 #include <string.h>
 
-// Two bytes of every element, from sixteen planes. Sixteen groups are loaded from each plane and the 16 × 16 bytes
-// transposed, so that a vector holds one byte of each plane; its sign bits are then one element of the group.
+// The transpose of eight_elements, for the sixteen byte columns of eight rows at once.
+static void transpose_bits(__m128i *r) {
+  const __m128i masks[3] = {_mm_set1_epi8(0x55), _mm_set1_epi8(0x33), _mm_set1_epi8(0x0F)};
+  for (int stage = 2; stage >= 0; stage--) {
+    int step = 1 << stage;
+    for (int k = 0; k < 8; k++) {
+      if (k & step) continue;
+      // Bits shifted in from the next byte are masked away.
+      __m128i t = _mm_and_si128(_mm_xor_si128(_mm_srli_epi64(r[k], step), r[k + step]), masks[stage]);
+      r[k + step] = _mm_xor_si128(r[k + step], t);
+      r[k] = _mm_xor_si128(r[k], _mm_slli_epi64(t, step));
+    }
+  }
+}
+
+// Two bytes of every element, from sixteen planes, sixteen groups of eight elements at a time. Once the bits of the
+// low and of the high planes are transposed, row i has that byte of the i-th element of each group; the transpose of
+// the 16 × 16 bytes then puts the elements of a group side by side.
 // Gives the number of groups done: those that do not fill sixteen are left over.
 static size_t undo_pair(const uint8_t *planes, size_t plane_bytes, uint8_t *out, size_t element_bytes) {
   size_t group = 0;
   for (; group + 16 <= plane_bytes; group += 16) {
     __m128i a[16], b[16];
-    for (int k = 0; k < 16; k++) a[k] = _mm_loadu_si128((const __m128i *)(planes + k * plane_bytes + group));
+    for (int k = 0; k < 16; k++) b[k] = _mm_loadu_si128((const __m128i *)(planes + k * plane_bytes + group));
+    transpose_bits(b);
+    transpose_bits(b + 8);
+    for (int k = 0; k < 8; k++) {
+      a[2 * k] = b[k];
+      a[2 * k + 1] = b[k + 8];
+    }
     // Four perfect shuffles of the rows transpose the matrix.
     for (int round = 0; round < 4; round++) {
       for (int k = 0; k < 8; k++) {
@@ -46,12 +68,13 @@ static size_t undo_pair(const uint8_t *planes, size_t plane_bytes, uint8_t *out,
     }
     for (int k = 0; k < 16; k++) {
       uint8_t *first = out + (group + k) * 8 * element_bytes;
-      __m128i v = a[k];
-      for (int element = 7; element >= 0; element--) {
-        uint16_t value = (uint16_t)_mm_movemask_epi8(v);
-        memcpy(first + element * element_bytes, &value, 2);
-        v = _mm_add_epi8(v, v);
+      if (element_bytes == 2) {
+        _mm_storeu_si128((__m128i *)first, a[k]);
+        continue;
       }
+      uint16_t values[8];
+      memcpy(values, &a[k], 16);
+      for (int element = 0; element < 8; element++) memcpy(first + element * element_bytes, &values[element], 2);
     }
   }
   return group;

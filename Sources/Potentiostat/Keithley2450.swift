@@ -8,6 +8,7 @@ package import USB
 package final class Keithley2450: Potentiostat {
   package let identity: PotentiostatIdentity
   private let connection: SCPIConnection
+  private let terminals: Terminals
   private var acquisition: Acquisition?
   private var state: Source = .off
   private var buffer = ReadingBuffer()
@@ -22,8 +23,9 @@ package final class Keithley2450: Potentiostat {
   private static let slew = 2.0  // V/s
 
   /// Checks the identity and the command language. Changes nothing in the instrument.
-  package init(_ connection: SCPIConnection) throws(SCPIError) {
+  package init(_ connection: SCPIConnection, terminals: Terminals) throws(SCPIError) {
     self.connection = connection
+    self.terminals = terminals
     let answer = try connection.query("*IDN?")
     let parts = answer.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
     guard parts.count == 4, parts[0].hasPrefix("KEITHLEY"), parts[1].hasSuffix("2450") else {
@@ -74,6 +76,8 @@ package final class Keithley2450: Potentiostat {
     state = .off
     buffered = .off
     try connection.send("*CLS")
+    // Allowed only with the output off; rear are the triaxial sockets.
+    try connection.apply(":ROUT:TERM \(terminals == .rear ? "REAR" : "FRON")")
     lineFrequency = Double(try connection.query(":SYST:LFR?")) ?? 50
 
     let amperes = number(range.range.value)

@@ -107,17 +107,34 @@ package protocol Potentiostat: AnyObject {
   func close()
 }
 
+/// Which of an instrument's sockets the holder's cable is on.
+package enum Terminals: String, CaseIterable, Sendable { case rear, front }
+
+/// Which instrument, and where.
+package struct PotentiostatSettings: Sendable {
+  package var model: String
+  package var usb: USBMatch
+  package var terminals: Terminals
+  package init(model: String, usb: USBMatch, terminals: Terminals = .rear) {
+    self.model = model
+    self.usb = usb
+    self.terminals = terminals
+  }
+}
+
 /// One model that can be named in the configuration.
 package struct PotentiostatModel: Sendable {
   package let name: String
   /// Takes over an open connection. Throws when what answers is another instrument.
-  package let make: @Sendable (SCPIConnection) throws(SCPIError) -> any Potentiostat
+  package let make: @Sendable (SCPIConnection, PotentiostatSettings) throws(SCPIError) -> any Potentiostat
 }
 
 package enum PotentiostatModels {
   /// The one place where a model is registered.
   package static let all: [PotentiostatModel] = [
-    PotentiostatModel(name: "keithley-2450", make: { connection throws(SCPIError) in try Keithley2450(connection) })
+    PotentiostatModel(
+      name: "keithley-2450",
+      make: { connection, settings throws(SCPIError) in try Keithley2450(connection, terminals: settings.terminals) })
   ]
 
   package static func named(_ name: String) -> PotentiostatModel? { all.first { $0.name == name } }

@@ -11,16 +11,6 @@ package enum PotentiostatReport: Sendable {
   case failed(String)
 }
 
-/// Which instrument, and where.
-package struct PotentiostatSettings: Sendable {
-  package var model: String
-  package var usb: USBMatch
-  package init(model: String, usb: USBMatch) {
-    self.model = model
-    self.usb = usb
-  }
-}
-
 /// The potentiostat as its thread owns it: connection, limits on every sample, and the zero of its current reading.
 package final class PotentiostatStation {
   private let settings: PotentiostatSettings
@@ -62,7 +52,7 @@ package final class PotentiostatStation {
     }
     let connection = try SCPIConnection.open(settings.usb, on: bus, name: settings.model)
     do throws(SCPIError) {
-      let made = try model.make(connection)
+      let made = try model.make(connection, settings)
       instrument = made
       return made.identity
     } catch {

@@ -106,14 +106,25 @@ func explainUnit(_ written: WrittenQuantity, symbol: String, noun: String) -> St
     return
       "“\(text)”: “M” (mega) is understood only before Ohm and Hz; “m\(symbol)” is milli, “\(symbol)” has no prefix"
   }
-  let kinds: [any PhysicalQuantity.Type] = [
-    Volts.self, Amperes.self, Coulombs.self, Ohms.self, Hertz.self, Seconds.self, SquareMetres.self, ElectronDose.self,
-  ]
-  if let other = kinds.first(where: { (try? $0.init(parsing: text)) != nil }) {
-    let article = "aeiou".contains(other.noun.prefix(1)) ? "an" : "a"
-    return "“\(text)” is \(article) \(other.noun); a \(noun) is needed here, such as “2 \(symbol)”"
+  if let other = kind(ofUnit: unit) {
+    let article = "aeiou".contains(other.prefix(1)) ? "an" : "a"
+    return "“\(text)” is \(article) \(other); a \(noun) is needed here, such as “2 \(symbol)”"
   }
   let near = prefixes.map { $0.0 + symbol }.filter { $0.lowercased() == unit.lowercased() }
   if let meant = near.first { return "“\(text)”: “\(unit)” is not a unit; did you mean “\(meant)”?" }
   return "“\(text)”: “\(unit)” is not \(symbol) with a prefix f, p, n, u, m or k"
+}
+
+/// What a unit is a measure of, or nil when it is no unit of ours.
+private func kind(ofUnit unit: String) -> String? {
+  switch unit {
+  case "min", "minute", "minutes", "h", "hr", "hour", "hours", "second", "seconds", "sec": return Seconds.noun
+  case _ where unit.hasPrefix("e/"): return ElectronDose.noun
+  case _ where unit.hasSuffix("m^2") || unit.hasSuffix("m²"): return SquareMetres.noun
+  default:
+    let kinds: [any PhysicalQuantity.Type] = [
+      Volts.self, Amperes.self, Coulombs.self, Ohms.self, Hertz.self, Seconds.self,
+    ]
+    return kinds.first { unitPower(unit, symbol: $0.symbol) != nil }?.noun
+  }
 }

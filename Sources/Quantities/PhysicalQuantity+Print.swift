@@ -75,7 +75,12 @@ private func leadingPower(_ value: Double) -> Int { ShortestDecimal(value).leadi
 /// `value`/10^`power` with `digits` significant digits, without an exponent.
 private func significant(_ value: Double, _ digits: Int, power: Int) -> String {
   let before = leadingPower(value) - power + 1
-  return fixed(scaled(value, -power), decimals: min(max(0, digits - before), 18))
+  let number = scaled(value, -power)
+  let decimals = min(max(0, digits - before), 18)
+  let text = fixed(number, decimals: decimals)
+  // 9.996 rounds to one digit more before the point.
+  guard decimals > 0, let rounded = Double(text), rounded != 0, leadingPower(rounded) >= before else { return text }
+  return fixed(number, decimals: decimals - 1)
 }
 
 /// `number`·10^`power`; multiplying or dividing by a power of ten up to 10^22 rounds once.

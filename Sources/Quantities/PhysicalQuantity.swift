@@ -13,6 +13,7 @@ package protocol PhysicalQuantity: Comparable, Hashable, Sendable, CustomStringC
 }
 
 extension PhysicalQuantity {
+  package static var noun: String { "quantity" }
   package static var zero: Self { Self(0) }
   package var magnitude: Self { Self(abs(value)) }
   package static func < (a: Self, b: Self) -> Bool { a.value < b.value }

@@ -13,7 +13,8 @@ package enum ExportError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .notFound(let directory): "no run in \(directory): it has no run.sqlite; list the runs with “insituctl runs”"
     case .cannotWrite(let path, let reason): "cannot write \(path): \(reason); name another place with -o"
-    case .damaged(let path, let reason): "cannot read the run in \(path): \(reason); check it with “insituctl runs verify”"
+    case .damaged(let path, let reason):
+      "cannot read the run in \(path): \(reason); check it with “insituctl runs verify”"
     }
   }
 

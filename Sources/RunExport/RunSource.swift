@@ -59,7 +59,8 @@ final class RunSource {
       try database.statement(query).forEach { row in
         lines[row.text(0) ?? "", default: []].append(
           ClockLine(
-            from: row.integer(1), to: row.integer(2), device: row.integer(3), host: row.integer(4), rate: row.double(5)))
+            from: row.integer(1), to: row.integer(2), device: row.integer(3), host: row.integer(4), rate: row.double(5))
+        )
       }
       clocks = lines
     } catch {

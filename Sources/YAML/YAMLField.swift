@@ -2,6 +2,9 @@ package import Quantities
 
 /// A value that knows its name ("camera.exposure", "steps[3]"), and turns into the type a reader wants.
 package struct YAMLField: Sendable {
+  /// Bytes of one text; no name, path or quantity is longer.
+  package static let maximumTextBytes = 4096
+
   package let node: YAMLNode
   package let name: String
 
@@ -14,6 +17,9 @@ package struct YAMLField: Sendable {
   package func text() throws(YAMLError) -> String {
     guard let text = node.scalar else { throw error("must be text, not \(node.kind)") }
     guard !text.isEmpty else { throw error("has no value") }
+    guard text.utf8.count <= Self.maximumTextBytes else {
+      throw error("has \(text.utf8.count) bytes; at most \(Self.maximumTextBytes) are possible")
+    }
     return text
   }
 

@@ -24,7 +24,8 @@ package struct YAMLMapping: Sendable {
     self = mapping
   }
 
-  /// The same for readers that go on after an error; nil only when the node is no mapping.
+  /// The same for readers that go on after an error; nil only when the node is no mapping. When anything was reported,
+  /// the mapping serves to find further errors and nothing else.
   package init?(_ node: YAMLNode, path: String = "", keys: [String], report: (YAMLError) -> Void) {
     guard let entries = node.entries else {
       let subject = path.isEmpty ? "the document" : "“\(path)”"
@@ -34,18 +35,27 @@ package struct YAMLMapping: Sendable {
           remedy: "write “key: value” lines with the keys \(keys.joined(separator: ", "))"))
       return nil
     }
+    var known: [YAMLNode.Entry] = []
     for entry in entries {
       let key = entry.key.scalar ?? ""
-      if keys.contains(key) { continue }
-      let hint = Spelling.hint(for: key, among: keys)
+      if keys.contains(key) {
+        known.append(entry)
+        continue
+      }
+      let meant = Spelling.suggestion(for: key, among: keys)
       report(
         YAMLError(
-          at: entry.key.mark, "unknown key “\(path.isEmpty ? key : "\(path).\(key)")”\(hint)",
-          remedy: hint.isEmpty ? "known here: \(keys.joined(separator: ", "))" : nil))
+          at: entry.key.mark,
+          "unknown key “\(path.isEmpty ? key : "\(path).\(key)")”\(meant.map { "; did you mean “\($0)”?" } ?? "")",
+          remedy: meant == nil ? "known here: \(keys.joined(separator: ", "))" : nil))
+      // A reader that goes on takes the value for what was meant, so that it does not call that key missing as well.
+      if let meant, !entries.contains(where: { $0.key.scalar == meant }) {
+        known.append(YAMLNode.Entry(key: YAMLNode(mark: entry.key.mark, content: .scalar(meant)), value: entry.value))
+      }
     }
     self.path = path
     mark = node.mark
-    self.entries = entries
+    self.entries = known
   }
 
   private init(emptyAt mark: YAMLMark, path: String) {

@@ -189,7 +189,13 @@ private struct EventParser: ~Copyable {
     let state = unsafe parser.pointee
     let problem = unsafe state.problem.map { unsafe String(cString: $0) } ?? "not YAML"
     let isReaderError = unsafe state.error == YAML_READER_ERROR
-    let mark = unsafe isReaderError ? place(ofByte: state.problem_offset) : YAMLMark(state.problem_mark)
+    // A key without ":" is noticed only behind it; the key is what the reader looks for.
+    let isKey = problem == "could not find expected ':'"
+    let mark =
+      unsafe isReaderError
+      ? place(ofByte: state.problem_offset)
+      // libyaml counts one line more at the end of a text whose last line has no line break.
+      : min(YAMLMark(isKey ? state.context_mark : state.problem_mark), place(ofByte: input.count))
     let context = unsafe state.context.map { unsafe String(cString: $0) + ": " } ?? ""
     return YAMLError(at: mark, "not YAML: \(context)\(problem)", remedy: remedy(for: problem))
   }

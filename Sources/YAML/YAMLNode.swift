@@ -50,7 +50,7 @@ package struct YAMLNode: Equatable, Sendable {
   /// What the value is, for messages: "a list", "the text “abc”".
   package var kind: String {
     switch content {
-    case .scalar(let text): text.isEmpty ? "nothing" : "the text “\(text)”"
+    case .scalar(let text): text.isEmpty ? "nothing" : "the text “\(text.count > 60 ? text.prefix(60) + "…" : text)”"
     case .sequence: "a list"
     case .mapping: "a mapping"
     }

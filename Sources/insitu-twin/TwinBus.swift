@@ -12,10 +12,11 @@ final class TwinBus {
     path: String, world: World, clocks: TruthRecorder.Clocks, configuration: TwinConfiguration
   ) throws(LinuxError) {
     var settings = TwinInstruments.Settings()
-    settings.potentiostat.currentNoise = configuration.potentiostat.noise.value
-    settings.potentiostat.sourceOffset = configuration.potentiostat.sourceOffset.value
-    settings.potentiostat.measureOffset = configuration.potentiostat.measureOffset.value
+    let smu = configuration.potentiostat
+    settings.potentiostat.currentNoise = smu.noise.value / 2.0.squareRoot()  // stated at 10 ms there, at 20 ms here
     settings.potentiostat.seed = configuration.seed
+    settings.potentiostat.sourceOffset = smu.sourceOffset.value
+    settings.potentiostat.measureOffset = smu.measureOffset.value
     instruments = TwinInstruments(
       settings, cell: world, potentiostatClock: clocks.potentiostat, holderClock: clocks.holder)
     server = try USBIPServer(path, instruments.exports)

@@ -1,3 +1,5 @@
+import RunExport
+
 /// What the words of a command line ask for.
 enum Command: Equatable, Sendable {
   case status
@@ -12,7 +14,7 @@ enum Command: Equatable, Sendable {
   case runsShow(String)
   case runsVerify(String)
   case protocolCheck(String)
-  case export(id: String, format: String, output: String)
+  case export(id: String, format: ExportFormat, output: String)
   case plot(id: String, output: String)
   case watch
   /// A count ends it after so many messages.

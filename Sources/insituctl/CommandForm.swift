@@ -1,3 +1,5 @@
+import RunExport
+
 /// The form of a command: its words, what follows them, and what it says of itself.
 struct CommandForm: Equatable, Sendable {
   /// "run start"
@@ -84,7 +86,7 @@ extension CommandForm {
       words: ["export"], arguments: ["ID"],
       options: [
         OptionForm(
-          name: "--format", value: "csv|bdf", isRequired: true,
+          name: "--format", value: ExportFormat.allCases.map(\.rawValue).joined(separator: "|"), isRequired: true,
           summary: "csv: samples, and frames with V, I, Q and uncertainty; bdf: samples, Battery Data Format"), output,
       ], summary: "write a run's samples and frames as tables", explanation: identifier),
     CommandForm(

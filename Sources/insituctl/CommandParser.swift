@@ -1,4 +1,5 @@
 import ControlProtocol
+import RunExport
 
 /// Turns the words of a command line into an `Invocation`. Pure.
 enum CommandParser {
@@ -117,8 +118,11 @@ enum CommandParser {
     case "runs verify": return .runsVerify(arguments[0])
     case "protocol check": return .protocolCheck(arguments[0])
     case "export":
-      let format = values["--format"] ?? ""
-      guard ["csv", "bdf"].contains(format) else { throw usage("there is no format “\(format)”", form) }
+      let name = values["--format"] ?? ""
+      guard let format = ExportFormat(rawValue: name) else {
+        let known = ExportFormat.allCases.map(\.rawValue).joined(separator: ", ")
+        throw usage("there is no format “\(name)”", form, "Formats: \(known).")
+      }
       return .export(id: arguments[0], format: format, output: values["--output"] ?? "")
     case "plot": return .plot(id: arguments[0], output: values["--output"] ?? "")
     case "watch": return .watch

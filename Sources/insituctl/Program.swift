@@ -54,7 +54,8 @@ struct Program {
     case .help(let form): console.print(HelpText.text(form))
     case .version: console.print(Software.title("insituctl"))
     case .status: try ask(.status, text: StatusText.lines)
-    case .devices: try ask(.devices, text: DevicesText.lines)
+    // Every instrument is asked in turn, and one that is silent has seconds to answer.
+    case .devices: try ask(.devices, within: Seconds(30), text: DevicesText.lines)
     case .runStart(let file, let name, let follows): return try startRun(file, name: name, follows: follows)
     case .runStop: try ask(.runStop) { _ in ["The run is being stopped; the cell goes to its safe state."] }
     case .runPause: try ask(.runPause) { _ in ["The run is paused."] }
@@ -76,10 +77,11 @@ struct Program {
 
   /// One request whose result is printed.
   private func ask(
-    _ method: ControlMethod, _ parameters: [String: JSONValue] = [:], text: (JSONValue) -> [String]
+    _ method: ControlMethod, _ parameters: [String: JSONValue] = [:], within limit: Seconds = Seconds(10),
+    text: (JSONValue) -> [String]
   ) throws(ControlError) {
     let client = try ControlClient(invocation.endpoint)
-    try output(try client.call(method, parameters), text: text)
+    try output(try client.call(method, parameters, within: limit), text: text)
   }
 
   /// No greeting first: the stop is the first thing the daemon hears.

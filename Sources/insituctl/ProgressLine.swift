@@ -2,19 +2,31 @@ import JSON
 
 /// The progress of a run, made from a `status` result.
 enum ProgressLine {
-  /// One line for a terminal, at most `width` characters.
+  /// One line for a terminal, at most `width` characters. What fits least goes first: frames, time in the step, half the
+  /// bar.
   static func live(_ status: JSONValue, width: Int) -> String {
-    let numbers = measures(status)
     let run = status["run"]
     let step = "\((run?["step_index"]?.integer ?? -1) + 1)/\(Wording.count(run?["step_count"]))"
     let time = "\(Wording.ticking(run?["step_elapsed_s"]))/\(Wording.seconds(run?["step_bound_s"]))"
     let sentence = run?["sentence"]?.string ?? StatusText.state(status)
-    let line = "\(bar(run, cells: 16)) \(step) "
-    let tail = " \(time)  \(numbers)"
-    let room = width - line.count - tail.count
-    guard room >= 8 else { return String((line + tail.dropFirst()).prefix(max(0, width))) }
-    return line + shortened(sentence, room) + tail
+    let frames = Wording.count(run?["frames"]?["written"]) + " frames"
+    let cell = [Wording.volts(status["voltage_V"]), Wording.amperes(status["current_A"])]
+    let rates = [Wording.rate(status["frames_per_second"]) + " fps", Wording.count(status["lost_frames"]) + " lost"]
+    let choices = [
+      (16, [time] + cell + [rates[0], frames, rates[1]]), (16, [time] + cell + rates), (16, cell + rates),
+      (8, cell + rates), (8, cell),
+    ]
+    for (cells, items) in choices {
+      let head = "\(bar(run, cells: cells)) \(step) "
+      let tail = "  " + items.joined(separator: "  ")
+      let room = width - head.count - tail.count
+      if room >= min(sentence.count, leastSentence) { return head + shortened(sentence, room) + tail }
+    }
+    return String("\(step) \(cell.joined(separator: " "))".prefix(max(0, width)))
   }
+
+  /// Characters of a step's sentence that still say what it is.
+  private static let leastSentence = 14
 
   /// One line of plain text: what the step has come to.
   static func plain(_ status: JSONValue) -> String {

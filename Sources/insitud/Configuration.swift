@@ -48,7 +48,7 @@ struct Configuration {
         data: data, runtime: runtime,
         controlEndpoint: try control.text("endpoint", default: "ipc://\(runtime)/control"),
         streamsEndpoint: try control.text("streams", default: "ipc://\(runtime)/streams"),
-        potentiostat: try Self.potentiostat(try top.mapping("potentiostat", keys: ["model", "usb"])),
+        potentiostat: try Self.potentiostat(try top.mapping("potentiostat", keys: ["model", "usb", "terminals"])),
         holder: try Self.holder(top), camera: camera.settings, exposure: camera.exposure,
         ringFrames: try ring.integer("frames", in: 8...65536, default: 256), frameWidth: frame.width,
         frameHeight: frame.height, segmentBytes: try Self.bytes(storage.ifPresent("segment"), default: 16 << 30),
@@ -85,7 +85,9 @@ struct Configuration {
 
   private static func potentiostat(_ section: YAMLMapping) throws(YAMLError) -> PotentiostatSettings {
     let model = try section.field("model").choice(PotentiostatModels.all.map(\.name))
-    return PotentiostatSettings(model: model, usb: try match(try section.field("usb")))
+    let terminals = try section.ifPresent("terminals")?.choice(Terminals.allCases.map(\.rawValue))
+    return PotentiostatSettings(
+      model: model, usb: try match(try section.field("usb")), terminals: terminals.flatMap(Terminals.init) ?? .rear)
   }
 
   private static func holder(_ top: YAMLMapping) throws(YAMLError) -> HolderSettings? {

@@ -58,7 +58,8 @@ struct ClockFitTests {
     Link(name: "FTDI, latency timer 16 ms", latencyTimer: 16e-3, rms: 80e-6, worst: 300e-6, claimed: 180e-6),
   ]
 
-  @Test("the truth is inside the claimed bound in every case, and the error is as small as the sheet's", arguments: links)
+  @Test(
+    "the truth is inside the claimed bound in every case, and the error is as small as the sheet's", arguments: links)
   func simulation(_ link: Link) throws {
     var within = 0
     var outside = 0

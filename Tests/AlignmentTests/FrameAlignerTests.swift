@@ -91,7 +91,10 @@ struct FrameAlignerTests {
   func charge() throws {
     // 2 pA rising by 1 pA in 10 ms; the record's charge is 5 % more than the trapezoid's.
     var aligner = aligner(
-      [sample(0, charge: 1e-12), sample(10e-3, current: 3e-12, charge: 1e-12 + 26.25e-15), sample(20e-3), sample(30e-3)],
+      [
+        sample(0, charge: 1e-12), sample(10e-3, current: 3e-12, charge: 1e-12 + 26.25e-15), sample(20e-3),
+        sample(30e-3),
+      ],
       .init(currentSystematic: 1e-12))
     let value = aligner.value(of: exposure(2e-3, 3e-3))
     let trapezoid = 2e-12 * 5e-3 + 0.5 * 0.5e-12 * 5e-3
@@ -155,7 +158,9 @@ struct FrameAlignerTests {
         next += 500
       }
       if next >= samples.count { piecewise.finish() }
-      if piecewise.hasPassed(exposure) || piecewise.value(of: exposure) != whole.value(of: exposure) { differences += 1 }
+      if piecewise.hasPassed(exposure) || piecewise.value(of: exposure) != whole.value(of: exposure) {
+        differences += 1
+      }
     }
     #expect(differences == 0)
     #expect(piecewise.hasPassed(exposure(0.1, 1e-3)))

@@ -1,4 +1,5 @@
 import ControlProtocol
+import Glibc
 import JSON
 import Linux
 import Quantities
@@ -43,7 +44,9 @@ final class FakeDaemon: Sendable {
   deinit {
     stops.update { $0 = true }
     thread.join()
-    FileSystem.remove(ControlEndpoint.path(of: endpoint) ?? "")
+    let path = ControlEndpoint.path(of: endpoint) ?? ""
+    FileSystem.remove(path)
+    rmdir(String(path.dropLast("/control".count)))
   }
 
   static let hello: JSONValue = ["protocol_version": 1, "software": "insitud 0.1.0"]

@@ -19,15 +19,13 @@ final class FakeCameraServer: @unchecked Sendable {
     var requests: [String] = []
     var series: UInt64?
     var nextFrame: UInt64 = 0
-    var connection: UnixStream?
-    var isClosed = false
   }
 
   let directory: TemporaryDirectory
   let ring: FrameRing
   var socketPath: String { directory.path + "/camera" }
   private let state: Monitor<State>
-  private var thread: NamedThread?
+  private var port: Port?
 
   init(_ behaviour: Behaviour = Behaviour(), slots: Int = 8, slotBytes: Int = 4096) throws {
     directory = try TemporaryDirectory()
@@ -43,13 +41,9 @@ final class FakeCameraServer: @unchecked Sendable {
     listen()
   }
 
-  func close() {
-    state.update { state in
-      state.isClosed = true
-      state.connection?.shutdown()
-    }
-    thread?.join()
-  }
+  func close() { port = nil }
+
+  private func listen() { port = try? Port(socketPath, state, ring) }
 
   var requests: [String] { state.read { $0.requests } }
 
@@ -83,59 +77,79 @@ final class FakeCameraServer: @unchecked Sendable {
     }
   }
 
-  private func listen() {
-    guard let listener = try? UnixListener(socketPath) else { return }
-    // Weak, so that the thread ends with the test that made the server.
-    thread = NamedThread("fake-camera") { [weak self] in
-      while let self, !self.state.read({ $0.isClosed }) {
-        guard let connection = try? listener.accept(within: Seconds(0.02)) else { continue }
-        self.state.update { $0.connection = connection }
-        self.serve(connection)
-        self.state.update { $0.connection = nil }
+  /// The thread behind the socket, as long as the object lives.
+  private final class Port: @unchecked Sendable {
+    private let isClosed = Monitor(false)
+    private let connection = Monitor<UnixStream?>(nil)
+    private let thread: NamedThread
+
+    init(_ path: String, _ state: Monitor<State>, _ ring: FrameRing) throws {
+      let listener = try UnixListener(path)
+      let service = Service(state: state, ring: ring)
+      thread = NamedThread("fake-camera") { [isClosed, connection] in
+        while !isClosed.read({ $0 }) {
+          guard let peer = try? listener.accept(within: Seconds(0.02)) else { continue }
+          connection.update { $0 = peer }
+          service.serve(peer) { isClosed.read { $0 } }
+          connection.update { $0 = nil }
+        }
       }
     }
-  }
 
-  private func serve(_ connection: UnixStream) {
-    while let line = try? connection.readLine(within: Seconds(30)) {
-      let answer = reply(to: line)
-      state.update { $0.requests.append(line) }
-      guard (try? connection.write(Array((answer + "\n").utf8))) != nil else { return }
-      if line == "STOP" { showEnd() }
+    deinit {
+      isClosed.update { $0 = true }
+      connection.read { $0?.shutdown() }
+      thread.join()
     }
   }
 
-  private func reply(to line: String) -> String {
-    let word = String(line.prefix { $0 != " " })
-    if let answer = state.read({ $0.behaviour.answers[word] }) { return answer }
-    let body = try? JSONValue(parsing: String(line.dropFirst(word.count)))
-    switch word {
-    case "IDENTIFY":
-      return
-        #"OK {"model":"fake","serial":"F1","clock":"ns since power-up","width":4,"height":2,"pixel":"<u2","ring":""#
-        + ring.path + #""}"#
-    case "START":
-      let series = UInt64(body?["series"]?.integer ?? 0)
-      state.update { state in
-        state.series = series
-        state.nextFrame = 0
+  private struct Service: Sendable {
+    let state: Monitor<State>
+    let ring: FrameRing
+
+    func serve(_ connection: UnixStream, until isClosed: () -> Bool) {
+      while !isClosed(), let line = try? connection.readLine(within: Seconds(30)) {
+        let answer = reply(to: line)
+        state.update { $0.requests.append(line) }
+        guard (try? connection.write(Array((answer + "\n").utf8))) != nil else { return }
+        if line == "STOP" { showEnd() }
       }
-      return #"OK {"series":\#(series)}"#
-    case "STOP":
-      return state.read { #"OK {"series":\#($0.series ?? 0),"triggered":\#($0.behaviour.triggered ?? $0.nextFrame)}"# }
-    case "TIME": return #"OK {"device_ns":123456789}"#
-    default: return "ERR unknown request"
     }
-  }
 
-  private func showEnd() {
-    let (shows, series, triggered) = state.read {
-      ($0.behaviour.showsEndMarker, $0.series ?? 0, $0.behaviour.triggered ?? $0.nextFrame)
+    private func reply(to line: String) -> String {
+      let word = String(line.prefix { $0 != " " })
+      if let answer = state.read({ $0.behaviour.answers[word] }) { return answer }
+      let body = try? JSONValue(parsing: String(line.dropFirst(word.count)))
+      switch word {
+      case "IDENTIFY":
+        return
+          #"OK {"model":"fake","serial":"F1","clock":"ns since power-up","width":4,"height":2,"pixel":"<u2","ring":""#
+          + ring.path + #""}"#
+      case "START":
+        let series = UInt64(body?["series"]?.integer ?? 0)
+        state.update { state in
+          state.series = series
+          state.nextFrame = 0
+        }
+        return #"OK {"series":\#(series)}"#
+      case "STOP":
+        return state.read {
+          #"OK {"series":\#($0.series ?? 0),"triggered":\#($0.behaviour.triggered ?? $0.nextFrame)}"#
+        }
+      case "TIME": return #"OK {"device_ns":123456789}"#
+      default: return "ERR unknown request"
+      }
     }
-    guard shows else { return }
-    _ = ring.write { header, _ in
-      header = FrameHeader(frameNumber: triggered, series: series, flags: .seriesEnd)
-      return true
+
+    private func showEnd() {
+      let (shows, series, triggered) = state.read {
+        ($0.behaviour.showsEndMarker, $0.series ?? 0, $0.behaviour.triggered ?? $0.nextFrame)
+      }
+      guard shows else { return }
+      _ = ring.write { header, _ in
+        header = FrameHeader(frameNumber: triggered, series: series, flags: .seriesEnd)
+        return true
+      }
     }
   }
 }

@@ -1,6 +1,6 @@
 import Glibc
 import Linux
-import RunExport
+@testable import RunExport
 import RunStore
 import SQLite
 import Testing
@@ -37,10 +37,12 @@ struct PlotTests {
   func long() throws {
     var options = RunFixture.Options()
     options.duration = 7200
-    options.sampleInterval = 0.1
+    options.sampleInterval = 0.4
+    options.hasClockPairs = false
     options.outcome = "tripped"
     options.reason = "limit: current 104 pA is above 100 pA (step 311, “Charge at 2 pA for 10 s”)"
-    options.name = "many cycles of a cell with a name that is much too long for one line of a title, and then some more to be cut"
+    options.name =
+      "many cycles of a cell with a name that is much too long for one line of a title, and then some more to be cut"
     options.steps = (0..<360).map { (Double($0) * 20, Double($0 + 1) * 20, nil, "Charge at 2 pA for 10 s") }
     options.series = [(5, 6000, 0.5), (6500, 2, 400)]
     let run = try RunFixture(options)
@@ -69,6 +71,35 @@ struct PlotTests {
     let bare = try PlotSVG.render(run: run.directory)
     keep(bare, "bare")
     #expect(bare.contains("no samples recorded"))
+  }
+
+  @Test("step texts never overlap, are cut where they must be, and short ones are never left out for long ones")
+  func labels() throws {
+    var chance = Chance(seed: 3)
+    for count in [1, 4, 9, 20, 60, 300] {
+      let places = (0..<count).map { _ in 84 + 1170 * chance.uniform() }.sorted()
+      let wanted = places.map { ($0, "Charge at 2 pA for 60 s or until 4.2 V") }
+      let labels = PlotSVG.labels(wanted, limit: 1256, rows: 3, size: 11.5)
+      for row in 0..<3 {
+        let inRow = labels.filter { $0.row == row }
+        for (label, next) in zip(inRow, inRow.dropFirst()) {
+          #expect(label.x + SVGDocument.width(of: label.text, size: 11.5) < next.x)
+        }
+      }
+      #expect(labels.allSatisfy { $0.x + SVGDocument.width(of: $0.text, size: 11.5) <= 1256 })
+      if count <= 4 { #expect(labels.count >= min(count, 3)) }
+    }
+    let few = PlotSVG.labels([(84, "Rest"), (90, "Rest"), (600, "Rest")], limit: 1256, rows: 3, size: 11.5)
+    #expect(few.map(\.text) == ["Rest", "Rest", "Rest"])
+    #expect(few.map(\.row) == [0, 1, 0])
+  }
+
+  @Test("dates are those of the calendar")
+  func dates() {
+    #expect(PlotDate.utc(unixNanoseconds: 0) == "1970-01-01 00:00:00 UTC")
+    #expect(PlotDate.utc(unixNanoseconds: 951_782_399_000_000_000) == "2000-02-28 23:59:59 UTC")
+    #expect(PlotDate.utc(unixNanoseconds: 951_868_799_000_000_000) == "2000-02-29 23:59:59 UTC")
+    #expect(PlotDate.utc(unixNanoseconds: 1_795_300_000_000_000_000) == "2026-11-21 22:26:40 UTC")
   }
 
   @Test("the file appears whole, or an error says why it cannot")

@@ -63,7 +63,9 @@ struct RunAlignmentTests {
     defer { run.remove() }
     let database = try run.open()
     func dump() throws -> [[Database.Value]] {
-      let names = ["frame", "start_raw_ns", "time_uncertainty_s", "voltage_mean_V", "current_uncertainty_A", "charge_C"]
+      let names = [
+        "frame", "start_raw_ns", "time_uncertainty_s", "voltage_mean_V", "current_uncertainty_A", "charge_C",
+      ]
       return try values(database).map { row in names.map { row[$0] } }
     }
     let first = try RunAlignment.align(database: database)
@@ -91,7 +93,9 @@ struct RunAlignmentTests {
   @Test("known delays and limits of error are taken from the devices")
   func details() throws {
     var options = RunFixture.Options()
-    options.details = (#"{"accuracy_current_A": 1e-12, "accuracy_voltage_V": 0.003}"#, #"{"exposure_offset_ns": 250000}"#)
+    options.details = (
+      #"{"accuracy_current_A": 1e-12, "accuracy_voltage_V": 0.003}"#, #"{"exposure_offset_ns": 250000}"#
+    )
     let run = try RunFixture(options)
     let plain = try RunFixture()
     defer {

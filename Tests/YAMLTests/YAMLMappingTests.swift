@@ -73,7 +73,7 @@ import YAML
     "A value of the wrong kind is refused with its name",
     arguments: [
       ("v: 2.4", "v: “2.4” has no unit; write for example “2.4 V”"),
-      ("v: 2 pA", "v: “2 pA”: “pA” is not V with a prefix f, p, n, u, m or k"),
+      ("v: 2 pA", "v: “2 pA” is a current; a voltage is needed here, such as “2 V”"),
       ("v: [1]", "“v” must be text, not a list"),
       ("v:", "“v” has no value"),
     ])

@@ -1,4 +1,5 @@
 import ControlProtocol
+import RunExport
 import Testing
 
 @testable import insituctl
@@ -30,8 +31,8 @@ struct CommandParserTests {
       ("note beam blanked", .note("beam blanked")), ("note -- --json is text", .note("--json is text")),
       ("runs", .runsList), ("runs show last", .runsShow("last")), ("runs verify 01J", .runsVerify("01J")),
       ("protocol check a.yaml", .protocolCheck("a.yaml")),
-      ("export last --format bdf -o x.csv", .export(id: "last", format: "bdf", output: "x.csv")),
-      ("export --output=- last --format=csv", .export(id: "last", format: "csv", output: "-")),
+      ("export last --format bdf -o x.csv", .export(id: "last", format: .bdf, output: "x.csv")),
+      ("export --output=- last --format=csv", .export(id: "last", format: .csv, output: "-")),
       ("plot last -o x.svg", .plot(id: "last", output: "x.svg")), ("watch", .watch),
       ("subscribe sample", .subscribe(topic: "sample", count: nil)),
       ("subscribe frame/camera --count 3", .subscribe(topic: "frame/camera", count: 3)),

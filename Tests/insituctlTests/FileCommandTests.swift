@@ -97,6 +97,25 @@ struct FileCommandTests {
     #expect(run("runs", "verify", "last", endpoint: elsewhere.endpoint).code == 66)
   }
 
+  @Test("a run is exported and drawn, and the files made are named")
+  func exports() throws {
+    let stored = try StoredRun()
+    let base = stored.data.path + "/out"
+    let csv = run("export", "last", "--format", "csv", "-o", base + ".csv", "--data", stored.data.path, "--json")
+    #expect(csv.code == 0)
+    let files = csv.document?["files"]?.array?.compactMap(\.string) ?? []
+    #expect(files == [base + ".csv", base + ".frames.csv"])
+    let lines = String(decoding: try FileSystem.read(base + ".csv"), as: UTF8.self).split(separator: "\n")
+    #expect(lines.count == 3)
+    let bdf = run("export", "last", "--format", "bdf", "-o", base, "--data", stored.data.path)
+    #expect(bdf.printed == [base + ".bdf.csv"])
+    let plot = run("plot", "last", "-o", base + ".svg", "--data", stored.data.path)
+    #expect(plot.printed == [base + ".svg"])
+    #expect(run("plot", "last", "-o", "-", "--data", stored.data.path).printed[0].contains("<svg"))
+    #expect(run("plot", "last", "-o", "/nowhere/a.svg", "--data", stored.data.path).code == 73)
+    #expect(run("export", "last", "--format", "csv", "-o", "-", "--data", stored.data.path).code == 64)
+  }
+
   private let text = """
     protocol: 1
     name: short

@@ -71,9 +71,15 @@ struct TextTests {
   func liveWidth(width: Int) {
     let line = ProgressLine.live(Fixtures.status(), width: width)
     #expect(line.count <= width)
-    if width >= 100 {
-      #expect(line.hasPrefix("[########........]  50 % 3/14 Charge"))
-      #expect(line.hasSuffix("12.4 s/1 h  3.712 V  2.00 pA  400.0 fps  4005 frames  5 lost"))
+    if width >= 79 {
+      #expect(line.contains("Charge at 2 p"))
+      #expect(line.contains("  3.712 V  2.00 pA  400.0 fps"))
+      #expect(line.hasSuffix("5 lost"))
+    }
+    if width == 200 {
+      #expect(
+        line.hasPrefix("[########........]  50 % 3/14 Charge at 2 pA for 1 h or until 4.2 V  12.4 s/1 h  3.712 V"))
+      #expect(line.hasSuffix("400.0 fps  4005 frames  5 lost"))
     }
   }
 

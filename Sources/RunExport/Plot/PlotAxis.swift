@@ -30,12 +30,12 @@ struct PlotAxis {
   ]
 
   /// A linear axis in SI units with the prefix that suits the largest value, and room above and below.
-  static func linear(_ span: ClosedRange<Double>?, unit: String, ticks count: Int, prefixed: Bool) -> PlotAxis {
+  static func linear(_ span: ClosedRange<Double>?, unit: String, ticks count: Int) -> PlotAxis {
     var low = span?.lowerBound ?? 0
     var high = span?.upperBound ?? 1
     let largest = max(abs(low), abs(high))
     if high - low <= largest * 1e-9 {
-      let room = largest > 0 ? largest * 0.1 : prefixed ? 1e-12 : 1
+      let room = largest > 0 ? largest * 0.1 : unit == "A" ? 1e-12 : 1
       low -= room
       high += room
     }
@@ -43,7 +43,7 @@ struct PlotAxis {
     low -= margin
     high += margin
     var exponent = 0
-    if prefixed, largest > 0 {
+    if largest > 0 {
       exponent = min(3, max(-18, Int((log10(largest * 1.0001) / 3).rounded(.down)) * 3))
     }
     let factor = pow(10, Double(exponent))
@@ -97,14 +97,11 @@ struct PlotAxis {
     var ticks: [Tick] = []
     var index = (low / size - 1e-9).rounded(.up)
     while index * size <= high + size * 1e-9 {
-      ticks.append(Tick(value: index * size, label: typographic(fixed(index * size, decimals: decimals))))
+      ticks.append(Tick(value: index * size, label: PlotSVG.typographic(fixed(index * size, decimals: decimals))))
       index += 1
     }
     return ticks
   }
-
-  /// A true minus sign.
-  private static func typographic(_ text: String) -> String { text.hasPrefix("-") ? "−" + text.dropFirst() : text }
 
   static func plain(_ value: Double) -> String {
     value >= 1 ? fixed(value, decimals: 0) : value >= 0.1 ? fixed(value, decimals: 1) : fixed(value, decimals: 3)

@@ -43,13 +43,27 @@ extension PlotSVG {
         svg.polyline(line.map { (x($0.time), panel.y($0.value)) }, stroke: panel.color, width: 1.6, clip: panel.clip)
       }
     }
-    guard let span = trace.span, span.isCut, let extremes = trace.extremes else { return }
-    let ends = [extremes.lowerBound, extremes.upperBound].map {
-      panel.axis.unit.hasSuffix("A") ? Amperes($0).description : Volts($0).description
+    guard let extremes = trace.extremes else { return }
+    var cut: [String] = []
+    if extremes.upperBound > panel.axis.range.upperBound {
+      cut.append("up to " + typographic(Amperes(extremes.upperBound).description))
     }
+    if extremes.lowerBound < panel.axis.range.lowerBound {
+      cut.append("down to " + typographic(Amperes(extremes.lowerBound).description))
+    }
+    guard !cut.isEmpty else { return }
     svg.text(
-      layout.right - 8, panel.edges.top + 15, "readings from \(ends[0]) to \(ends[1]) lie outside", size: 11,
-      fill: panel.color, anchor: .end)
+      layout.right - 8, panel.edges.top + 15, "spikes " + cut.joined(separator: " and ") + " not shown", size: 11,
+      fill: panel.color, anchor: .end, halo: true)
+  }
+
+  /// A true minus sign and a true micro sign.
+  static func typographic(_ text: String) -> String {
+    let signed = text.hasPrefix("-") ? "−" + text.dropFirst() : text
+    guard let unit = signed.lastIndex(of: " "), signed[signed.index(after: unit)...].hasPrefix("u") else {
+      return signed
+    }
+    return signed[...unit] + "µ" + signed[unit...].dropFirst(2)
   }
 
   /// The rate as steps with a light area below; zero is the lower edge.
@@ -57,7 +71,9 @@ extension PlotSVG {
     _ svg: inout SVGDocument, _ trace: RateTrace, _ rates: [Double], _ panel: Panel, _ layout: Layout,
     _ x: (Double) -> Double
   ) {
-    func y(_ rate: Double) -> Double { rate <= 0 ? panel.edges.bottom : max(panel.edges.top, min(panel.edges.bottom, panel.y(rate))) }
+    func y(_ rate: Double) -> Double {
+      rate <= 0 ? panel.edges.bottom : max(panel.edges.top, min(panel.edges.bottom, panel.y(rate)))
+    }
     let width = trace.duration / Double(RateTrace.binCount)
     var from = 0
     while from < rates.count {
@@ -75,18 +91,23 @@ extension PlotSVG {
         let level = rates[bin..<end].reduce(0, +) / Double(end - bin)
         points.append((x(Double(bin) * width), y(level)))
         points.append((x(Double(end) * width), y(level)))
-        let begin = x(Double(bin) * width)
-        let text = "\(PlotAxis.plain(level)) fps"
-        let room = x(Double(end) * width) - begin
-        if room > SVGDocument.width(of: text, size: 11) + 6 {
-          svg.text(begin + room / 2, y(level) - 6, text, size: 11, fill: PlotColor.rate, anchor: .middle, bold: true)
-        }
         bin = end
       }
       points.append((x(Double(to) * width), panel.edges.bottom))
       svg.polygon(points, fill: panel.color, opacity: 0.18, clip: panel.clip)
       svg.polyline(points, stroke: panel.color, width: 1.4, clip: panel.clip)
       from = to
+    }
+    var occupied = -Double.infinity
+    for burst in trace.bursts {
+      let text = "\(PlotAxis.plain(burst.rate)) fps"
+      let half = SVGDocument.width(of: text, size: 11) / 2
+      let middle = min(max((x(burst.from) + x(burst.to)) / 2, layout.left + half + 2), layout.right - half)
+      guard middle - half > occupied else { continue }
+      occupied = middle + half + 6
+      svg.text(
+        middle, max(y(burst.rate) - 6, panel.edges.top + 9), text, size: 11, fill: PlotColor.rate, anchor: .middle,
+        bold: true, halo: true)
     }
   }
 

@@ -6,7 +6,7 @@ extension PlotSVG {
     let outcome = run.outcome.isEmpty ? "unknown" : run.outcome
     let badge = SVGDocument.width(of: outcome, size: 12.5) + 22
     let name = SVGDocument.shortened(
-      run.name.isEmpty ? "(no name)" : run.name, to: layout.right - layout.left - badge - 20, size: 21)
+      run.name.isEmpty ? "(no name)" : run.name, to: layout.right - layout.left - badge - 30, size: 21 * 1.15)
     svg.text(layout.left, 40, name, size: 21, bold: true)
     let colors = [
       "complete": "#00704F", "tripped": "#A84300", "failed": "#A3123A", "interrupted": "#7A3E9D", "stopped": "#4A5568",
@@ -18,7 +18,7 @@ extension PlotSVG {
     if let sample = run.sampleID, !sample.isEmpty { facts.append("sample " + sample) }
     facts.append(PlotDate.utc(unixNanoseconds: run.startedUnix))
     facts.append(Seconds(data.duration).description)
-    facts.append("charge moved " + Coulombs(run.charge).description)
+    facts.append("charge moved " + typographic(Coulombs(run.charge).description))
     let line = facts.joined(separator: "  ·  ")
     svg.text(
       layout.left, 63, SVGDocument.shortened(line, to: layout.right - layout.left, size: 12.5), size: 12.5,
@@ -45,18 +45,19 @@ extension PlotSVG {
     _ svg: inout SVGDocument, _ data: PlotData, _ steps: [Label], _ notes: [Label], _ layout: Layout,
     _ x: (Double) -> Double
   ) {
-    var drawn = -Double.infinity
-    for step in data.steps {
-      let place = x(step.start)
-      // Hundreds of steps: lines closer than two pixels would be a wall.
-      guard place - drawn >= 2 else { continue }
-      drawn = place
-      svg.line(place, layout.top, place, layout.bottom, stroke: PlotColor.boundary)
+    // Hundreds of steps: their lines would be a wall; the tints and the texts of some are enough.
+    let isCrowded = Double(data.steps.count) * 8 > layout.right - layout.left
+    let texts = Set(steps.map(\.index))
+    for (index, step) in data.steps.enumerated() where !isCrowded || texts.contains(index) {
+      svg.line(x(step.start), layout.top, x(step.start), layout.bottom, stroke: PlotColor.boundary)
+    }
+    if steps.isEmpty && !data.steps.isEmpty {
+      svg.text(layout.left, layout.steps + 14, "\(data.steps.count) steps", size: labelSize, fill: PlotColor.quiet)
     }
     for label in steps {
       let y = layout.steps + Double(label.row) * Layout.row
       svg.line(label.x, y + 3, label.x, layout.top, stroke: PlotColor.boundary)
-      svg.text(label.x + 5, y + 14, label.text, size: labelSize)
+      svg.text(label.x + 5, y + 14, label.text, size: labelSize, halo: true)
     }
     for note in data.notes {
       svg.line(x(note.time), layout.top, x(note.time), layout.bottom, stroke: PlotColor.note, dash: "3 3")
@@ -66,12 +67,16 @@ extension PlotSVG {
       let flag = "M\(SVGDocument.number(label.x)) \(SVGDocument.number(y + 4))l9 4l-9 4z"
       svg.line(label.x, y + 4, label.x, layout.top, stroke: PlotColor.note)
       svg.raw("<path d=\"\(flag)\" fill=\"\(PlotColor.note)\"/>")
-      svg.text(label.x + 12, y + 14, String(label.text.dropFirst(2)), size: labelSize, fill: PlotColor.note)
+      svg.text(
+        label.x + 12, y + 14, String(label.text.dropFirst(2)), size: labelSize, fill: PlotColor.note,
+        halo: true)
     }
   }
 
-  /// Where frames are missing, at least wide enough to be seen; those too close to tell apart are drawn as one.
-  static func gaps(_ svg: inout SVGDocument, _ data: PlotData, _ layout: Layout, _ x: (Double) -> Double) {
+  /// Where frames are missing (drawn behind the traces, with their texts before them): at least wide enough to be seen; those too close to tell apart are drawn as one.
+  static func gaps(
+    _ svg: inout SVGDocument, _ data: PlotData, _ layout: Layout, _ x: (Double) -> Double, texts: Bool
+  ) {
     var merged: [(from: Double, to: Double, frames: Int64)] = []
     for gap in data.gaps {
       let from = x(gap.from)
@@ -86,14 +91,18 @@ extension PlotSVG {
     var labelled = -Double.infinity
     let bottom = layout.panels[2].bottom
     for gap in merged {
-      svg.rectangle(gap.from, layout.top, gap.to - gap.from, bottom - layout.top, fill: PlotColor.gap, opacity: 0.4)
+      guard texts else {
+        svg.rectangle(gap.from, layout.top, gap.to - gap.from, bottom - layout.top, fill: PlotColor.gap, opacity: 0.4)
+        continue
+      }
       let text = gap.frames == 1 ? "1 frame lost" : "\(gap.frames) frames lost"
       let width = SVGDocument.width(of: text, size: 11)
       guard gap.from > labelled else { continue }
       let isRight = gap.to + width + 8 > layout.right
       svg.text(
-        isRight ? gap.from - 4 : gap.to + 4, bottom - 7, text, size: 11, fill: "#9C3F73", anchor: isRight ? .end : .start,
-        bold: true)
+        isRight ? gap.from - 4 : gap.to + 4, bottom - 7, text, size: 11, fill: "#9C3F73",
+        anchor: isRight ? .end : .start,
+        bold: true, halo: true)
       labelled = gap.to + width + 10
     }
   }
@@ -102,10 +111,13 @@ extension PlotSVG {
     let y = layout.height - 12
     let band = data.voltage.usesBins ? " Line: mean; band: smallest to greatest reading." : ""
     svg.text(
-      layout.left, y, "Positive current charges the working electrode (anodic)." + band, size: 11, fill: PlotColor.quiet)
-    var facts = ["\(grouped(data.samples)) samples", "\(grouped(data.frames)) frames", "\(grouped(Int(data.lost))) lost"]
+      layout.left, y, "Positive current charges the working electrode (anodic)." + band, size: 11, fill: PlotColor.quiet
+    )
+    var facts = [
+      "\(grouped(data.samples)) samples", "\(grouped(data.frames)) frames", "\(grouped(Int(data.lost))) lost",
+    ]
     if let uncertainty = data.timeUncertainty {
-      facts.append("frame to sample ±\(Seconds(uncertainty).formatted(digits: 2)) (standard uncertainty)")
+      facts.append("frame to sample ±\(typographic(Seconds(uncertainty).formatted(digits: 2))) (standard uncertainty)")
     }
     svg.text(layout.right, y, facts.joined(separator: "  ·  "), size: 11, fill: PlotColor.quiet, anchor: .end)
   }

@@ -53,11 +53,11 @@ package enum PlotSVG {
       probe.left + min(max(time.share(seconds), 0), 1) * (probe.right - probe.left)
     }
     let stepLabels = labels(
-      data.steps.map { (x($0.start), stepText($0)) }, limit: probe.right, rows: 3, size: Self.labelSize)
+      data.steps.map { (x($0.start), stepText($0)) }, limit: probe.right, rows: 3, size: labelSize)
     let noteLabels = labels(
-      data.notes.map { (x($0.time), "⚑ " + $0.text) }, limit: probe.right, rows: 2, size: Self.labelSize)
+      data.notes.map { (x($0.time), "⚑ " + $0.text) }, limit: probe.right, rows: 2, size: labelSize)
     let layout = Layout(
-      stepRows: (stepLabels.map(\.row).max() ?? -1) + 1, noteRows: (noteLabels.map(\.row).max() ?? -1) + 1)
+      stepRows: (stepLabels.map(\.row).max() ?? 0) + 1, noteRows: (noteLabels.map(\.row).max() ?? -1) + 1)
 
     var svg = SVGDocument(width: layout.width, height: layout.height)
     svg.rectangle(0, 0, layout.width, layout.height, fill: "#FFFFFF")
@@ -65,10 +65,11 @@ package enum PlotSVG {
     bands(&svg, data, layout, x)
     let rates = data.rate.rates
     let some = rates.filter { $0 > 0 }
-    // A stretch that a series only touches has a rate that was never set: the twentieth part may be left out.
-    let least = some.isEmpty ? 0 : some.sorted()[some.count / 20]
-    let voltage = PlotAxis.linear(data.voltage.span?.range, unit: "V", ticks: 5, prefixed: true)
-    let current = PlotAxis.linear(data.current.span?.range, unit: "A", ticks: 5, prefixed: true)
+    // Rates that hold for a moment only, as when frames are lost, need not set the axis.
+    let least = some.isEmpty ? 0 : some.sorted()[some.count / 50]
+    let voltage = PlotAxis.linear(data.voltage.extremes, unit: "V", ticks: 6)
+    let current = PlotAxis.linear(
+      data.current.spanWithoutSpikes ?? data.current.extremes, unit: "A", ticks: 6)
     let rate = PlotAxis.rate(least: least, most: rates.max() ?? 0)
     let panels = [
       Panel(name: "Voltage", color: PlotColor.voltage, axis: voltage, clip: "v", edges: layout.panels[0]),
@@ -76,11 +77,12 @@ package enum PlotSVG {
       Panel(name: "Frame rate", color: PlotColor.rate, axis: rate, clip: "r", edges: layout.panels[2]),
     ]
     for panel in panels { grid(&svg, panel, time, layout, x) }
-    gaps(&svg, data, layout, x)
+    gaps(&svg, data, layout, x, texts: false)
     boundaries(&svg, data, stepLabels, noteLabels, layout, x)
     trace(&svg, data.voltage, panels[0], layout, x)
     trace(&svg, data.current, panels[1], layout, x)
     rateTrace(&svg, data.rate, rates, panels[2], layout, x)
+    gaps(&svg, data, layout, x, texts: true)
     if data.frames == 0 { empty(&svg, panels[2], layout, "no frames recorded") }
     if data.voltage.extremes == nil { empty(&svg, panels[0], layout, "no samples recorded") }
     if data.current.extremes == nil { empty(&svg, panels[1], layout, "no samples recorded") }
@@ -90,6 +92,8 @@ package enum PlotSVG {
   }
 
   static let labelSize = 11.5
+  /// A text cut to fewer letters says nothing.
+  private static let leastLetters = 12
 
   struct Panel {
     var name: String
@@ -125,7 +129,7 @@ package enum PlotSVG {
       let next = index + free < wanted.count ? wanted[index + free].0 : limit
       let room = max(min(next, limit) - x - 14, min(70, limit - x - 14))
       let short = SVGDocument.shortened(text, to: min(room, 330), size: size)
-      guard !short.isEmpty else { continue }
+      guard short == text || short.count >= leastLetters else { continue }
       ends[row] = x + SVGDocument.width(of: short, size: size) + 14
       result.append(Label(index: index, x: x, row: row, text: short))
     }

@@ -1,9 +1,21 @@
 /// Frames recorded per second over time. Between two frames of a series the rate is one over their distance, elsewhere
-/// zero: counting frames in stretches would make 10 fps look like 8 and 12.
+/// zero: counting frames in stretches would make 10 fps look like 8 and 12, and a burst shorter than a stretch slower.
 struct RateTrace {
   static let binCount = 1000
 
-  private(set) var frames: [Double] = Array(repeating: 0, count: RateTrace.binCount)
+  /// A stretch of time in which frames came without a pause.
+  struct Burst {
+    var from: Double
+    var to: Double
+    /// Frames the camera exposed, with those that were lost between.
+    var exposed: Int64
+    var rate: Double { to > from ? Double(exposed) / (to - from) : 0 }
+  }
+
+  private var frames: [Double] = Array(repeating: 0, count: RateTrace.binCount)
+  /// Time in each stretch within which frames came, s.
+  private var covered: [Double] = Array(repeating: 0, count: RateTrace.binCount)
+  private(set) var bursts: [Burst] = []
   /// Where frame numbers are missing between two recorded frames of a series.
   private(set) var gaps: [(from: Double, to: Double, frames: Int64)] = []
   let duration: Double
@@ -11,10 +23,11 @@ struct RateTrace {
   private var number: Int64 = 0
   private var time = 0.0
   private var distance = 0.0
+  private var isBurst = false
   /// When each series ended, for frames that were lost behind its last one.
   private(set) var ends: [Int64: (number: Int64, time: Double)] = [:]
 
-  /// Gaps kept one by one; more are counted with the last one.
+  /// Gaps (and bursts) kept one by one; more gaps are counted with the last one.
   private static let mostGaps = 20_000
   /// A series may pause: a distance this many times the one before is no frame rate.
   private static let pause = 20.0
@@ -47,17 +60,26 @@ struct RateTrace {
     if distance > 0 && time - self.time > Self.pause * distance {
       finish()
     } else {
-      fill(self.time, time, missing > 0 ? 1 : 1)
+      fill(self.time, time, exposed: missing + 1)
     }
     distance = next
   }
 
   /// The last frame of a series lasts as long as the one before.
   mutating func finish() {
-    if distance > 0 { fill(time, time + distance, 1) }
+    if distance > 0 { fill(time, time + distance, exposed: 1) }
+    isBurst = false
   }
 
-  private mutating func fill(_ from: Double, _ to: Double, _ count: Double) {
+  /// One recorded frame between two instants.
+  private mutating func fill(_ from: Double, _ to: Double, exposed: Int64) {
+    if isBurst, !bursts.isEmpty {
+      bursts[bursts.count - 1].to = to
+      bursts[bursts.count - 1].exposed += exposed
+    } else if bursts.count < Self.mostGaps {
+      bursts.append(Burst(from: from, to: to, exposed: exposed))
+    }
+    isBurst = true
     guard to > from, from < duration, to > 0 else { return }
     let scale = Double(Self.binCount) / duration
     let first = max(0, Int(from * scale))
@@ -65,10 +87,12 @@ struct RateTrace {
     guard first <= last else { return }
     for bin in first...last {
       let overlap = min(to, Double(bin + 1) / scale) - max(from, Double(bin) / scale)
-      if overlap > 0 { frames[bin] += count * overlap / (to - from) }
+      guard overlap > 0 else { continue }
+      frames[bin] += overlap / (to - from)
+      covered[bin] += overlap
     }
   }
 
-  /// Frames per second in each stretch.
-  var rates: [Double] { frames.map { $0 * Double(Self.binCount) / duration } }
+  /// Frames per second in each stretch, over the part of it in which frames came.
+  var rates: [Double] { zip(frames, covered).map { $1 > 0 ? $0 / $1 : 0 } }
 }

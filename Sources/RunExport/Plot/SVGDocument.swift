@@ -36,14 +36,16 @@ struct SVGDocument {
 
   mutating func text(
     _ x: Double, _ y: Double, _ text: String, size: Double = 12, fill: String = PlotColor.text,
-    anchor: Anchor = .start, bold: Bool = false, turned: Bool = false
+    anchor: Anchor = .start, bold: Bool = false, turned: Bool = false, halo: Bool = false
   ) {
     let weight = bold ? " font-weight=\"600\"" : ""
     let turn = turned ? " transform=\"rotate(-90 \(Self.number(x)) \(Self.number(y)))\"" : ""
     let place = anchor == .start ? "" : " text-anchor=\"\(anchor.rawValue)\""
+    // A white rim keeps a text readable on lines.
+    let rim = halo ? " stroke=\"#FFFFFF\" stroke-width=\"3.5\" stroke-linejoin=\"round\" paint-order=\"stroke\"" : ""
     raw(
       "<text x=\"\(Self.number(x))\" y=\"\(Self.number(y))\" font-size=\"\(Self.number(size))\" fill=\"\(fill)\""
-        + "\(weight)\(place)\(turn)>\(Self.escaped(text))</text>")
+        + "\(weight)\(place)\(rim)\(turn)>\(Self.escaped(text))</text>")
   }
 
   /// One line through the points.

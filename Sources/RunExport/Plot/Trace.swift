@@ -73,19 +73,20 @@ struct Trace {
     return result
   }
 
-  /// What the axis should span: everything, unless spikes in a few bins would flatten the rest.
-  var span: (range: ClosedRange<Double>, isCut: Bool)? {
-    let filled = bins.filter { $0.count > 0 }
-    guard let least = filled.map(\.minimum).min(), let most = filled.map(\.maximum).max() else { return nil }
-    let lows = filled.map(\.minimum).sorted()
-    let highs = filled.map(\.maximum).sorted()
-    let cut = filled.count / 100
-    let low = lows[cut]
-    let high = highs[highs.count - 1 - cut]
+  /// What an axis should span that leaves out spikes: nil unless a handful of bins would flatten all the others.
+  var spanWithoutSpikes: ClosedRange<Double>? {
+    let lows = bins.filter { $0.count > 0 }.map(\.minimum).sorted()
+    let highs = bins.filter { $0.count > 0 }.map(\.maximum).sorted()
+    guard lows.count > 20 * Self.mostSpikes else { return nil }
+    let low = lows[Self.mostSpikes]
+    let high = highs[highs.count - 1 - Self.mostSpikes]
     let usual = high - low
-    guard usual > 0, most - least > 4 * usual else { return (least...most, false) }
-    return (max(least, low - usual / 2)...min(most, high + usual / 2), true)
+    guard usual > 0, highs[highs.count - 1] - lows[0] > 4 * usual else { return nil }
+    return max(lows[0], low - usual / 4)...min(highs[highs.count - 1], high + usual / 4)
   }
+
+  /// Bins that a spike may fill. More of them are a signal.
+  private static let mostSpikes = 3
 
   var extremes: ClosedRange<Double>? {
     let filled = bins.filter { $0.count > 0 }

@@ -156,7 +156,8 @@ package enum RunAlignment {
       .optional(dose), .optional(dose.map { $0 * options.doseRateUncertainty }))
   }
 
-  private static func percentile(_ database: Database, _ share: Double, of count: Int) throws(DatabaseError) -> Seconds? {
+  private static func percentile(_ database: Database, _ share: Double, of count: Int) throws(DatabaseError) -> Seconds?
+  {
     guard count > 0 else { return nil }
     let index = Int64(min(Double(count - 1), (Double(count) * share).rounded(.down)))
     let rows = try database.rows(

@@ -1,0 +1,91 @@
+import BiasProtocol
+import JSON
+import Quantities
+import Testing
+
+@Suite struct PlanTests {
+  @Test("Time, charge, frames, bytes and samples are the sums over the bounds")
+  func sums() throws {
+    let plan = try compiled(
+      """
+      - Record frames at 10 fps
+      - Rest for 4 s
+      - Charge at 2 pA for 2 s: {record: 400 fps}
+      - Discharge at 1 pA for 3 s: {record: off}
+      - Hold at 4 V for 0.25 s
+      """
+    ).plan(frameBytes: 1000, indexBytes: 64)
+    #expect(plan.steps.map(\.frames) == [40, 800, 0, 3])
+    #expect(plan.frames == 843)
+    #expect(plan.bytes == 843 * 1064)
+    #expect(abs(plan.duration.value - 9.25) < 1e-12)
+    #expect(abs(plan.charge.value - 1e-12) < 1e-24)
+    #expect(plan.steps.map(\.charge.description) == ["0 C", "4.00 pC", "-3.00 pC", "0 C"])
+    #expect(plan.samples == 925)
+    #expect(!plan.hasUnplannedFrames)
+    #expect(plan.warnings == [])
+  }
+
+  @Test("Frames of a camera that decides itself are unknown, or planned at its rate where that is known")
+  func everyFrame() throws {
+    let compiled = try compiled("- Rest for 30 s: {record: all}")
+    let unknown = compiled.plan(frameBytes: 1000, indexBytes: 64)
+    #expect(unknown.hasUnplannedFrames)
+    #expect(unknown.steps[0].frames == nil)
+    #expect(unknown.warnings.count == 1)
+    #expect(unknown.summary == "1 step, at most 30.0 s, 3000 samples, 0 frames and what the camera sends, 0 B")
+    let known = compiled.plan(frameBytes: 1000, indexBytes: 64, cameraRate: Hertz(100))
+    #expect(known.frames == 3000)
+    #expect(known.warnings == [])
+  }
+
+  @Test(
+    "What is allowed but may not be meant is a warning with its line",
+    arguments: [
+      ("Charge at 2 pA until 4.2 V", "gives no time; it ends after max_step (24 h)"),
+      ("Charge at 2 pA for 1 s", "2 pA is less than 10 times the resolution of 500 fA"),
+      ("Charge at 20 pA for 1 s or until < 3 V", "the current drives the voltage the other way"),
+      ("Charge at 20 pA for 1 s or until 4.5 V", "it is the limit itself"),
+      ("Hold at 4 V for 1 s or until 0.2 pA", "it is below the resolution of 500 fA"),
+    ])
+  func warnings(step: String, words: String) throws {
+    let plan = try compiled("- repeat: 3\n  steps:\n    - \(step)").plan(
+      frameBytes: 1, indexBytes: 1, resolution: Amperes(5e-13))
+    let warning = try #require(plan.warnings.first { $0.contains(words) }, "\(plan.warnings)")
+    #expect(warning.hasPrefix("line 10: "))
+    #expect(plan.warnings.count { $0.contains(words) } == 1)
+  }
+
+  @Test("A plan beyond all measure stays finite")
+  func huge() throws {
+    let plan = try compiled(
+      "- repeat: 100000\n  steps:\n    - Rest until > 1 V: {record: 100000 fps}", header: "max_step: 100000 d"
+    ).plan(frameBytes: .max, indexBytes: 64)
+    #expect(plan.bytes == .max)
+    #expect(plan.frames > 0)
+    #expect(plan.warnings.count == 1)
+    #expect(plan.table(rows: 3).contains("… and 99997 more steps"))
+  }
+
+  @Test("The table shows steps, marks and sums")
+  func table() throws {
+    let plan = try compiled(
+      "- Rest for 4 s\n- repeat: 1\n  steps:\n    - mark: charge\n    - Charge at 2 pA for 2 s: {record: 400 fps}"
+    ).plan(frameBytes: 2 << 20, indexBytes: 64)
+    #expect(
+      plan.table() == """
+        protocol “test”
+
+        step  cycle  sentence                record   at most   charge  frames     size
+           0      0  Rest for 4 s                      4.00 s
+                     [charge]
+           1      1  Charge at 2 pA for 2 s  400 fps   2.00 s  4.00 pC     800  1.68 GB
+
+        2 steps, at most 6.00 s, 4.00 pC, 600 samples, 800 frames, 1.68 GB
+
+        """)
+    #expect(plan.json["frames"]?.integer == 800)
+    #expect(plan.json["steps"]?.array?.count == 2)
+    #expect(plan.json["duration_s"]?.double == 6)
+  }
+}
