@@ -112,8 +112,9 @@ final class TwinProcess {
         break loop
       }
       let now = MonotonicTime.now
-      world.advance(to: now)
+      // The instruments first: what was due since the last tick, such as a missed heartbeat, happens at its own instant.
       instruments.tick(at: now)
+      world.advance(to: now)
       for action in unplugs.due(at: now, outputOnSince: instruments.outputOnSince) { apply(action, now) }
 
       let connections = instruments.connections + (cameraPort.isConnected ? 1 : 0)
