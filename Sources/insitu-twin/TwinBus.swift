@@ -9,8 +9,7 @@ final class TwinBus {
   private let server: USBIPServer
 
   init(
-    path: String, world: World, clocks: TruthRecorder.Clocks, configuration: TwinConfiguration,
-    report: @escaping @Sendable (String) -> Void
+    path: String, world: World, clocks: TruthRecorder.Clocks, configuration: TwinConfiguration
   ) throws(LinuxError) {
     var settings = TwinInstruments.Settings()
     let smu = configuration.potentiostat
@@ -25,6 +24,9 @@ final class TwinBus {
 
   /// Clients connected now.
   var connections: Int { server.connectionCount }
+
+  /// Since when the potentiostat's output has been on, nil while it is off.
+  var outputOnSince: MonotonicTime? { instruments.potentiostat.perform { instruments.keithley.outputOnSince } }
 
   func tick(at now: MonotonicTime) { instruments.tick(now) }
   func unplug(_ instrument: PlannedUnplug.Instrument) { device(instrument).unplug() }

@@ -68,7 +68,7 @@ final class TwinProcess {
     do throws(LinuxError) {
       cameraPort = try CameraPort(path: runtime + "/twin-camera", camera: camera, report: report)
       instruments = try TwinBus(
-        path: runtime + "/twin-usb", world: world, clocks: clocks, configuration: configuration, report: report)
+        path: runtime + "/twin-usb", world: world, clocks: clocks, configuration: configuration)
     } catch {
       FileSystem.remove(settings.ringPath)
       throw Self.explain(error, runtime)
@@ -114,7 +114,7 @@ final class TwinProcess {
       let now = MonotonicTime.now
       world.advance(to: now)
       instruments.tick(at: now)
-      for action in unplugs.due(at: now, drivenSince: world.drivenSince) { apply(action, now) }
+      for action in unplugs.due(at: now, outputOnSince: instruments.outputOnSince) { apply(action, now) }
 
       let connections = instruments.connections + (cameraPort.isConnected ? 1 : 0)
       if connections > 0 || cameraPort.connections != connectionsSeen {

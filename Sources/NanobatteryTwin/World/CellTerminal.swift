@@ -8,16 +8,6 @@ package enum CellTerminal: Equatable, Sendable {
   case current(Double, voltageLimit: Double)
 
   package var isHighImpedance: Bool { self == .highImpedance }
-
-  /// True for a set point that an operator asked for: any current, or a voltage other than the 0 V of an output that is
-  /// off in state NORMAL.
-  package var isDriving: Bool {
-    switch self {
-    case .highImpedance: false
-    case .voltage(let value, _): value != 0
-    case .current: true
-    }
-  }
 }
 
 /// True means over a window, at the terminals of the source-measure unit.

@@ -5,7 +5,7 @@ package struct PlannedUnplug: Equatable, Sendable {
   package enum Instrument: String, CaseIterable, Sendable { case potentiostat, holder }
   package enum Moment: Equatable, Sendable {
     case afterStart(Seconds)
-    /// Counted from the first instant at which the source drives.
+    /// Counted from the first time the potentiostat's output goes on.
     case afterOutputOn(Seconds)
   }
 
@@ -46,9 +46,9 @@ package struct UnplugSchedule: Sendable {
   }
 
   /// What is to be done at an instant, in order of the plan.
-  /// - Parameter drivenSince: since when the source has been driving, nil while it does not.
-  package mutating func due(at now: MonotonicTime, drivenSince: MonotonicTime?) -> [Action] {
-    if outputSeen == nil { outputSeen = drivenSince }
+  /// - Parameter outputOnSince: since when the potentiostat's output has been on, nil while it is off.
+  package mutating func due(at now: MonotonicTime, outputOnSince: MonotonicTime?) -> [Action] {
+    if outputSeen == nil { outputSeen = outputOnSince }
     var actions: [Action] = []
     for index in items.indices.reversed() {
       if items[index].unplugAt == nil, let outputSeen, case .afterOutputOn(let span) = items[index].plan.moment {

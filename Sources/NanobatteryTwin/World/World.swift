@@ -49,7 +49,6 @@ package final class World: Sendable {
     var chargeAtClosing = 0.0
     var history: TerminalHistory
     var lastRow: (nanoseconds: Int64, charge: Double)
-    var drivenSince: MonotonicTime?
   }
 
   private let state: Monitor<State>
@@ -75,11 +74,6 @@ package final class World: Sendable {
     state.update { state in
       advance(&state, to: time.nanoseconds)
       state.terminal = terminal.finite
-      if terminal.isDriving {
-        if state.drivenSince == nil { state.drivenSince = MonotonicTime(nanoseconds: state.now) }
-      } else {
-        state.drivenSince = nil
-      }
     }
   }
 
@@ -131,9 +125,6 @@ package final class World: Sendable {
   package var connection: (terminal: CellTerminal, contactsClosed: Bool) {
     state.read { ($0.terminal, $0.contactsClosed) }
   }
-
-  /// Since when the source has been driving without a break (see `CellTerminal.isDriving`).
-  package var drivenSince: MonotonicTime? { state.read { $0.drivenSince } }
 
   /// A line in the truth's `events.csv`.
   package func note(_ text: String, at time: MonotonicTime) {

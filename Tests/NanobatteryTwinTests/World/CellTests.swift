@@ -4,7 +4,7 @@ import Testing
 @testable import NanobatteryTwin
 
 /// A world driven by hand: time is what the test says.
-private struct Bench {
+private struct CellBench {
   let world: World
   var now = MonotonicTime(nanoseconds: 1_000_000_000_000)
 
@@ -34,7 +34,7 @@ private struct Bench {
 struct CellTests {
   @Test("2 pA charges it to 4.2 V in 15 to 40 s, a hold decays below 0.2 pA, and it relaxes in rest")
   func formation() throws {
-    var bench = Bench()
+    var bench = CellBench()
     bench.world.setContacts(closed: true, at: bench.now)
     bench.run(2)
     let rested = bench.world.cell.voltage
@@ -87,7 +87,7 @@ struct CellTests {
 
   @Test("A current source at its voltage limit holds the limit and says so")
   func currentCompliance() {
-    var bench = Bench()
+    var bench = CellBench()
     bench.world.setContacts(closed: true, at: bench.now)
     bench.world.setTerminal(.current(50e-12, voltageLimit: 3.9), at: bench.now)
     bench.run(10)
@@ -100,7 +100,7 @@ struct CellTests {
 
   @Test("A voltage source far from the cell's voltage is limited in current, either way", arguments: [4.0, 2.0])
   func inrush(target: Double) {
-    var bench = Bench()
+    var bench = CellBench()
     bench.world.setContacts(closed: true, at: bench.now)
     bench.run(1)
     let from = bench.now
@@ -115,7 +115,7 @@ struct CellTests {
   @Test("An output that is off in state NORMAL discharges the cell; high impedance and open contacts do not")
   func outputOff() {
     func charge(after terminal: CellTerminal, contacts: Bool) -> Double {
-      var bench = Bench { $0.initialStateOfCharge = 0.6 }
+      var bench = CellBench { $0.initialStateOfCharge = 0.6 }
       bench.world.setContacts(closed: true, at: bench.now)
       bench.run(1)
       let before = bench.world.cell.stateOfCharge
@@ -132,7 +132,7 @@ struct CellTests {
 
   @Test("With open contacts the source sees the cable: 2 pA into 2 pF is 1 V/s")
   func openContacts() {
-    var bench = Bench { $0.leakageResistance = Ohms(1e18) }
+    var bench = CellBench { $0.leakageResistance = Ohms(1e18) }
     bench.world.setTerminal(.current(2e-12, voltageLimit: 10), at: bench.now)
     bench.run(1)
     let mean = bench.world.means(from: bench.now - Seconds(0.002), to: bench.now)
@@ -190,7 +190,7 @@ struct CellTests {
 
   @Test("Means over windows are those of the steps, to any instant within them")
   func windows() {
-    var bench = Bench()
+    var bench = CellBench()
     bench.world.setContacts(closed: true, at: bench.now)
     let start = bench.now
     bench.run(0.5)
@@ -215,7 +215,7 @@ struct CellTests {
 
   @Test("Ten seconds are kept; before that, the oldest is given")
   func history() {
-    var bench = Bench()
+    var bench = CellBench()
     let start = bench.now
     bench.world.setContacts(closed: true, at: start)
     bench.world.setTerminal(.current(1e-12, voltageLimit: 5), at: start)
@@ -256,7 +256,7 @@ struct CellTests {
 
   @Test("Time never goes back, and a long pause is bridged")
   func time() {
-    var bench = Bench()
+    var bench = CellBench()
     bench.world.setContacts(closed: true, at: bench.now)
     bench.run(1)
     let now = bench.world.now

@@ -100,13 +100,13 @@ struct TwinConfigurationTests {
         PlannedUnplug(instrument: .holder, moment: .afterStart(Seconds(1)), replugAfter: Seconds(2)),
         PlannedUnplug(instrument: .potentiostat, moment: .afterOutputOn(Seconds(5))),
       ], start: start)
-    #expect(schedule.due(at: at(0.5), drivenSince: nil).isEmpty)
-    #expect(schedule.due(at: at(1), drivenSince: nil) == [.unplug(.holder)])
-    #expect(schedule.due(at: at(2), drivenSince: at(2)).isEmpty)
-    #expect(schedule.due(at: at(3), drivenSince: at(2)) == [.plug(.holder)])
+    #expect(schedule.due(at: at(0.5), outputOnSince: nil).isEmpty)
+    #expect(schedule.due(at: at(1), outputOnSince: nil) == [.unplug(.holder)])
+    #expect(schedule.due(at: at(2), outputOnSince: at(2)).isEmpty)
+    #expect(schedule.due(at: at(3), outputOnSince: at(2)) == [.plug(.holder)])
     // An output that has gone off again meanwhile changes nothing.
-    #expect(schedule.due(at: at(6.9), drivenSince: nil).isEmpty)
-    #expect(schedule.due(at: at(7), drivenSince: at(6.95)) == [.unplug(.potentiostat)])
-    #expect(schedule.due(at: at(20), drivenSince: at(6.95)).isEmpty)
+    #expect(schedule.due(at: at(6.9), outputOnSince: nil).isEmpty)
+    #expect(schedule.due(at: at(7), outputOnSince: at(6.95)) == [.unplug(.potentiostat)])
+    #expect(schedule.due(at: at(20), outputOnSince: at(6.95)).isEmpty)
   }
 }
