@@ -141,7 +141,8 @@ struct RunRecoveryTests {
     let run = try temporary.run()
     try record(run, shape, numbers: Array(0..<8))
     try run.database.execute(
-      "INSERT INTO frame_value (frame, start_raw_ns, stop_raw_ns, time_uncertainty_s, samples) SELECT id,0,1,1,0 FROM frame")
+      "INSERT INTO frame_value (frame, start_raw_ns, stop_raw_ns, time_uncertainty_s, samples) SELECT id,0,1,1,0 FROM frame"
+    )
     try cut(run.directory.framesPath(0), to: 4096 + 5 * Int64(shape.bytes))
     let recovery = try recover(run.directory)
     #expect(recovery.findings.contains { $0.contains("3 frames of the database are not on the file") })

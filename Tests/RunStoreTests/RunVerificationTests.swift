@@ -98,7 +98,9 @@ struct RunVerificationTests {
     arguments: [
       ("UPDATE ledger SET triggered = NULL", "never said"),
       ("UPDATE ledger SET received = 7", "7 received, but 8 written + 1 dropped"),
-      ("UPDATE ledger SET written = 7, received = 8, triggered = 10", "the account has 7 frames written, the run has 8"),
+      (
+        "UPDATE ledger SET written = 7, received = 8, triggered = 10", "the account has 7 frames written, the run has 8"
+      ),
       ("DELETE FROM ledger", "8 frames without an account"),
       ("DELETE FROM gap WHERE first_frame = 6", "frame 6–7 (2 frames) missing without a recorded gap"),
       ("DELETE FROM gap WHERE first_frame = 10", "frame 10 missing without a recorded gap"),

@@ -6,7 +6,9 @@ struct SegmentFormatTests {
   private func word(_ bytes: [UInt8], _ offset: Int) -> Int32 {
     (0..<4).reduce(0) { $0 | Int32(bytes[offset + $1]) << (8 * Int32($1)) }
   }
-  private func real(_ bytes: [UInt8], _ offset: Int) -> Float { Float(bitPattern: UInt32(bitPattern: word(bytes, offset))) }
+  private func real(_ bytes: [UInt8], _ offset: Int) -> Float {
+    Float(bitPattern: UInt32(bitPattern: word(bytes, offset)))
+  }
 
   @Test("the header of 16-bit frames is MRC2014, byte for byte")
   func header() {

@@ -1,4 +1,5 @@
 internal import Quantities
+internal import RunStore
 
 extension PlotSVG {
   static func title(_ svg: inout SVGDocument, _ data: PlotData, _ layout: Layout) {
@@ -16,7 +17,9 @@ extension PlotSVG {
     svg.text(layout.right - badge / 2, 39.5, outcome, size: 12.5, fill: "#FFFFFF", anchor: .middle, bold: true)
     var facts = [run.id]
     if let sample = run.sampleID, !sample.isEmpty { facts.append("sample " + sample) }
-    facts.append(PlotDate.utc(unixNanoseconds: run.startedUnix))
+    // "2026-03-01T12:34:56.789Z" for people: without the letters and the milliseconds.
+    let start = UTCTime.text(unixNanoseconds: run.startedUnix)
+    facts.append("\(start.prefix(10)) \(start.dropFirst(11).prefix(8)) UTC")
     facts.append(Seconds(data.duration).description)
     facts.append("charge moved " + typographic(Coulombs(run.charge).description))
     let line = facts.joined(separator: "  ·  ")
@@ -131,34 +134,5 @@ extension PlotSVG {
       digits = String(digits.dropLast(3))
     }
     return ([Substring(digits)] + groups).joined(separator: ",")
-  }
-}
-
-/// A date without a calendar library.
-enum PlotDate {
-  /// "2026-11-21 02:31:07 UTC"
-  static func utc(unixNanoseconds: Int64) -> String {
-    let seconds = unixNanoseconds.quotientFlooring(1_000_000_000)
-    let day = seconds.quotientFlooring(86400)
-    let second = seconds - day * 86400
-    // Days since 0000-03-01 in eras of 400 years: the leap day is the last of its year.
-    let shifted = day + 719_468
-    let era = shifted.quotientFlooring(146_097)
-    let dayOfEra = shifted - era * 146_097
-    let year = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36524 - dayOfEra / 146_096) / 365
-    let dayOfYear = dayOfEra - (365 * year + year / 4 - year / 100)
-    let month = (5 * dayOfYear + 2) / 153
-    let date = dayOfYear - (153 * month + 2) / 5 + 1
-    let calendarMonth = month < 10 ? month + 3 : month - 9
-    let calendarYear = year + era * 400 + (calendarMonth <= 2 ? 1 : 0)
-    func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
-    return "\(calendarYear)-\(two(calendarMonth))-\(two(date)) "
-      + "\(two(second / 3600)):\(two(second % 3600 / 60)):\(two(second % 60)) UTC"
-  }
-}
-
-extension Int64 {
-  fileprivate func quotientFlooring(_ divisor: Int64) -> Int64 {
-    self >= 0 ? self / divisor : -((divisor - 1 - self) / divisor)
   }
 }
