@@ -59,7 +59,8 @@ package final class ActiveRun: Sendable {
   private let charge = Monitor(ChargeCounter())
 
   init(
-    id: String, name: String, directory: RunDirectory, compiled: CompiledProtocol, planned: Seconds, at clock: HostClockReading,
+    id: String, name: String, directory: RunDirectory, compiled: CompiledProtocol, planned: Seconds,
+    at clock: HostClockReading,
     writer: RunWriter
   ) {
     self.id = id

@@ -53,7 +53,8 @@ package struct Instruments: Sendable {
     _ what: String, within limit: Seconds = Seconds(10),
     _ work: @escaping @Sendable (PotentiostatStation) throws(SCPIError) -> R
   ) throws(InstrumentFailure) -> R {
-    try Self.result(what, potentiostat.run(within: limit) { station in Self.attempt { () throws(SCPIError) in try work(station) } })
+    try Self.result(
+      what, potentiostat.run(within: limit) { station in Self.attempt { () throws(SCPIError) in try work(station) } })
   }
 
   /// Runs `work` on the holder's thread and waits for it; nil when there is no holder.
@@ -62,7 +63,8 @@ package struct Instruments: Sendable {
     _ work: @escaping @Sendable (HolderStation) throws(SCPIError) -> R
   ) throws(InstrumentFailure) -> R? {
     guard let holder else { return nil }
-    return try Self.result(what, holder.run(within: limit) { station in Self.attempt { () throws(SCPIError) in try work(station) } })
+    return try Self.result(
+      what, holder.run(within: limit) { station in Self.attempt { () throws(SCPIError) in try work(station) } })
   }
 
   private static func attempt<R: Sendable>(_ work: () throws(SCPIError) -> R) -> Result<R, SCPIError> {

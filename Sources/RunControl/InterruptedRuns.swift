@@ -15,7 +15,8 @@ package enum InterruptedRuns {
     var found: [RunDirectory] = []
     for report in try RunRecovery.recoverAll(catalog, now: .now) {
       journal.log(.warning, report.summary)
-      guard report.failure == nil, let directory = RunDirectory(existing: catalog.data.runsPath + "/" + report.directory)
+      guard report.failure == nil,
+        let directory = RunDirectory(existing: catalog.data.runsPath + "/" + report.directory)
       else { continue }
       found.append(directory)
       do {

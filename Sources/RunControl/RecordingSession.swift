@@ -92,7 +92,8 @@ final class RecordingSession {
       run.writer.put(
         .event(
           kind: "frames_repeated",
-          message: "series \(ended.series): \(account.detector.repeatedFrames) frames came again and were not written twice"))
+          message:
+            "series \(ended.series): \(account.detector.repeatedFrames) frames came again and were not written twice"))
     }
     putLedger(ended.series, triggered: ended.triggered)
     triggered += ended.triggered ?? 0

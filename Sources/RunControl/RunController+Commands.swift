@@ -36,7 +36,8 @@ extension RunController {
         do throws(ControlError) {
           return .success(
             try start(
-              text: request.text("protocol") ?? "", file: request.text("file") ?? "protocol", name: request.text("name"),
+              text: request.text("protocol") ?? "", file: request.text("file") ?? "protocol",
+              name: request.text("name"),
               catalog: catalog))
         } catch { return .failure(error) }
       }
@@ -90,7 +91,8 @@ extension RunController {
 
   private func signal(_ signal: RunSignal) -> Result<JSONValue, ControlError> {
     guard let run = activeRun else {
-      return .failure(ControlError(.unavailable, "no run is going on", remedy: "Begin one with: insituctl run start FILE"))
+      return .failure(
+        ControlError(.unavailable, "no run is going on", remedy: "Begin one with: insituctl run start FILE"))
     }
     run.signals.push(signal)
     return .success(["accepted": true, "run": .string(run.id)])
@@ -99,7 +101,8 @@ extension RunController {
   private func note(_ text: String) -> Result<JSONValue, ControlError> {
     guard let run = activeRun else {
       return .failure(
-        ControlError(.unavailable, "no run is going on that the note could belong to", remedy: "Notes are kept in runs."))
+        ControlError(
+          .unavailable, "no run is going on that the note could belong to", remedy: "Notes are kept in runs."))
     }
     let clock = HostClockReading.now
     run.writer.put(.note(text, clock))
@@ -157,10 +160,14 @@ extension RunController {
       "disk": [
         "free_bytes": .optional(free),
         "seconds_left": rate > 0
-          ? .optional(free.map { Double(max(0, $0 - settings.keepFree)) / (rate * Double(settings.frameBytes)) }) : .null,
+          ? .optional(free.map { Double(max(0, $0 - settings.keepFree)) / (rate * Double(settings.frameBytes)) })
+          : .null,
       ],
       "holder": ["state": .optional(board["holder"]?.state)],
-      "frame": ["width": .integer(Int64(settings.frameWidth)), "height": .integer(Int64(settings.frameHeight)), "bytes": .integer(Int64(settings.frameBytes))],
+      "frame": [
+        "width": .integer(Int64(settings.frameWidth)), "height": .integer(Int64(settings.frameHeight)),
+        "bytes": .integer(Int64(settings.frameBytes)),
+      ],
       "uptime_s": .number((MonotonicTime.now - started).value), "software": .string(settings.software),
     ]
   }

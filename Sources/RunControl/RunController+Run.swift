@@ -142,7 +142,9 @@ extension RunController {
     // The cell first, in every case; frames go on until they are drained (design §8).
     for problem in instruments.makeSafe() {
       event("safe_state", problem, in: run, .error)
-      if outcome == .complete { (outcome, reason) = (.failed, "the cell could not be brought to its safe state: \(problem)") }
+      if outcome == .complete {
+        (outcome, reason) = (.failed, "the cell could not be brought to its safe state: \(problem)")
+      }
     }
     event("safe_state", "output open, contacts open", in: run)
     drainFrames(run)

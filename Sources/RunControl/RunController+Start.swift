@@ -18,7 +18,9 @@ extension RunController {
       do throws(InstrumentFailure) {
         if let found = try instruments.onHolder("the holder", { station throws(SCPIError) in try station.connect() }) {
           board.connected("holder", found.identity.description, state: found.state.name)
-          journal.log(.info, "holder: \(found.identity.description), \(found.state.name), made safe last by \(found.state.safeCause)")
+          journal.log(
+            .info,
+            "holder: \(found.identity.description), \(found.state.name), made safe last by \(found.state.safeCause)")
           noteInInterruptedRuns(found.state)
         }
       } catch {

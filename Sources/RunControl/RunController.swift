@@ -68,7 +68,8 @@ package final class RunController: Sendable {
     let link = ControllerLink()
     let potentiostat = OwningThread(
       "potentiostat", interval: { (station: PotentiostatStation) in station.pollInterval },
-      make: { PotentiostatStation(settings.potentiostat, bus: bus) { link.controller?.heard($0) } }, tick: { $0.tick() })
+      make: { PotentiostatStation(settings.potentiostat, bus: bus) { link.controller?.heard($0) } }, tick: { $0.tick() }
+    )
     let holder = settings.holder.map { holderSettings in
       OwningThread(
         "holder", interval: { (station: HolderStation) in station.beatInterval },

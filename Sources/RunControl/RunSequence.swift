@@ -83,7 +83,8 @@ struct RunSequence {
         try station.leakage(at: Volts(1))
       }
       if let leakage {
-        run.writer.put(.reading(device: "holder", quantity: "leakage_resistance", value: leakage.resistance.value, unit: "Ohm"))
+        run.writer.put(
+          .reading(device: "holder", quantity: "leakage_resistance", value: leakage.resistance.value, unit: "Ohm"))
         run.writer.put(.reading(device: "holder", quantity: "leakage_current", value: leakage.current.value, unit: "A"))
       }
       run.writer.put(
@@ -113,7 +114,8 @@ struct RunSequence {
           "accuracy_voltage_V": .number(facts.voltage.value / 3.0.squareRoot()),
         ]))
     tell(
-      "zero", "current zero \(zero.zero) ± \(zero.standardError) with the contacts open is subtracted from every reading",
+      "zero",
+      "current zero \(zero.zero) ± \(zero.standardError) with the contacts open is subtracted from every reading",
       [:])
 
     _ = try instruments.onHolder("closing the contacts") { station throws(SCPIError) in try station.closeContacts() }

@@ -107,7 +107,8 @@ final class RunWriter: Sendable {
     case .stepBegan(let step, let at):
       try database.begin(
         step: StepRecord(
-          index: step.index, cycle: step.cycle, label: step.label, sentence: step.sentence, line: step.line, started: at))
+          index: step.index, cycle: step.cycle, label: step.label, sentence: step.sentence, line: step.line, started: at
+        ))
     case .stepEnded(let index, let at, let reason, let charge):
       try database.end(step: index, at: at, by: reason, charge: charge)
     case .reading(let device, let quantity, let value, let unit):

@@ -135,7 +135,8 @@ package final class StreamPublisher: Sendable {
     switch item {
     case .samples(let columns):
       header = self.header(
-        .sample, "potentiostat", run, at: MonotonicTime(nanoseconds: columns.monotonicNanosecondsOfFirst ?? 0), &session)
+        .sample, "potentiostat", run, at: MonotonicTime(nanoseconds: columns.monotonicNanosecondsOfFirst ?? 0), &session
+      )
       header.parts = columns.parts
       parts = columns.columns
     case .event(let kind, let message, let details, let time):

@@ -162,7 +162,10 @@ package final class Statement {
 
   /// Calls `body` for every row.
   package func forEach(_ values: [Database.Value] = [], _ body: (Statement) -> Void) throws(DatabaseError) {
-    defer { unsafe sqlite3_reset(handle) }
+    defer {
+      unsafe sqlite3_reset(handle)
+      unsafe sqlite3_clear_bindings(handle)
+    }
     for (index, value) in values.enumerated() { bind(Int32(index + 1), value) }
     while true {
       switch unsafe sqlite3_step(handle) {
@@ -180,7 +183,7 @@ package final class Statement {
     case .null: unsafe sqlite3_bind_null(handle, index)
     case .integer(let v): unsafe sqlite3_bind_int64(handle, index, v)
     case .real(let v): unsafe sqlite3_bind_double(handle, index, v)
-    case .text(let v): unsafe sqlite3_bind_text(handle, index, v, -1, transient)
+    case .text(let v): unsafe sqlite3_bind_text(handle, index, v, Int32(v.utf8.count), transient)
     case .blob(let v): unsafe sqlite3_bind_blob(handle, index, v, Int32(v.count), transient)
     }
   }
@@ -197,7 +200,8 @@ package final class Statement {
   package func optionalInteger(_ column: Int) -> Int64? { isNull(column) ? nil : integer(column) }
   package func text(_ column: Int) -> String? {
     guard let bytes = unsafe sqlite3_column_text(handle, Int32(column)) else { return nil }
-    return unsafe String(cString: bytes)
+    let count = unsafe Int(sqlite3_column_bytes(handle, Int32(column)))
+    return unsafe String(decoding: UnsafeBufferPointer(start: bytes, count: count), as: UTF8.self)
   }
 
   package func value(_ column: Int) -> Database.Value {

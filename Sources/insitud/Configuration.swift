@@ -78,7 +78,8 @@ struct Configuration {
   private static func match(_ field: YAMLField) throws(YAMLError) -> USBMatch {
     guard let match = USBMatch(try field.text()) else {
       throw field.error(
-        "“\(try field.text())” is not a USB device", remedy: "write VENDOR:PRODUCT or VENDOR:PRODUCT:SERIAL, such as “05E6:2450”")
+        "“\(try field.text())” is not a USB device",
+        remedy: "write VENDOR:PRODUCT or VENDOR:PRODUCT:SERIAL, such as “05E6:2450”")
     }
     return match
   }
