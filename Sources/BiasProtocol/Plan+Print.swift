@@ -16,7 +16,7 @@ extension Plan {
         cells.append([""] + (hasCycles ? [""] : []) + ["[\(mark)]", "", "", "", "", ""])
       }
       cells.append(
-        ["\(step.index)"] + (hasCycles ? ["\(step.cycle)"] : []) + [
+        ["\(step.index + 1)"] + (hasCycles ? ["\(step.cycle)"] : []) + [
           step.sentence, step.recording == .off ? "" : "\(step.recording)", "\(step.duration)",
           step.charge == .zero ? "" : "\(step.charge)", step.frames.map { $0 == 0 ? "" : "\($0)" } ?? "?",
           step.bytes == 0 ? "" : Self.size(step.bytes),

@@ -1,16 +1,6 @@
 package import Quantities
 package import USB
 
-/// What a holder's electronics say they are.
-package struct HolderIdentity: Hashable, Sendable {
-  package var manufacturer: String
-  package var model: String
-  package var serial: String
-  package var firmware: String
-
-  package var description: String { "\(manufacturer), \(model), serial \(serial), firmware \(firmware)" }
-}
-
 /// Which lines of the holder the cell's electrodes are on.
 package struct HolderContacts: Hashable, Sendable {
   package var working: Int
@@ -38,7 +28,7 @@ package struct HolderState: Hashable, Sendable {
 ///
 /// A model is one file that conforms, and one line in `HolderModels.all`.
 package protocol Holder: AnyObject {
-  var identity: HolderIdentity { get }
+  var identity: InstrumentIdentity { get }
   func state() throws(SCPIError) -> HolderState
   /// Watches over the host from now on: without `beat` within `timeout` the holder opens the cell by itself.
   func watchHost(timeout: Seconds) throws(SCPIError)

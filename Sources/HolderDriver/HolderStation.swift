@@ -44,11 +44,11 @@ package final class HolderStation {
   /// A quarter of the time-out (holder.md §4.4), so that three lost answers in a row are still survived.
   package var beatInterval: Seconds { settings.heartbeatTimeout * 0.25 }
   package var isConnected: Bool { holder != nil }
-  package var identity: HolderIdentity? { holder?.identity }
+  package var identity: InstrumentIdentity? { holder?.identity }
   package var state: HolderState? { lastState }
 
   /// Opens the holder when it is not open, and asks what state it is in, before anything is changed.
-  package func connect() throws(SCPIError) -> (identity: HolderIdentity, state: HolderState) {
+  package func connect() throws(SCPIError) -> (identity: InstrumentIdentity, state: HolderState) {
     if let holder, let lastState { return (holder.identity, lastState) }
     guard let model = HolderModels.named(settings.model) else {
       throw .unexpected(device: settings.model, command: "configuration", answer: "no such model")

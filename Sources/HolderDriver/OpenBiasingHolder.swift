@@ -4,7 +4,7 @@ package import USB
 
 /// The open biasing holder OBH-1: SCPI over USBTMC, `holder.md` §4.
 package final class OpenBiasingHolder: Holder {
-  package let identity: HolderIdentity
+  package let identity: InstrumentIdentity
   private let connection: SCPIConnection
   /// The next heartbeat token; it must change every time (§4.4).
   private var token: UInt32
@@ -19,12 +19,7 @@ package final class OpenBiasingHolder: Holder {
   /// Checks the identity. Changes nothing in the holder.
   package init(_ connection: SCPIConnection) throws(SCPIError) {
     self.connection = connection
-    let answer = try connection.query("*IDN?")
-    let parts = answer.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-    guard parts.count == 4, parts[1].hasPrefix("OBH-1") else {
-      throw .unexpected(device: connection.name, command: "*IDN?", answer: answer)
-    }
-    identity = HolderIdentity(manufacturer: parts[0], model: parts[1], serial: parts[2], firmware: parts[3])
+    identity = try connection.identify { $0.model.hasPrefix("OBH-1") }
     // Another daemon may have used any token before: begin where it cannot have been.
     token = UInt32(truncatingIfNeeded: MonotonicTime.now.nanoseconds / 1_000_000)
   }

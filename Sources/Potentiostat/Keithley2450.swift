@@ -6,7 +6,7 @@ package import USB
 ///
 /// Never sends `*RST`: it would set the output-off state to NORMAL, which holds 0 V and discharges a battery.
 package final class Keithley2450: Potentiostat {
-  package let identity: PotentiostatIdentity
+  package let identity: InstrumentIdentity
   private let connection: SCPIConnection
   private let terminals: Terminals
   private var acquisition: Acquisition?
@@ -14,6 +14,8 @@ package final class Keithley2450: Potentiostat {
   private var buffer = ReadingBuffer()
   private var lineFrequency = 50.0
 
+  /// What is asked for of each row: source, reading, seconds and fraction of the stamp, two status words.
+  private static let elements = 6
   /// Which function the rows of the instrument's buffer were taken under.
   private var buffered: Source = .off
 
@@ -26,12 +28,7 @@ package final class Keithley2450: Potentiostat {
   package init(_ connection: SCPIConnection, terminals: Terminals) throws(SCPIError) {
     self.connection = connection
     self.terminals = terminals
-    let answer = try connection.query("*IDN?")
-    let parts = answer.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-    guard parts.count == 4, parts[0].hasPrefix("KEITHLEY"), parts[1].hasSuffix("2450") else {
-      throw .unexpected(device: connection.name, command: "*IDN?", answer: answer)
-    }
-    identity = PotentiostatIdentity(manufacturer: parts[0], model: parts[1], serial: parts[2], firmware: parts[3])
+    identity = try connection.identify { $0.manufacturer.hasPrefix("KEITHLEY") && $0.model.hasSuffix("2450") }
     let language = try connection.query("*LANG?")
     guard language == "SCPI" else {
       throw .unexpected(
@@ -185,15 +182,19 @@ package final class Keithley2450: Potentiostat {
       throw .unexpected(device: connection.name, command: ":TRAC:ACT:END?", answer: answer)
     }
     for rows in buffer.unread(through: end) {
-      let question = ":TRAC:DATA? \(rows.lowerBound),\(rows.upperBound),\"defbuffer1\",SOUR,READ,SEC,FRAC,SOURSTAT"
+      let question = ":TRAC:DATA? \(rows.lowerBound),\(rows.upperBound),\"defbuffer1\",SOUR,READ,SEC,FRAC,STAT,SOURSTAT"
       let text = try connection.query(question, within: Seconds(4))
       let fields = text.split(separator: ",").map { Double($0.drop { $0 == " " }) }
-      guard fields.count == 5 * rows.count, !fields.contains(nil) else {
+      guard fields.count == Self.elements * rows.count, !fields.contains(nil) else {
         throw .unexpected(device: connection.name, command: question, answer: String(text.prefix(80)))
       }
       for row in 0..<rows.count {
-        let stamp = Int64(fields[5 * row + 2]!) * 1_000_000_000 + Int64((fields[5 * row + 3]! * 1e9).rounded())
-        acquired.samples.append(reading(fields[5 * row]!, fields[5 * row + 1]!, stamp, Int(fields[5 * row + 4]!)))
+        let values = fields[Self.elements * row..<Self.elements * (row + 1)].map { $0! }
+        guard let seconds = Int64(exactly: values[2]), let status = Int(exactly: values[4]),
+          let sourceStatus = Int(exactly: values[5]), (0..<1 << 33).contains(seconds), (0..<1).contains(values[3])
+        else { throw .unexpected(device: connection.name, command: question, answer: "\(values)") }
+        let stamp = seconds * 1_000_000_000 + Int64((values[3] * 1e9).rounded())
+        acquired.samples.append(reading(values[0], values[1], stamp, status, sourceStatus))
         // Not there when the poll before was asked, there when this one was answered: a bound on both sides.
         if row == 0 || row == rows.count - 1 {
           acquired.clockPairs.append(
@@ -206,11 +207,15 @@ package final class Keithley2450: Potentiostat {
   }
 
   /// One row of the buffer. The stamp is taken as the end of the aperture; a sample's time is its centre.
-  private func reading(_ source: Double, _ measured: Double, _ stamp: Int64, _ status: Int) -> Sample {
+  private func reading(_ source: Double, _ measured: Double, _ stamp: Int64, _ status: Int, _ sourceStatus: Int)
+    -> Sample
+  {
     var flags: SampleFlags = []
-    // Source status bits (2450 reference manual, buffer source status): 32 limited, 128 output on.
-    if status & 32 != 0 { flags.insert(.compliance) }
-    if status & 128 == 0 { flags.insert(.outputOff) }
+    // Reading status 1: questionable, as while settling. Source status 32: limited, 128: output on (2450 reference
+    // manual, buffer status).
+    if status & 1 != 0 { flags.insert(.settling) }
+    if sourceStatus & 32 != 0 { flags.insert(.compliance) }
+    if sourceStatus & 128 == 0 { flags.insert(.outputOff) }
     let overflow = abs(source) > 9e36 || abs(measured) > 9e36
     if overflow { flags.insert(.overflow) }
     let (volts, amperes) = buffered == .current ? (measured, source) : (source, measured)

@@ -1,16 +1,6 @@
 package import Quantities
 package import USB
 
-/// What a source-measure unit says it is.
-package struct PotentiostatIdentity: Hashable, Sendable {
-  package var manufacturer: String
-  package var model: String
-  package var serial: String
-  package var firmware: String
-
-  package var description: String { "\(manufacturer), \(model), serial \(serial), firmware \(firmware)" }
-}
-
 /// What is put on the cell.
 package enum Bias: Hashable, Sendable {
   /// Output off, high impedance: the cell is open.
@@ -82,7 +72,7 @@ package struct Acquired: Sendable {
 ///
 /// A model is one file that conforms, and one line in `PotentiostatModels.all`.
 package protocol Potentiostat: AnyObject {
-  var identity: PotentiostatIdentity { get }
+  var identity: InstrumentIdentity { get }
   /// The ranges there are, smallest first.
   var ranges: [RangeFacts] { get }
   /// The range in use.

@@ -39,13 +39,13 @@ package final class PotentiostatStation {
   }
 
   package var isConnected: Bool { instrument != nil }
-  package var identity: PotentiostatIdentity? { instrument?.identity }
+  package var identity: InstrumentIdentity? { instrument?.identity }
   package var range: RangeFacts? { instrument?.range }
   package var voltageAccuracy: Volts { instrument?.voltageAccuracy ?? .zero }
   package var ranges: [RangeFacts] { instrument?.ranges ?? [] }
 
   /// Opens the instrument when it is not open.
-  package func connect() throws(SCPIError) -> PotentiostatIdentity {
+  package func connect() throws(SCPIError) -> InstrumentIdentity {
     if let instrument { return instrument.identity }
     guard let model = PotentiostatModels.named(settings.model) else {
       throw .unexpected(device: settings.model, command: "configuration", answer: "no such model")

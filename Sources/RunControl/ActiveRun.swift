@@ -32,7 +32,7 @@ package struct RunProgress: Sendable {
 
   package var state = State.starting
   package var step = 0
-  package var sentence = ""
+  package var sentence = "getting ready: zero, leakage, contacts"
   package var cycle = 0
   package var stepStarted: MonotonicTime
   package var stepBound = Seconds(0)

@@ -197,7 +197,10 @@ extension RunController {
       list.append(
         entry(
           "camera", connection: camera.url, clock: cameraClock,
-          ["clock_meaning": .optional(identity?.clock), "model": .string(identity?.model ?? camera.model)]))
+          [
+            "clock_meaning": .optional(identity?.clock), "model": .string(identity?.model ?? camera.model),
+            "frame_bytes": .integer(Int64(settings.frameBytes)),
+          ]))
     }
     return ["devices": .array(list)]
   }

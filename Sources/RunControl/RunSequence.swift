@@ -101,7 +101,8 @@ struct RunSequence {
     let facts = try instruments.onPotentiostat("asking for the range") { station throws(SCPIError) in
       (range: station.range, voltage: station.voltageAccuracy)
     }
-    let resolution = (facts.range?.measureResolution.value ?? 0) / 12.0.squareRoot()
+    // As limits of error, which the alignment turns into standard uncertainties (÷ √3).
+    let zeroLimit = zero.standardError.value * 3.0.squareRoot() + (facts.range?.measureResolution.value ?? 0) / 2
     run.writer.put(
       .device(
         kind: "potentiostat", model: settings.potentiostat.model, identity: potentiostat.description,
@@ -109,9 +110,7 @@ struct RunSequence {
         details: [
           "range_A": .optional(facts.range?.range.value), "current_zero_A": .number(zero.zero.value),
           "current_zero_standard_error_A": .number(zero.standardError.value),
-          "accuracy_current_A": .number(
-            (zero.standardError.value * zero.standardError.value + resolution * resolution).squareRoot()),
-          "accuracy_voltage_V": .number(facts.voltage.value / 3.0.squareRoot()),
+          "accuracy_current_A": .number(zeroLimit), "accuracy_voltage_V": .number(facts.voltage.value),
         ]))
     tell(
       "zero",

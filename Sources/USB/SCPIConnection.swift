@@ -19,6 +19,16 @@ package enum SCPIError: Error, Equatable, CustomStringConvertible {
   package var isGone: Bool { if case .wire(let error) = self { error.isGone } else { false } }
 }
 
+/// What an instrument answers to `*IDN?` (IEEE 488.2 §10.14).
+package struct InstrumentIdentity: Hashable, Sendable, CustomStringConvertible {
+  package var manufacturer: String
+  package var model: String
+  package var serial: String
+  package var firmware: String
+
+  package var description: String { "\(manufacturer), \(model), serial \(serial), firmware \(firmware)" }
+}
+
 /// Lines of SCPI over USBTMC. Owned by the instrument's thread.
 package final class SCPIConnection {
   private let messages: USBTMC
@@ -69,6 +79,18 @@ package final class SCPIConnection {
       let errors = try drainErrors()
       if !errors.isEmpty { throw .refused(device: name, command: command, errors: errors) }
     }
+  }
+
+  /// Asks who the instrument is. Changes nothing in it.
+  /// - Throws: `unexpected` when it is not one that `isExpected` takes.
+  package func identify(_ isExpected: (InstrumentIdentity) -> Bool) throws(SCPIError) -> InstrumentIdentity {
+    let answer = try query("*IDN?")
+    let parts = answer.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    if parts.count == 4 {
+      let identity = InstrumentIdentity(manufacturer: parts[0], model: parts[1], serial: parts[2], firmware: parts[3])
+      if isExpected(identity) { return identity }
+    }
+    throw .unexpected(device: name, command: "*IDN?", answer: answer)
   }
 
   /// Everything in the error queue, oldest first; at most 64 entries.

@@ -24,9 +24,9 @@ struct Main {
   }
 
   /// SIGHUP is taken in too, and left alone: the twin does not depend on a terminal.
-  private static func receiveSignals() throws(TwinFailure) -> SignalInbox {
+  private static func receiveSignals() throws(TwinFailure) -> SignalDescriptor {
     do throws(LinuxError) {
-      return try SignalInbox([SIGTERM, SIGINT, SIGHUP])
+      return try SignalDescriptor([SIGTERM, SIGINT, SIGHUP])
     } catch {
       throw TwinFailure(error, remedy: "allow more open files")
     }

@@ -101,12 +101,12 @@ final class TwinProcess {
   }
 
   /// Ticks until a signal says stop, or nobody has been connected for `idleExit`.
-  func run(idleExit: Seconds?, signals: borrowing SignalInbox) {
+  func run(idleExit: Seconds?, signals: borrowing SignalDescriptor) {
     var lastConnected = start
     var connectionsSeen: UInt64 = 0
     var next = MonotonicTime.now
     loop: while true {
-      while let signal = signals.next() {
+      while let signal = signals.next(within: Seconds(0)) {
         if signal == SIGHUP { continue }
         say(signal == SIGINT ? "interrupted: ending" : "told to stop: ending")
         break loop

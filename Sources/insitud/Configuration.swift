@@ -1,3 +1,4 @@
+import ControlProtocol
 import FrameIngest
 import HolderDriver
 import Linux
@@ -20,8 +21,6 @@ struct Configuration {
   var twinCommand: String?
   var twinSocket: String
   var path: String
-
-  static let software = "insitud 0.1.0"
 
   /// Reads the file. `runtime` from the command line goes before the file's.
   init(path: String, runtime override: String?, data dataOverride: String?) throws(ConfigurationError) {
@@ -53,7 +52,8 @@ struct Configuration {
         ringFrames: try ring.integer("frames", in: 8...65536, default: 256), frameWidth: frame.width,
         frameHeight: frame.height, segmentBytes: try Self.bytes(storage.ifPresent("segment"), default: 16 << 30),
         keepFree: try Self.bytes(storage.ifPresent("keep_free"), default: 1 << 30),
-        doseRate: beam.ifPresent("dose_rate") == nil ? nil : try beam.number("dose_rate"), software: Self.software)
+        doseRate: beam.ifPresent("dose_rate") == nil ? nil : try beam.number("dose_rate"),
+        software: Software.title("insitud"))
 
       // The twin's own keys are the twin's to check.
       twinCommand = raw["twin"] == nil ? nil : raw["twin"]?["command"]?.scalar ?? "insitu-twin"

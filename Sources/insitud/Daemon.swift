@@ -1,4 +1,3 @@
-import CLinux
 import ControlProtocol
 import FrameRing
 import Glibc
@@ -29,7 +28,7 @@ struct Daemon {
     guard let options = parsed.options else { leave("insitud: \(parsed.problem)\n\n\(Options.help)", Exit.usage) }
     switch options.action {
     case .help: print(Options.help)
-    case .version: print(Configuration.software)
+    case .version: print(Software.title("insitud"))
     case .checkConfiguration:
       _ = configuration(options)
       print("\(options.configuration): no errors")
@@ -47,7 +46,9 @@ struct Daemon {
     let journal = Journal()
     let notifier = ServiceNotifier()
     // Before any thread starts: the mask is inherited, and the signals come through the descriptor.
-    let signals = FileDescriptor(owning: unsafe clinux_signalfd([SIGTERM, SIGINT], 2))
+    guard let signals = try? SignalDescriptor([SIGTERM, SIGINT]) else {
+      leave("insitud: no signalfd", Exit.cannotCreate)
+    }
     signal(SIGPIPE, SIG_IGN)
     let settings = configuration.controller
 
@@ -79,7 +80,8 @@ struct Daemon {
       leave("insitud: \(error)", Exit.cannotCreate)
     }
     controller.connectAtStart()
-    journal.log(.notice, "\(Configuration.software) is ready: control \(settings.controlEndpoint), data \(data.path)")
+    journal.log(
+      .notice, "\(Software.title("insitud")) is ready: control \(settings.controlEndpoint), data \(data.path)")
     notifier.ready("idle")
 
     watch(signals, controller, server, notifier, journal)
@@ -95,15 +97,13 @@ struct Daemon {
 
   /// Until SIGTERM or SIGINT: status each second, the clocks every ten, and the watchdog while all loops turn.
   private static func watch(
-    _ signals: borrowing FileDescriptor, _ controller: RunController, _ server: ControlServer,
+    _ signals: borrowing SignalDescriptor, _ controller: RunController, _ server: ControlServer,
     _ notifier: ServiceNotifier, _ journal: Journal
   ) {
     var lastBeats: [String: (beats: UInt64, since: MonotonicTime)] = [:]
     var seconds = 0
     while true {
-      var entry = pollfd(fd: signals.number, events: Int16(POLLIN), revents: 0)
-      unsafe _ = poll(&entry, 1, 1000)
-      if clinux_next_signal(signals.number) != 0 { return }
+      if signals.next(within: Seconds(1)) != nil { return }
       seconds += 1
       if seconds % 10 == 0 { controller.noteHostClock() }
       controller.publishStatus()

@@ -82,7 +82,7 @@ final class TwinCompanion {
     unsafe posix_spawnattr_setsigmask(&attributes, &none)
 
     var words = unsafe ([program] + arguments).map { unsafe strdup($0) } + [nil]
-    defer { for unsafeword in unsafe words { unsafe free(word) } }
+    defer { unsafe words.forEach { unsafe free($0) } }
     var process = pid_t()
     let failure = unsafe posix_spawnp(&process, program, nil, &attributes, &words, environ)
     guard failure == 0 else {
