@@ -16,7 +16,7 @@ package final class PotentiostatStation {
   private let settings: PotentiostatSettings
   private let bus: any USBBus
   private let report: @Sendable (PotentiostatReport) -> Void
-  private var instrument: (any Potentiostat)?
+  private var instrument: (any PotentiostatDriver)?
   private var limits: CellLimits?
   private var period = Seconds(0.1)
   /// Subtracted from every current reading: what the instrument read with the contacts open.
@@ -154,7 +154,7 @@ package final class PotentiostatStation {
     if let violation { report(.tripped(violation)) }
   }
 
-  private func with<R>(_ body: (any Potentiostat) throws(SCPIError) -> R) throws(SCPIError) -> R {
+  private func with<R>(_ body: (any PotentiostatDriver) throws(SCPIError) -> R) throws(SCPIError) -> R {
     guard let instrument else {
       throw .wire(.notFound(device: settings.model, reason: "it is not connected"))
     }
