@@ -42,6 +42,9 @@ struct HolderStationTests {
       try station.makeSafe()
       #expect(!bench.world.connection.contactsClosed)
       #expect(station.state?.safeCause == "HOST")
+      #expect(throws: USB.SCPIError.self) { try station.arm() }
+      station.release()
+      try station.arm()
     }
   }
 

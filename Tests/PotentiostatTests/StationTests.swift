@@ -90,7 +90,7 @@ struct StationTests {
       bench.world.setContacts(closed: true, at: .now)
       try station.apply(.current(Amperes(2e-12)))
       station.poll(for: Seconds(0.6))
-      try station.open()
+      try station.makeSafe()
       let samples = reports.samples
       #expect(samples.count > 40 && samples.count < 80)
       #expect(zip(samples, samples.dropFirst()).allSatisfy { $0.deviceNanoseconds < $1.deviceNanoseconds })
@@ -134,6 +134,23 @@ struct StationTests {
       #expect(reports.trips.isEmpty)
       try station.apply(.open)
       #expect(bench.world.connection.terminal == .highImpedance)
+    }
+  }
+
+  @Test("Made safe, the output stays open whatever is asked for, until the hold is ended")
+  func held() throws {
+    try with { bench, station, _ in
+      try station.prepare(acquisition())
+      try station.apply(.current(.zero))
+      try station.makeSafe()
+      #expect(bench.world.connection.terminal == .highImpedance)
+      #expect(throws: USB.SCPIError.self) { try station.apply(.current(Amperes(2e-12))) }
+      #expect(throws: USB.SCPIError.self) { try station.measureZero(for: Seconds(0.1)) }
+      #expect(throws: USB.SCPIError.self) { try station.prepare(acquisition()) }
+      #expect(bench.world.connection.terminal == .highImpedance)
+      station.release()
+      try station.apply(.current(Amperes(2e-12)))
+      #expect(bench.world.connection.terminal != .highImpedance)
     }
   }
 
