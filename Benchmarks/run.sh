@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Runs the benchmarks and cleans up after them. Called by `make bench`, which builds first.
+# Usage: Benchmarks/run.sh [--only ring|disk|load|latency|limit]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -48,5 +49,5 @@ fio=()
 command -v fio >/dev/null 2>&1 && fio=(--fio "$(command -v fio)")
 outcome=0
 "$bin/insitu-bench" --programs "$bin" --configuration config/twin.yaml --work "$work" --runtime "$runtime" \
-  "${fio[@]}" || outcome=$?
+  "${fio[@]}" "$@" || outcome=$?
 exit "$outcome"

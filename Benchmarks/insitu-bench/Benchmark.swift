@@ -19,14 +19,15 @@ struct Benchmark {
   private var ringPath: String { "/dev/shm/insitu-bench-\(getpid())" }
 
   mutating func run() throws(BenchmarkError) {
-    try ringHandover()
-    try recordedFrames()
+    if options.wants(.ring) { try ringHandover() }
+    if options.wants(.disk) { try recordedFrames() }
+    guard [.load, .latency, .limit].contains(where: options.wants) else { return }
     let daemon = try DaemonUnderTest(
       programs: options.programs, configuration: options.configuration, work: options.work, runtime: options.runtime)
     defer { daemon.end() }
-    try daemonLoad(daemon)
-    try subscriberLatency(daemon)
-    try limitReaction(daemon)
+    if options.wants(.load) { try daemonLoad(daemon) }
+    if options.wants(.latency) { try subscriberLatency(daemon) }
+    if options.wants(.limit) { try limitReaction(daemon) }
   }
 
   /// To standard error, which is not held back when it is not a terminal.

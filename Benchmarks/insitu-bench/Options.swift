@@ -1,12 +1,13 @@
 /// Words of the command line; `run.sh` gives them all.
 struct Options {
   static let usage = """
-    usage: insitu-bench --programs DIR --configuration FILE --work DIR --runtime DIR [--fio PATH]
+    usage: insitu-bench --programs DIR --configuration FILE --work DIR --runtime DIR [--fio PATH] [--only PART]
       --programs       where insitud and insitu-twin are
       --configuration  config/twin.yaml
       --work           an empty directory on the disk to record to
       --runtime        an empty directory with a short path, for sockets
       --fio            fio, as the yardstick of the disk; without it a loop of our own
+      --only           one part: ring, disk, load, latency or limit
 
     """
 
@@ -15,6 +16,11 @@ struct Options {
   var work = ""
   var runtime = ""
   var fio: String?
+  var only: Part?
+
+  enum Part: String { case ring, disk, load, latency, limit }
+
+  func wants(_ part: Part) -> Bool { only == nil || only == part }
 
   /// Nil when a word is not known, has no value, or is missing.
   init?(_ words: [String]) {
@@ -27,6 +33,9 @@ struct Options {
       case "--work": work = value
       case "--runtime": runtime = value
       case "--fio": fio = value
+      case "--only":
+        guard let part = Part(rawValue: value) else { return nil }
+        only = part
       default: return nil
       }
     }

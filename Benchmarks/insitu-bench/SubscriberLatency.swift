@@ -65,7 +65,9 @@ struct SubscriberLatency {
   }
 
   /// Copies each new frame, as an outside reader would; the latency is that of the wake-up, before the copy.
-  private static func look(_ ring: FrameRing, from start: UInt64, count: UInt64, until isOver: Monitor<Bool>) -> [Double] {
+  private static func look(_ ring: FrameRing, from start: UInt64, count: UInt64, until isOver: Monitor<Bool>)
+    -> [Double]
+  {
     let pixels = AlignedBuffer(count: ring.slotBytes)
     var latencies: [Double] = []
     var next = start
