@@ -91,6 +91,12 @@ let package = Package(
       "insituctl",
       ["ControlProtocol", "RunExport", "RunStore", "BiasProtocol", "ZeroMQ", "JSON", "Linux", "Quantities"]),
     program("insitu-twin", ["NanobatteryTwin", "EmulatedUSB", "YAML", "JSON", "Linux", "Quantities"]),
+    .executableTarget(
+      name: "insitu-bench",
+      dependencies: [
+        "FrameRing", "FrameIngest", "RunStore", "ControlProtocol", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
+      ],
+      path: "Benchmarks/insitu-bench", swiftSettings: strict),
 
     // tests
     .target(

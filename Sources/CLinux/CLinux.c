@@ -70,54 +70,6 @@ int64_t clinux_free_bytes(const char *path) {
   return (int64_t)v.f_bavail * (int64_t)v.f_frsize;
 }
 
-// CRC-32C, polynomial 0x1EDC6F41, reflected 0x82F63B78.
-
-static uint32_t table[256];
-static pthread_once_t table_once = PTHREAD_ONCE_INIT;
-
-static void make_table(void) {
-  for (uint32_t i = 0; i < 256; i++) {
-    uint32_t c = i;
-    for (int k = 0; k < 8; k++) c = c & 1 ? (c >> 1) ^ 0x82F63B78u : c >> 1;
-    table[i] = c;
-  }
-}
-
-static uint32_t crc_by_table(uint32_t c, const uint8_t *p, size_t n) {
-  pthread_once(&table_once, make_table);
-  while (n--) c = table[(c ^ *p++) & 0xFF] ^ (c >> 8);
-  return c;
-}
-
-#if defined(__x86_64__)
-#include <nmmintrin.h>
-__attribute__((target("sse4.2"))) static uint32_t crc_by_instruction(uint32_t c, const uint8_t *p, size_t n) {
-  while (n && ((uintptr_t)p & 7)) {
-    c = _mm_crc32_u8(c, *p++);
-    n--;
-  }
-  uint64_t wide = c;
-  while (n >= 8) {
-    uint64_t word;
-    memcpy(&word, p, 8);
-    wide = _mm_crc32_u64(wide, word);
-    p += 8;
-    n -= 8;
-  }
-  c = (uint32_t)wide;
-  while (n--) c = _mm_crc32_u8(c, *p++);
-  return c;
-}
-#endif
-
-uint32_t clinux_crc32c(uint32_t crc, const void *bytes, size_t count) {
-  if (count == 0) return crc;
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("sse4.2")) return ~crc_by_instruction(~crc, bytes, count);
-#endif
-  return ~crc_by_table(~crc, bytes, count);
-}
-
 ssize_t clinux_write_two(int fd, const void *a, size_t a_count, const void *b, size_t b_count, int64_t offset) {
   struct iovec parts[2] = {{(void *)a, a_count}, {(void *)b, b_count}};
   return pwritev(fd, parts, 2, offset);

@@ -27,4 +27,25 @@ import Testing
       #expect(checksum(Array(bytes[cut...]), continuing: checksum(Array(bytes[..<cut]))) == whole)
     }
   }
+
+  /// The definition, bit by bit.
+  private func byDefinition(_ bytes: ArraySlice<UInt8>) -> UInt32 {
+    ~bytes.reduce(~0) { crc, byte in
+      (0..<8).reduce(crc ^ UInt32(byte)) { c, _ in c & 1 == 1 ? (c >> 1) ^ 0x82F6_3B78 : c >> 1 }
+    }
+  }
+
+  @Test("Every length around the lanes' gives what the definition gives, from every alignment")
+  func lanes() {
+    let bytes = (0..<26_000).map { UInt8(truncatingIfNeeded: ($0 &* 2_654_435_761) >> 13) }
+    // Three lanes of 256 and of 4096 bytes, one byte more and less, both after each other, and twice the large.
+    for count in [767, 768, 769, 1536, 12_287, 12_288, 12_289, 12_288 + 768 + 9, 24_576 + 775] {
+      for start in 0..<8 {
+        let part = bytes[start..<start + count]
+        #expect(checksum(Array(part)) == byDefinition(part), "\(count) bytes")
+        let misaligned = bytes.withUnsafeBytes { crc32c(UnsafeRawBufferPointer(rebasing: $0[start..<start + count])) }
+        #expect(misaligned == byDefinition(part), "\(count) bytes from \(start)")
+      }
+    }
+  }
 }

@@ -1,0 +1,44 @@
+/// Words of the command line; `run.sh` gives them all.
+struct Options {
+  static let usage = """
+    usage: insitu-bench --programs DIR --configuration FILE --work DIR --runtime DIR [--fio PATH] [--only PART]
+      --programs       where insitud and insitu-twin are
+      --configuration  config/twin.yaml
+      --work           an empty directory on the disk to record to
+      --runtime        an empty directory with a short path, for sockets
+      --fio            fio, as the yardstick of the disk; without it a loop of our own
+      --only           one part: ring, disk, load, latency or limit
+
+    """
+
+  var programs = ""
+  var configuration = ""
+  var work = ""
+  var runtime = ""
+  var fio: String?
+  var only: Part?
+
+  enum Part: String { case ring, disk, load, latency, limit }
+
+  func wants(_ part: Part) -> Bool { only == nil || only == part }
+
+  /// Nil when a word is not known, has no value, or is missing.
+  init?(_ words: [String]) {
+    var rest = words[...]
+    while let word = rest.popFirst() {
+      guard let value = rest.popFirst() else { return nil }
+      switch word {
+      case "--programs": programs = value
+      case "--configuration": configuration = value
+      case "--work": work = value
+      case "--runtime": runtime = value
+      case "--fio": fio = value
+      case "--only":
+        guard let part = Part(rawValue: value) else { return nil }
+        only = part
+      default: return nil
+      }
+    }
+    if [programs, configuration, work, runtime].contains("") { return nil }
+  }
+}
