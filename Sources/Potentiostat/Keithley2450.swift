@@ -5,7 +5,7 @@ package import USB
 /// Keithley 2450 SourceMeter, in its SCPI command set over USBTMC (`scpi-smu.md` §0–2, 9).
 ///
 /// Never sends `*RST`: it would set the output-off state to NORMAL, which holds 0 V and discharges a battery.
-package final class Keithley2450: Potentiostat {
+package final class Keithley2450: PotentiostatDriver {
   package let identity: InstrumentIdentity
   private let connection: SCPIConnection
   private let terminals: Terminals

@@ -71,7 +71,7 @@ package struct Acquired: Sendable {
 /// A source-measure unit or potentiostat. Owned by one thread; every call is bounded in time.
 ///
 /// A model is one file that conforms, and one line in `PotentiostatModels.all`.
-package protocol Potentiostat: AnyObject {
+package protocol PotentiostatDriver: AnyObject {
   var identity: InstrumentIdentity { get }
   /// The ranges there are, smallest first.
   var ranges: [RangeFacts] { get }
@@ -116,7 +116,7 @@ package struct PotentiostatSettings: Sendable {
 package struct PotentiostatModel: Sendable {
   package let name: String
   /// Takes over an open connection. Throws when what answers is another instrument.
-  package let make: @Sendable (SCPIConnection, PotentiostatSettings) throws(SCPIError) -> any Potentiostat
+  package let make: @Sendable (SCPIConnection, PotentiostatSettings) throws(SCPIError) -> any PotentiostatDriver
 }
 
 package enum PotentiostatModels {

@@ -16,13 +16,16 @@ package final class PotentiostatStation {
   private let settings: PotentiostatSettings
   private let bus: any USBBus
   private let report: @Sendable (PotentiostatReport) -> Void
-  private var instrument: (any Potentiostat)?
+  private var instrument: (any PotentiostatDriver)?
   private var limits: CellLimits?
   private var period = Seconds(0.1)
   /// Subtracted from every current reading: what the instrument read with the contacts open.
   private var zero = Amperes.zero
   private var lastVoltage: Volts?
   private var isSampling = false
+  /// Held in the safe state: nothing switches the output on until `release`. Whoever opened the output because of
+  /// danger is not overruled by work that was already under way.
+  private var isHeld = false
 
   package init(
     _ settings: PotentiostatSettings, bus: any USBBus, report: @escaping @Sendable (PotentiostatReport) -> Void
@@ -61,8 +64,12 @@ package final class PotentiostatStation {
     }
   }
 
+  /// Ends the hold of `makeSafe` or of a trip; the output stays open.
+  package func release() { isHeld = false }
+
   /// Output off at high impedance, ranges and limits set; forgets the zero.
   package func prepare(_ acquisition: Acquisition) throws(SCPIError) {
+    try refuseWhenHeld()
     isSampling = false
     limits = acquisition.limits
     period = acquisition.period
@@ -74,6 +81,7 @@ package final class PotentiostatStation {
   /// Reads the current for `span` with the holder's contacts open, keeps its mean as the zero, and opens the output.
   /// - Returns: the zero and its standard error.
   package func measureZero(for span: Seconds) throws(SCPIError) -> (zero: Amperes, standardError: Amperes) {
+    try refuseWhenHeld()
     let samples = try with { instrument throws(SCPIError) -> [Sample] in
       _ = try instrument.apply(.voltage(.zero), present: .zero)
       var all: [Sample] = []
@@ -95,6 +103,7 @@ package final class PotentiostatStation {
   }
 
   package func apply(_ bias: Bias) throws(SCPIError) {
+    if bias != .open { try refuseWhenHeld() }
     let present = lastVoltage
     let before = try with { instrument throws(SCPIError) in try instrument.apply(bias, present: present) }
     isSampling = bias != .open
@@ -108,9 +117,10 @@ package final class PotentiostatStation {
     take(before, checking: true)
   }
 
-  /// Output off at high impedance, whatever else is going on.
-  package func open() throws(SCPIError) {
+  /// Output off at high impedance, whatever else is going on, and held there until `release`.
+  package func makeSafe() throws(SCPIError) {
     isSampling = false
+    isHeld = true
     guard let instrument else { return }
     do throws(SCPIError) { try instrument.open() } catch {
       lose(error)
@@ -147,6 +157,7 @@ package final class PotentiostatStation {
       violation = samples.lazy.compactMap { limits.violation(by: $0) }.first
       if violation != nil {
         isSampling = false
+        isHeld = true
         do throws(SCPIError) { try instrument?.open() } catch { lose(error) }
       }
     }
@@ -154,7 +165,13 @@ package final class PotentiostatStation {
     if let violation { report(.tripped(violation)) }
   }
 
-  private func with<R>(_ body: (any Potentiostat) throws(SCPIError) -> R) throws(SCPIError) -> R {
+  private func refuseWhenHeld() throws(SCPIError) {
+    guard isHeld else { return }
+    throw .unexpected(
+      device: settings.model, command: "switching the output on", answer: "it is held in the safe state")
+  }
+
+  private func with<R>(_ body: (any PotentiostatDriver) throws(SCPIError) -> R) throws(SCPIError) -> R {
     guard let instrument else {
       throw .wire(.notFound(device: settings.model, reason: "it is not connected"))
     }

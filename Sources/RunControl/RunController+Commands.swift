@@ -143,7 +143,7 @@ extension RunController {
     let state: String =
       occupation.read {
         switch $0 {
-        case .idle: "idle"
+        case .idle, .closed: "idle"
         case .preparing: "starting"
         case .running: progress?.state.rawValue ?? "running"
         }

@@ -20,17 +20,14 @@ extension RunController {
   /// Checks everything that can be checked without touching the cell, then begins. On the desk's thread.
   /// - Returns: id, name, directory and plan of the run that has begun.
   func start(text: String, file: String, name: String?, catalog: Catalog) throws(ControlError) -> JSONValue {
-    let free = occupation.update { state -> Bool in
-      guard case .idle = state else { return false }
-      state = .preparing
-      return true
-    }
-    guard free else {
+    guard claim() else {
       let run = activeRun
       throw ControlError(
         .busy, "a run is going on: \(run.map { "\($0.name) (\($0.id))" } ?? "one is being prepared")",
         remedy: "Wait for its end, or end it with: insituctl run stop")
     }
+    // From here on an emergency stop holds whatever the run still wants to do.
+    instruments.release()
     do throws(ControlError) {
       let compiled = try compile(text, file)
       let plan = compiled.plan(frameBytes: settings.frameBytes, indexBytes: IndexRecord.byteCount)
@@ -48,6 +45,15 @@ extension RunController {
     } catch {
       occupation.update { $0 = .idle }
       throw error
+    }
+  }
+
+  /// Takes the one place there is for a run; false when it is taken.
+  private func claim() -> Bool {
+    occupation.update { state -> Bool in
+      guard case .idle = state else { return false }
+      state = .preparing
+      return true
     }
   }
 

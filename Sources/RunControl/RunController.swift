@@ -42,6 +42,8 @@ package final class RunController: Sendable {
     /// Between the command and the first step; nothing has been done to the cell.
     case preparing
     case running(ActiveRun)
+    /// The daemon is going down.
+    case closed
   }
   let occupation = Monitor(Occupation.idle)
   private let frameRate = FrameRateMeter()
@@ -212,11 +214,11 @@ package final class RunController: Sendable {
     activeRun?.writer.put(.hostClock(reading))
   }
 
-  /// Turns of every loop that works: one that stands still means that a thread hangs.
+  /// Turns of every loop that must not stand still. The desk may: a long question to the catalog, or an instrument that
+  /// does not answer, is no reason to end a run.
   package var beats: [String: UInt64] {
     var beats = [
       "potentiostat": instruments.potentiostat.beats, "recorder": recorder.beats, "streams": publisher.beats,
-      "desk": desk.beats,
     ]
     beats["holder"] = instruments.holder?.beats
     beats["camera"] = instruments.camera?.beats
@@ -225,7 +227,17 @@ package final class RunController: Sendable {
 
   /// The order of design §8: the cell first, then the frames that are under way, then the record.
   package func shutDown() {
-    if let run = activeRun {
+    // Who is just preparing a run either begins it, and it is stopped below, or is refused from now on.
+    let claimed = occupation.wait(atMost: Seconds(12)) { state -> Bool? in
+      switch state {
+      case .idle:
+        state = .closed
+        return true
+      case .preparing: return nil
+      case .running, .closed: return false
+      }
+    }
+    if claimed != true, let run = activeRun {
       run.signals.push(.stop(reason: "the daemon is shutting down"))
       _ = occupation.wait(atMost: Seconds(25)) { state -> Bool? in if case .idle = state { true } else { nil } }
     } else if instruments.potentiostat.run(within: Seconds(1), { $0.isConnected }) ?? false {

@@ -162,6 +162,8 @@ struct RunSequence {
       do throws(InstrumentFailure) {
         try setRange(step.range ?? run.compiled.range)
         try apply(step.action)
+        // What came until now was measured under the bias of the step before.
+        run.setStepOfSamples(step.index)
       } catch { throw Ending(outcome: .failed, reason: "\(error)") }
       do throws(Ending) { endedBy = try hold(step) } catch {
         run.writer.put(.stepEnded(step.index, at: .now, by: error.reason, charge: run.progress.charge - chargeBefore))
@@ -202,7 +204,8 @@ struct RunSequence {
       guard let signal = run.signals.pop(atMost: min(left, Seconds(0.25))) else { continue }
       switch try take(signal) {
       case .samples(let samples):
-        for sample in samples {
+        // A reading taken while something settles, or with the output off, ends no step.
+        for sample in samples where sample.flags.isDisjoint(with: [.settling, .outputOff, .overflow]) {
           guard let met = step.until.first(where: { $0.isMet(voltage: sample.voltage, current: sample.current) }) else {
             streak = 0
             continue

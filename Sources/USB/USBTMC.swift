@@ -15,8 +15,9 @@ package final class USBTMC {
   package private(set) var supportsTrigger = false
   package private(set) var supportsRemoteEnable = false
 
-  /// One message may be at most this long, in either direction.
-  package static let longestMessage = 16 << 20
+  /// Abort and clear are given up after so long: the cell may be waiting for its safe state.
+  private static let recoveryTime = Seconds(1)
+  private static let controlTime = Seconds(1)
 
   /// Takes over a claimed interface and reads the capabilities. Nothing is sent that the instrument's settings
   /// could notice: connecting must not disturb a connected cell (design §8).
@@ -108,7 +109,8 @@ package final class USBTMC {
     guard answer.first == 0x01 else {
       throw .malformed(device: name, reason: "INITIATE_CLEAR answered \(answer)")
     }
-    for _ in 0..<100 {
+    let end = MonotonicTime.now + Self.recoveryTime
+    while MonotonicTime.now < end {
       let status = try classRequest(6, length: 2)
       if status.first != 0x02 { break }
       if status.count > 1, status[1] & 1 != 0 {
@@ -132,14 +134,15 @@ package final class USBTMC {
   private func classRequest(_ request: UInt8, value: UInt16 = 0, length: UInt16) throws(USBError) -> [UInt8] {
     try transport.control(
       USBSetup(0xA1, request, value: value, index: UInt16(transport.interface.number), length: length), sending: [],
-      within: Seconds(2))
+      within: Self.controlTime)
   }
 
   private func endpointRequest(_ request: UInt8, _ endpoint: UInt8, value: UInt16, length: UInt16) throws(USBError)
     -> [UInt8]
   {
     try transport.control(
-      USBSetup(0xA2, request, value: value, index: UInt16(endpoint), length: length), sending: [], within: Seconds(2))
+      USBSetup(0xA2, request, value: value, index: UInt16(endpoint), length: length), sending: [],
+      within: Self.controlTime)
   }
 
   /// Leaves the instrument able to answer the next question, then throws what had happened: a timed-out query
@@ -164,7 +167,8 @@ package final class USBTMC {
     let answer = try endpointRequest(3, bulkIn.address, value: UInt16(tag), length: 2)
     if answer.first == 0x80 { return }  // nothing in progress, nothing waiting
     guard answer.first == 0x01 else { return try clear() }
-    for _ in 0..<100 {
+    let end = MonotonicTime.now + Self.recoveryTime
+    while MonotonicTime.now < end {
       _ = try? transport.receive(bulkIn.packetSize * 64, from: bulkIn.address, within: Seconds(0.3))
       let status = try endpointRequest(4, bulkIn.address, value: 0, length: 8)
       if status.first == 0x01 { return }
@@ -178,7 +182,8 @@ package final class USBTMC {
   private func abortOut() throws(USBError) {
     let answer = try endpointRequest(1, bulkOut.address, value: UInt16(tag), length: 2)
     guard answer.first == 0x01 else { return try clear() }
-    for _ in 0..<100 {
+    let end = MonotonicTime.now + Self.recoveryTime
+    while MonotonicTime.now < end {
       let status = try endpointRequest(2, bulkOut.address, value: 0, length: 8)
       if status.first != 0x02 { break }
       sleepThread(for: Seconds(0.05))
