@@ -15,6 +15,7 @@ extension RunController {
   package func connectAtStart() {
     noteHostClock()
     desk.post { [self] _ in
+      var isConnectedCell = false
       do throws(InstrumentFailure) {
         if let found = try instruments.onHolder("the holder", { station throws(SCPIError) in try station.connect() }) {
           board.connected("holder", found.identity.description, state: found.state.name)
@@ -22,6 +23,7 @@ extension RunController {
             .info,
             "holder: \(found.identity.description), \(found.state.name), made safe last by \(found.state.safeCause)")
           noteInInterruptedRuns(found.state)
+          isConnectedCell = found.state.contactsClosed
         }
       } catch {
         board.failed("holder", "\(error)")
@@ -37,7 +39,17 @@ extension RunController {
         board.failed("potentiostat", "\(error)")
         journal.log(.warning, "\(error)")
       }
+      // Our heartbeat keeps the holder as it was: a bias that nobody watches must not go on with it.
+      if isConnectedCell || !interrupted.isEmpty { makeSafeAtStart() }
     }
+  }
+
+  /// After a daemon that died: whatever it left on is opened.
+  private func makeSafeAtStart() {
+    let problems = instruments.makeSafe()
+    for problem in problems { journal.log(.error, problem) }
+    if problems.isEmpty { journal.log(.notice, "an earlier daemon ended in a run: output open, contacts open") }
+    board.setState("holder", (instruments.holder?.run(within: Seconds(1)) { $0.state?.name } ?? nil) ?? "")
   }
 
   /// A run that ended with its daemon gets to know what became of the cell: the holder's own word.
