@@ -78,7 +78,7 @@ struct RunSequence {
       try station.prepare(acquisition)
     }
     if let found {
-      try instruments.onHolder("arming the holder") { station throws(SCPIError) in try station.arm() }
+      // Before it is armed: the measurement takes a second, in which no heartbeat gets through.
       let leakage = try instruments.onHolder("measuring the holder's leakage") { station throws(SCPIError) in
         try station.leakage(at: Volts(1))
       }
@@ -92,6 +92,7 @@ struct RunSequence {
           kind: "holder", model: settings.holder?.model ?? "", identity: found.identity.description,
           connection: settings.holder?.usb.description ?? "",
           details: ["state_found": .string(found.state.name), "safe_cause_found": .string(found.state.safeCause)]))
+      try instruments.onHolder("arming the holder") { station throws(SCPIError) in try station.arm() }
     }
 
     let zero = try instruments.onPotentiostat("reading the zero") { station throws(SCPIError) in
