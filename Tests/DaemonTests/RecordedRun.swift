@@ -27,8 +27,8 @@ final class RecordedRun: @unchecked Sendable {
       - Record frames at 50 fps
       - mark: open circuit
       - Rest for 1 s
-      - Charge at 2 pA for 3 s
-      - Hold at 3.4 V for 1 s
+      - Charge at 2 pA for 5 s or until 3.5 V
+      - Hold at 3.5 V for 1 s
       - Rest for 1 s
       """, name: "short")
     shown = try laboratory.ended(client)

@@ -14,7 +14,8 @@ extension DaemonTests {
       let laboratory = try Laboratory()
       try laboratory.startDaemon()
       let file = laboratory.path + "/long.yaml"
-      try write(file, Laboratory.protocolText("- Rest for 1000 h:\n    record: 400 fps"))
+      try write(
+        file, Laboratory.protocolText("- repeat: 1000\n  steps:\n    - Rest for 20 h:\n        record: 400 fps"))
       let control = try laboratory.insituctl("run", "start", file)
       #expect(control.exitCode == 73, "\(control.errors)")
       #expect(control.errors.split(separator: "\n").count == 1, "\(control.errors)")
@@ -50,7 +51,7 @@ extension DaemonTests {
     @Test(
       "A configuration with an unknown key, a wrong value or no file is 78, with file, line and column",
       arguments: [
-        ("heartbeat", "hartbeat", ":9:5:"), ("heartbeat: 1 s", "heartbeat: 1", ":9:16:"),
+        ("heartbeat", "hartbeat", ":9:3:"), ("heartbeat: 1 s", "heartbeat: 1", ":9:14:"),
         ("keithley-2450", "keithley-9999", ":4:23:"), ("storage:", "storage: {}\nstorage:", ":13:1:"),
       ])
     func configuration(_ old: String, _ new: String, _ place: String) throws {

@@ -17,12 +17,12 @@ extension DaemonTests {
       #expect(run.shown.at("ledger.balanced")?.bool == true)
       let steps = run.shown["steps"]?.array ?? []
       #expect(steps.count == 4)
-      #expect(steps.allSatisfy { $0["ended_by"]?.string == "time" })
+      #expect(steps.compactMap { $0["ended_by"]?.string }.filter { $0 == "time" }.count == 3, "\(steps.map(\.text))")
       let written = try #require(run.shown.at("frames.written")?.integer)
       #expect(run.shown.at("frames.triggered")?.integer == written)
       #expect(run.shown.at("frames.lost_at_source")?.integer == 0)
-      // 50 per second, over 6 s and what the changes between steps take.
-      #expect((290...400).contains(written))
+      // 50 per second, over 4 s at least and 8 s at most, and what the changes between steps take.
+      #expect((200...500).contains(written))
 
       let segment = try SegmentContents(run.directory, 0)
       #expect(Int64(segment.frames.count) == written)
@@ -43,7 +43,7 @@ extension DaemonTests {
       for (before, after) in zip(cell, cell.dropFirst()) where after.time - before.time < 100_000_000 {
         integral += after.current * Double(after.time - before.time) / 1e9
       }
-      #expect(integral > 5e-12)
+      #expect(integral > 3e-12)
       #expect(abs(told - integral) < 0.04 * integral, "\(told) C, truth \(integral) C")
     }
 
@@ -55,7 +55,9 @@ extension DaemonTests {
         SELECT f.series, f.frame_number, v.* FROM frame f JOIN frame_value v ON v.frame = f.id
         WHERE v.current_mean_A IS NOT NULL ORDER BY f.id
         """)
-      #expect(Int64(rows.count) == run.shown.at("frames.written")?.integer)
+      // Those that the camera had under way when the cell was opened have no samples, and no values.
+      let written = try #require(run.shown.at("frames.written")?.integer)
+      #expect(Int64(rows.count) >= written - 5)
       // Charge counts from the run's first sample here, from the closing of the contacts in the truth.
       let first = try #require(rows.first)
       let start = try #require(truth[key(first)])
@@ -116,7 +118,7 @@ extension DaemonTests {
       let samples = try run.database().rows("SELECT count(*) AS n FROM sample WHERE current_A IS NOT NULL")
       #expect(Int64(rows.count) == samples.first?.integer("n"))
       // A sample each 10 ms, nearly.
-      #expect(rows.count > 450)
+      #expect(rows.count > 350)
       let times = rows.compactMap { $0.double("test_time_second") }
       #expect(times.count == rows.count)
       #expect(times.first == 0)
