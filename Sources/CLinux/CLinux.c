@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
@@ -70,8 +69,6 @@ int64_t clinux_free_bytes(const char *path) {
   if (statvfs(path, &v) != 0) return -1;
   return (int64_t)v.f_bavail * (int64_t)v.f_frsize;
 }
-
-void clinux_die_with_parent(void) { prctl(PR_SET_PDEATHSIG, SIGTERM); }
 
 // CRC-32C, polynomial 0x1EDC6F41, reflected 0x82F63B78.
 

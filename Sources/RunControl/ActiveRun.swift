@@ -56,7 +56,7 @@ package final class ActiveRun: Sendable {
   let signals = BoundedQueue<RunSignal>(limit: 16384)
   let writer: RunWriter
   private let monitor: Monitor<RunProgress>
-  private let charge = Monitor(ChargeCounter())
+  private let charge: Monitor<ChargeCounter>
   private let stepOfSamples = Monitor(0)
 
   init(
@@ -73,6 +73,7 @@ package final class ActiveRun: Sendable {
     startedUnixNanoseconds = clock.unixNanoseconds
     self.writer = writer
     monitor = Monitor(RunProgress(stepStarted: clock.raw))
+    charge = Monitor(ChargeCounter(samplePeriod: compiled.samplePeriod))
   }
 
   package var progress: RunProgress { monitor.read { $0 } }

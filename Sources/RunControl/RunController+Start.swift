@@ -9,11 +9,12 @@ import USB
 
 /// What happens when the daemon has just started.
 extension RunController {
-  package func publishStatus() { publisher.publish(status: status) }
-
   /// Reaches for the instruments without holding anybody up, and notes in the log what state they are in.
   package func connectAtStart() {
     noteHostClock()
+    if settings.holder == nil {
+      journal.log(.warning, "no holder is configured: nothing opens the cell when this computer fails")
+    }
     desk.post { [self] _ in
       var isConnectedCell = false
       do throws(InstrumentFailure) {
@@ -39,7 +40,7 @@ extension RunController {
         board.failed("potentiostat", "\(error)")
         journal.log(.warning, "\(error)")
       }
-      // Our heartbeat keeps the holder as it was: a bias that nobody watches must not go on with it.
+      // The output that a dead daemon had switched on may still be on, and our heartbeat keeps the holder as it was: a bias that nobody watches must not go on with it.
       if isConnectedCell || !interrupted.isEmpty { makeSafeAtStart() }
     }
   }

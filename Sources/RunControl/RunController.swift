@@ -24,6 +24,10 @@ package final class RunController: Sendable {
   let recorder: FrameRecorder
   let board: InstrumentBoard
   let desk: OwningThread<Catalog>
+  /// Carries out emergency stops and nothing else.
+  let emergency = OwningThread("estop", interval: { _ in Seconds(60) }, make: { () }, tick: { _ in })
+  /// Free space of the data directory, as housekeeping last saw it: `status` must not wait for a disk.
+  let freeBytes: Monitor<Int64?>
   let data: DataDirectory
   let started = MonotonicTime.now
 
@@ -56,6 +60,7 @@ package final class RunController: Sendable {
     publisher: StreamPublisher, interrupted: [RunDirectory], journal: Journal
   ) throws(ControlError) {
     self.interrupted = interrupted
+    freeBytes = Monitor(FileSystem.freeBytes(at: data.path))
     self.settings = settings
     self.data = data
     self.publisher = publisher
@@ -98,8 +103,8 @@ package final class RunController: Sendable {
       let stored = run.take(samples)
       publish(stored)
     case .tripped(let limit):
-      journal.log(.warning, "limit: \(limit)")
       activeRun?.signals.push(.tripped(limit))
+      journal.log(.warning, "limit: \(limit)")
     case .failed(let reason):
       board.failed("potentiostat", reason)
       journal.log(.error, "potentiostat: \(reason)")
@@ -176,6 +181,15 @@ package final class RunController: Sendable {
     journal.log(priority, (run.map { "run \($0.id.suffix(6)): " } ?? "") + message)
   }
 
+  /// Samples that wait for company are published now.
+  func flushSamples() {
+    let rest = columns.update { state -> SampleColumns in
+      defer { state.batch.removeAll() }
+      return state.batch
+    }
+    if rest.count > 0 { publisher.publish(rest) }
+  }
+
   private func publish(_ samples: [StoredSample]) {
     guard let last = samples.last else { return }
     publisher.setLatest(
@@ -206,6 +220,16 @@ package final class RunController: Sendable {
 
   /// Frames that came in per second, over the last second or so.
   var framesPerSecond: Double { frameRate.rate(published: instruments.ring.published, at: .now) }
+
+  /// To be called once a second: tells subscribers where everything stands, and ends a run that fills the disk.
+  package func keepHouse() {
+    let free = FileSystem.freeBytes(at: data.path)
+    freeBytes.update { $0 = free }
+    if let free, free < settings.keepFree, let run = activeRun, run.progress.state != .stopping {
+      run.signals.push(.failed("only \(free / 1_000_000) MB are free in \(data.path); storage.keep_free must stay"))
+    }
+    publisher.publish(status: status)
+  }
 
   /// Reads the host's three clocks; to be called every 10 s (design §4).
   package func noteHostClock() {
@@ -239,10 +263,17 @@ package final class RunController: Sendable {
     }
     if claimed != true, let run = activeRun {
       run.signals.push(.stop(reason: "the daemon is shutting down"))
-      _ = occupation.wait(atMost: Seconds(25)) { state -> Bool? in if case .idle = state { true } else { nil } }
-    } else if instruments.potentiostat.run(within: Seconds(1), { $0.isConnected }) ?? false {
+      _ = occupation.wait(atMost: Seconds(25)) { state -> Bool? in
+        guard case .idle = state else { return nil }
+        state = .closed
+        return true
+      }
+    }
+    // The last word where a run did not end in time. An instrument that no run has used is left as it is.
+    if instruments.potentiostat.run(within: Seconds(1), { $0.wasPrepared }) ?? true {
       for problem in instruments.makeSafe() { journal.log(.error, problem) }
     }
+    emergency.end()
     instruments.camera?.send(.close)
     instruments.camera?.join()
     instruments.holder?.run(within: Seconds(1)) { $0.close() }

@@ -9,18 +9,12 @@ package final class USBTMC {
   private let bulkOut: USBInterface.Endpoint
   private let bulkIn: USBInterface.Endpoint
   private var tag: UInt8 = 0
-  private var statusTag: UInt16 = 1
-
-  /// What GET_CAPABILITIES says; all false where a device answers less than 24 bytes or STALL.
-  package private(set) var supportsTrigger = false
-  package private(set) var supportsRemoteEnable = false
 
   /// Abort and clear are given up after so long: the cell may be waiting for its safe state.
   private static let recoveryTime = Seconds(1)
   private static let controlTime = Seconds(1)
 
-  /// Takes over a claimed interface and reads the capabilities. Nothing is sent that the instrument's settings
-  /// could notice: connecting must not disturb a connected cell (design §8).
+  /// Takes over a claimed interface. Nothing is sent: connecting must not disturb a connected cell (design §8).
   package init(_ transport: any USBTransport, name: String) throws(USBError) {
     guard let bulkOut = transport.interface.bulkOut, let bulkIn = transport.interface.bulkIn else {
       throw .malformed(device: name, reason: "its USBTMC interface lacks a bulk endpoint")
@@ -29,10 +23,6 @@ package final class USBTMC {
     self.name = name
     self.bulkOut = bulkOut
     self.bulkIn = bulkIn
-    if let answer = try? classRequest(7, length: 24), answer.count == 24, answer[0] == 0x01 {
-      supportsTrigger = answer[14] & 1 != 0
-      supportsRemoteEnable = answer[14] & 2 != 0 && answer[15] & 2 != 0
-    }
   }
 
   package func close() { transport.close() }
@@ -85,22 +75,6 @@ package final class USBTMC {
     }
     message += transfer[12..<12 + size]
     return transfer[8] & 1 != 0
-  }
-
-  /// The status byte (STB) by control request: never blocks, even while the instrument is busy.
-  package func readStatusByte() throws(USBError) -> UInt8 {
-    statusTag = statusTag >= 127 ? 2 : statusTag + 1
-    let answer = try classRequest(128, value: statusTag, length: 3)
-    guard answer.count == 3, answer[0] == 0x01 else {
-      throw .malformed(device: name, reason: "READ_STATUS_BYTE answered \(answer)")
-    }
-    guard let interrupt = transport.interface.interruptIn else { return answer[2] }
-    // With an interrupt endpoint the answer comes there, behind any service request.
-    for _ in 0..<8 {
-      let note = try transport.receive(interrupt.packetSize, from: interrupt.address, within: Seconds(0.5))
-      if note.count >= 2, note[0] == 0x80 | UInt8(statusTag) { return note[1] }
-    }
-    throw .malformed(device: name, reason: "no status byte on the interrupt endpoint")
   }
 
   /// INITIATE_CLEAR until done: both directions empty, the instrument's parser at rest.

@@ -13,8 +13,7 @@ import ZeroMQ
 final class ControlServer: Sendable {
   /// Replies that may wait to be sent, and messages per peer in libzmq.
   private static let limit = 1024
-  /// Requests taken in one turn: then the loop shows that it lives, and looks whether it is to end.
-  private static let mostPerTurn = 256
+  private static let requestsPerTurn = 64
 
   private let replies = BoundedQueue<[[UInt8]]>(limit: limit)
   private let wake: FileDescriptor
@@ -49,22 +48,16 @@ final class ControlServer: Sendable {
       _ = socket.waitReadable(milliseconds: 250, beside: wake.number)
       var count: UInt64 = 0
       unsafe _ = Glibc.read(wake.number, &count, 8)
-      sendReplies(socket)
+      // A peer that is gone, or does not take its replies, loses them; nobody waits for it.
+      for reply in replies.drain() { try? socket.send(reply, waiting: false) }
       do throws(ZeroMQError) {
-        var taken = 0
-        while taken < Self.mostPerTurn, let message = try socket.receive() {
-          taken += 1
+        // So many at a time: who floods must not keep the replies of others from being sent.
+        for _ in 0..<Self.requestsPerTurn {
+          guard let message = try socket.receive() else { break }
           take(message, socket, controller, endpoints, journal)
-          // At once, so that one peer's flood of requests leaves room in the queue for the replies to others.
-          sendReplies(socket)
         }
       } catch { journal.log(.warning, "control socket: \(error)") }
     }
-    sendReplies(socket)
-  }
-
-  /// A peer that is gone, or does not take its replies, loses them; nobody waits for it.
-  private func sendReplies(_ socket: ZeroMQSocket) {
     for reply in replies.drain() { try? socket.send(reply, waiting: false) }
   }
 

@@ -122,7 +122,8 @@ final class Laboratory {
     return state != "Z" && state != "X"
   }
 
-  private func end() {
+  /// Ends what runs and removes everything.
+  func end() {
     noteTwin()
     if let daemon, daemon.exitCode == nil {
       daemon.send(SIGTERM)

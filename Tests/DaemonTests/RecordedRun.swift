@@ -38,7 +38,7 @@ final class RecordedRun: @unchecked Sendable {
     laboratory.daemon?.send(SIGTERM)
     _ = try laboratory.daemon?.waitForExit()
     Self.kept = laboratory
-    atexit { RecordedRun.kept = nil }
+    atexit { RecordedRun.kept?.end() }
   }
 
   func database() throws -> Database { try RunDatabase.open(directory, .readOnly).database }

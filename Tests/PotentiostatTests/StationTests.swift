@@ -70,8 +70,8 @@ struct StationTests {
     settings.potentiostat.measureOffset = 5e-12
     try with(settings) { bench, station, reports in
       try station.prepare(acquisition())
-      let (zero, standardError) = try station.measureZero(for: Seconds(0.3))
-      #expect(abs(zero.value - 5e-12) < 10 * standardError.value + 10e-15)
+      let zero = try station.measureZero(of: Amperes(10e-9), for: Seconds(0.5))
+      #expect(abs(zero.current.value - 5e-12) < 10 * zero.standardError.value + 10e-15)
       #expect(bench.world.connection.terminal == .highImpedance, "the output is off again")
       bench.world.setContacts(closed: true, at: .now)
       try station.apply(.current(Amperes(2e-12)))
@@ -145,7 +145,7 @@ struct StationTests {
       try station.makeSafe()
       #expect(bench.world.connection.terminal == .highImpedance)
       #expect(throws: USB.SCPIError.self) { try station.apply(.current(Amperes(2e-12))) }
-      #expect(throws: USB.SCPIError.self) { try station.measureZero(for: Seconds(0.1)) }
+      #expect(throws: USB.SCPIError.self) { try station.measureZero(of: Amperes(10e-9), for: Seconds(0.1)) }
       #expect(throws: USB.SCPIError.self) { try station.prepare(acquisition()) }
       #expect(bench.world.connection.terminal == .highImpedance)
       station.release()
