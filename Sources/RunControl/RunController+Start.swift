@@ -40,7 +40,8 @@ extension RunController {
         board.failed("potentiostat", "\(error)")
         journal.log(.warning, "\(error)")
       }
-      // The output that a dead daemon had switched on may still be on, and our heartbeat keeps the holder as it was: a bias that nobody watches must not go on with it.
+      // The output that a dead daemon had switched on may still be on, and our heartbeat keeps the holder as it was: a
+      // bias that nobody watches must not go on.
       if isConnectedCell || !interrupted.isEmpty { makeSafeAtStart() }
     }
   }

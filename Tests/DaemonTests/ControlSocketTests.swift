@@ -9,7 +9,8 @@ extension DaemonTests {
   @Suite("Clients that do odd things")
   struct ControlSocket {
     /// Sends as it is and gives what comes back within `limit`; nil for nothing.
-    private static func exchange(_ socket: ZeroMQSocket, _ parts: [[UInt8]], within limit: Int = 3000) throws -> JSONValue?
+    private static func exchange(_ socket: ZeroMQSocket, _ parts: [[UInt8]], within limit: Int = 3000) throws
+      -> JSONValue?
     {
       try socket.send(parts)
       guard socket.waitReadable(milliseconds: limit), let reply = try socket.receive()?.last else { return nil }

@@ -27,7 +27,9 @@ extension DaemonTests {
       #expect(opened.time <= drained.time)
       #expect(opened.time - asked < Seconds(1))
       #expect(!Laboratory.isAlive(twin))
-      #expect(!FileSystem.exists("/dev/shm/insitud-" + laboratory.runtime.dropFirst().split(separator: "/").joined(separator: "-") + "-ring"))
+      #expect(
+        !FileSystem.exists(
+          "/dev/shm/insitud-" + laboratory.runtime.dropFirst().split(separator: "/").joined(separator: "-") + "-ring"))
 
       let directory = try laboratory.directory(id)
       let summary = try RunSummary(reading: directory)

@@ -14,7 +14,8 @@ extension DaemonTests {
       try laboratory.startDaemon()
       let limit = 3.3
       let file = laboratory.path + "/charge.yaml"
-      try write(file, Laboratory.protocolText("- Rest for 300 ms\n- Charge at 3 pA for 30 s", voltage: "[-0.5 V, 3.3 V]"))
+      try write(
+        file, Laboratory.protocolText("- Rest for 300 ms\n- Charge at 3 pA for 30 s", voltage: "[-0.5 V, 3.3 V]"))
       let control = try laboratory.insituctl("run", "start", file, "--name", "limit", "--follow", "--json")
       #expect(control.exitCode == 3, "\(control.errors)")
       let shown = try JSONValue(parsing: control.output)

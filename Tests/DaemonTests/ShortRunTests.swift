@@ -76,7 +76,8 @@ extension DaemonTests {
         check("charge", row.double("charge_C"), known.charge + chargeOffset, row.double("charge_uncertainty_C"))
       }
       for what in ["start", "voltage", "current", "charge"] {
-        #expect(shares[what, default: 0] * 10 >= rows.count * 9, "\(what): \(shares[what, default: 0]) of \(rows.count)")
+        #expect(
+          shares[what, default: 0] * 10 >= rows.count * 9, "\(what): \(shares[what, default: 0]) of \(rows.count)")
       }
       // The uncertainties say something: 1 ms, and a fraction of the 2 pA.
       let times = rows.compactMap { $0.double("time_uncertainty_s") }
