@@ -52,7 +52,9 @@ final class RunWriter: Sendable {
   func onFailure(_ tell: @escaping @Sendable (String) -> Void) { shared.update { $0.tell = tell } }
 
   func put(_ entry: RunEntry) {
-    if !queue.push((.now, entry)) { fail("its queue is full, the disk does not keep up") }
+    // After the end of the run an instrument's thread may still have something to say; it belongs to no run.
+    guard !queue.push((.now, entry)), !queue.isClosed else { return }
+    fail("its queue is full, the disk does not keep up")
   }
 
   private func fail(_ reason: String) {
