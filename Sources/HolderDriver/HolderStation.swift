@@ -59,6 +59,8 @@ package final class HolderStation {
     do throws(SCPIError) {
       let made = try model.make(connection)
       let state = try made.state()
+      // What happened before our time, such as a heartbeat that stayed out, must not be taken for a refusal.
+      _ = try made.errors()
       try made.watchHost(timeout: settings.heartbeatTimeout)
       try made.beat()
       holder = made

@@ -29,6 +29,12 @@ package struct CellLimits: Hashable, Sendable {
     if let i = sample.current, !current.contains(i) {
       return "current \(i) is beyond \(current.lowerBound) … \(current.upperBound)"
     }
+    // The instrument holds the larger limit itself: there nothing would ever be read beyond it.
+    if sample.flags.contains(.compliance) {
+      let voltage = sample.voltage.map { $0.formatted(digits: 4) } ?? "unknown"
+      let current = sample.current.map(\.description) ?? "unknown"
+      return "the source is held at its limit: voltage \(voltage), current \(current)"
+    }
     if sample.flags.contains(.overflow) { return "the reading is beyond the instrument's range" }
     return nil
   }

@@ -43,13 +43,14 @@ struct CellConnection {
       try station.prepare(acquisition)
     }
     if let found {
-      try instruments.onHolder("arming the holder") { station throws(SCPIError) in try station.arm() }
+      // Before it is armed: the measurement takes a second, in which no heartbeat gets through.
       try measureLeakage()
       run.writer.put(
         .device(
           kind: "holder", model: settings.holder?.model ?? "", identity: found.identity.description,
           connection: settings.holder?.usb.description ?? "",
           details: ["state_found": .string(found.state.name), "safe_cause_found": .string(found.state.safeCause)]))
+      try instruments.onHolder("arming the holder") { station throws(SCPIError) in try station.arm() }
     }
     try readZeros(first: range, identity)
 

@@ -16,6 +16,7 @@ extension RunController {
       journal.log(.warning, "no holder is configured: nothing opens the cell when this computer fails")
     }
     desk.post { [self] _ in
+      var isConnectedCell = false
       do throws(InstrumentFailure) {
         if let found = try instruments.onHolder("the holder", { station throws(SCPIError) in try station.connect() }) {
           board.connected("holder", found.identity.description, state: found.state.name)
@@ -23,6 +24,7 @@ extension RunController {
             .info,
             "holder: \(found.identity.description), \(found.state.name), made safe last by \(found.state.safeCause)")
           noteInInterruptedRuns(found.state)
+          isConnectedCell = found.state.contactsClosed
         }
       } catch {
         board.failed("holder", "\(error)")
@@ -34,16 +36,22 @@ extension RunController {
         }
         board.connected("potentiostat", identity.description)
         journal.log(.info, "potentiostat: \(identity.description)")
-        if !interrupted.isEmpty {
-          // The output that the dead daemon had switched on may still be on.
-          for problem in instruments.makeSafe() { journal.log(.error, problem) }
-          journal.log(.notice, "after the interrupted run: output open, contacts open")
-        }
       } catch {
         board.failed("potentiostat", "\(error)")
         journal.log(.warning, "\(error)")
       }
+      // The output that a dead daemon had switched on may still be on, and our heartbeat keeps the holder as it was: a
+      // bias that nobody watches must not go on.
+      if isConnectedCell || !interrupted.isEmpty { makeSafeAtStart() }
     }
+  }
+
+  /// After a daemon that died: whatever it left on is opened.
+  private func makeSafeAtStart() {
+    let problems = instruments.makeSafe()
+    for problem in problems { journal.log(.error, problem) }
+    if problems.isEmpty { journal.log(.notice, "an earlier daemon ended in a run: output open, contacts open") }
+    board.setState("holder", (instruments.holder?.run(within: Seconds(1)) { $0.state?.name } ?? nil) ?? "")
   }
 
   /// A run that ended with its daemon gets to know what became of the cell: the holder's own word.

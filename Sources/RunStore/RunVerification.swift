@@ -58,8 +58,14 @@ package struct RunVerification {
     for row in try run.database.rows("SELECT series, count(*) AS n FROM frame GROUP BY series") {
       written[row.count("series")] = row.count("n")
     }
+    let outcome = try run.database.rows("SELECT outcome FROM run").first?.text("outcome")
     for ledger in try run.ledgers() {
-      if let imbalance = ledger.imbalance { report.found(.ledger, directory.databasePath, imbalance) }
+      var account = ledger
+      // How many frames the camera triggered went down with the daemon: the run says so, and nothing is damaged.
+      if outcome == RunOutcome.interrupted.rawValue, account.triggered == nil {
+        account.triggered = account.received + account.lostAtSource
+      }
+      if let imbalance = account.imbalance { report.found(.ledger, directory.databasePath, imbalance) }
       let count = written.removeValue(forKey: ledger.series) ?? 0
       if count != ledger.written {
         report.found(
