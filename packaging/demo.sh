@@ -8,6 +8,7 @@ data=demo-data
 needed=7000000000   # 6 GB of run, and what must stay free
 
 mkdir -p "$data"
+packaging/stop-demo.sh   # a daemon that a broken-off demo left would still write there
 rm -rf "$data/runs" "$data"/catalog.sqlite* "$data/truth"
 free=$(( $(stat -f -c '%a * %S' "$data") ))
 echo "The demo writes about 5 GB (at most 6 GB) into $data/; $((free / 1000000000)) GB are free there."
@@ -36,6 +37,10 @@ done
 
 outcome=0
 "$bin/insituctl" run start config/protocols/demo.yaml --follow || outcome=$?
+if [ "$outcome" -eq 130 ] || [ "$outcome" -eq 143 ]; then
+  echo "Broken off: the run is stopped, and the daemon ended." >&2
+  exit "$outcome"
+fi
 "$bin/insituctl" runs show last --json > "$data/run.json" || outcome=$?
 "$bin/insituctl" plot last -o "$data/demo.svg" >/dev/null || outcome=$?
 echo "Checking every frame, index record and the ledger ..."

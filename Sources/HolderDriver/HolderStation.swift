@@ -5,6 +5,8 @@ package import USB
 /// What the holder's thread tells the others.
 package enum HolderReport: Sendable {
   case clockPair(ClockPair)
+  /// What the holder says of itself has changed.
+  case state(HolderState)
   /// The holder opened the cell by itself: heartbeat, interlock, hardware.
   case openedItself(cause: String)
   case failed(String)
@@ -34,7 +36,9 @@ package final class HolderStation {
   private var shouldBeClosed = false
   /// Held in the safe state: contacts do not close until `release`.
   private var isHeld = false
-  private var lastState: HolderState?
+  private var lastState: HolderState? {
+    didSet { if let lastState, lastState != oldValue { report(.state(lastState)) } }
+  }
   private var ticks: UInt64 = 0
 
   package init(_ settings: HolderSettings, bus: any USBBus, report: @escaping @Sendable (HolderReport) -> Void) {

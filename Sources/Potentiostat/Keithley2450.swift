@@ -52,6 +52,9 @@ package final class Keithley2450: PotentiostatDriver {
     facts(10e-3, 500e-9, 10e-9, 0.0002, 600e-9), facts(100e-3, 5e-6, 100e-9, 0.00025, 6e-6),
     facts(1, 50e-6, 1e-6, 0.0003, 500e-6),
   ]
+  /// 3 ms per source-measure step is the fastest reliable (scpi-smu.md §2, streaming practice).
+  package let shortestPeriod = Seconds(0.003)
+
   /// Full scale, and the largest error (gain·range + offset), V.
   private static let voltageRanges: [(range: Double, error: Double)] = [
     (0.02, 170e-6), (0.2, 224e-6), (2, 540e-6), (20, 4e-3), (200, 40e-3),
@@ -83,9 +86,12 @@ package final class Keithley2450: PotentiostatDriver {
     let amperes = number(range.range.value)
     let volts = number(voltageRange.range)
     let limits = acquisition.limits
-    // Least and most that the instrument takes: 1 nA and 20 mV. Tighter limits are held on every sample here.
+    // The least that the instrument takes is 1 nA. Tighter current limits are held on every sample here.
     let currentLimit = max(1e-9, limits.current.upperBound.magnitude.value, limits.current.lowerBound.magnitude.value)
-    let voltageLimit = max(0.02, limits.voltage.upperBound.magnitude.value, limits.voltage.lowerBound.magnitude.value)
+    // The voltage compliance lies a little beyond the limit, so that a charge that reaches the limit trips instead of
+    // silently becoming a hold; it stays the last word when this computer is gone.
+    let voltageLimit =
+      max(limits.voltage.upperBound.magnitude.value, limits.voltage.lowerBound.magnitude.value) * 1.02 + 0.02
     try connection.apply(
       ":SOUR:CURR:RANG \(amperes);:SOUR:CURR:VLIM \(number(voltageLimit));:SOUR:CURR:READ:BACK ON;:SOUR:CURR:DEL 0",
       ":SOUR:VOLT:RANG \(volts);:SOUR:VOLT:ILIM \(number(currentLimit));:SOUR:VOLT:READ:BACK ON;:SOUR:VOLT:DEL 0",

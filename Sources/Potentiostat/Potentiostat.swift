@@ -29,8 +29,8 @@ package struct CellLimits: Hashable, Sendable {
     if let i = sample.current, !current.contains(i) {
       return "current \(i) is beyond \(current.lowerBound) … \(current.upperBound)"
     }
-    // The instrument holds the larger limit itself: there nothing would ever be read beyond it.
-    if sample.flags.contains(.compliance) {
+    // The instrument holds a limit itself, a little further out: there nothing might ever be read beyond ours.
+    if sample.flags.contains(.compliance), !sample.flags.contains(.settling) {
       let voltage = sample.voltage.map { $0.formatted(digits: 4) } ?? "unknown"
       let current = sample.current.map(\.description) ?? "unknown"
       return "the source is held at its limit: voltage \(voltage), current \(current)"
@@ -81,6 +81,8 @@ package protocol PotentiostatDriver: AnyObject {
   var identity: InstrumentIdentity { get }
   /// The ranges there are, smallest first.
   var ranges: [RangeFacts] { get }
+  /// The shortest sample period that is kept up reliably.
+  var shortestPeriod: Seconds { get }
   /// The range in use.
   var range: RangeFacts { get }
   /// Largest error of a voltage reading on the range in use.

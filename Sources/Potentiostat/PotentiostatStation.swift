@@ -59,6 +59,7 @@ package final class PotentiostatStation {
   package var range: RangeFacts? { instrument?.range }
   package var voltageAccuracy: Volts { instrument?.voltageAccuracy ?? .zero }
   package var ranges: [RangeFacts] { instrument?.ranges ?? [] }
+  package var shortestPeriod: Seconds { instrument?.shortestPeriod ?? .zero }
 
   /// Opens the instrument when it is not open.
   package func connect() throws(SCPIError) -> InstrumentIdentity {

@@ -13,6 +13,8 @@ struct CellConnection {
   let run: ActiveRun
   let instruments: Instruments
   let settings: ControllerSettings
+  /// Why the run is to end, as soon as somebody has said so.
+  let stopWanted: @Sendable () -> String?
   let tell: @Sendable (String, String, [String: JSONValue]) -> Void
 
   /// How long the current is read with the contacts open to find the zero of a range: so long, or so many readings.
@@ -23,6 +25,10 @@ struct CellConnection {
   /// The current range of a protocol that names none: what holds its limits.
   static func range(of compiled: CompiledProtocol) -> Amperes {
     compiled.range ?? max(compiled.limits.current.upperBound.magnitude, compiled.limits.current.lowerBound.magnitude)
+  }
+
+  private func goOn() throws(InstrumentFailure) {
+    if let reason = stopWanted() { throw InstrumentFailure(description: reason) }
   }
 
   /// - Returns: the current range in use.
@@ -52,8 +58,17 @@ struct CellConnection {
           details: ["state_found": .string(found.state.name), "safe_cause_found": .string(found.state.safeCause)]))
       try instruments.onHolder("arming the holder") { station throws(SCPIError) in try station.arm() }
     }
-    try readZeros(first: range, identity)
+    // Without a holder the cell is connected already: 0 V would discharge it.
+    var zeros: [CurrentZero] = []
+    if settings.holder != nil {
+      zeros = try readZeros(first: range)
+    } else {
+      try instruments.onPotentiostat("setting the range") { station throws(SCPIError) in try station.setRange(range) }
+      tell("zero", "no zero is read: without a holder the contacts cannot be opened", [:])
+    }
+    try describePotentiostat(identity, zeros)
 
+    try goOn()
     _ = try instruments.onHolder("closing the contacts") { station throws(SCPIError) in try station.closeContacts() }
     try instruments.onPotentiostat("switching the output on at 0 A") { station throws(SCPIError) in
       try station.apply(.current(.zero))
@@ -72,11 +87,12 @@ struct CellConnection {
   }
 
   /// Reads the zero of every range that the protocol names, the first one last, so that it is in use afterwards.
-  private func readZeros(first: Amperes, _ identity: InstrumentIdentity) throws(InstrumentFailure) {
+  private func readZeros(first: Amperes) throws(InstrumentFailure) -> [CurrentZero] {
     let others = Set(run.compiled.steps.compactMap(\.range)).subtracting([first]).sorted()
     let span = max(Self.zeroTime, run.compiled.samplePeriod * Self.zeroReadings)
     var zeros: [CurrentZero] = []
     for range in others + [first] {
+      try goOn()
       let zero = try instruments.onPotentiostat("reading the zero", within: span + Seconds(10)) {
         station throws(SCPIError) in try station.measureZero(of: range, for: span)
       }
@@ -87,18 +103,24 @@ struct CellConnection {
         "range \(zero.range): zero \(zero.current) ± \(zero.standardError) with the contacts open, subtracted from every reading",
         ["range_A": .number(zero.range.value), "zero_A": .number(zero.current.value)])
     }
+    return zeros
+  }
+
+  private func describePotentiostat(_ identity: InstrumentIdentity, _ zeros: [CurrentZero]) throws(InstrumentFailure) {
     let (facts, volts) = try instruments.onPotentiostat("asking for the range") { station throws(SCPIError) in
       (station.range, station.voltageAccuracy)
     }
-    // As limits of error, which the alignment turns into standard uncertainties (÷ √3). With several ranges the largest.
-    let worst = zeros.map(\.standardError.value).max() ?? 0
-    let limit = worst * 3.0.squareRoot() + (facts?.measureResolution.value ?? 0) / 2
+    // As limits of error, which the alignment turns into standard uncertainties (÷ √3): with several ranges the largest,
+    // and without a zero what the data sheet says.
+    let worst = zeros.map(\.standardError.value).max()
+    let limit = worst.map { $0 * 3.0.squareRoot() + (facts?.measureResolution.value ?? 0) / 2 }
     run.writer.put(
       .device(
         kind: "potentiostat", model: settings.potentiostat.model, identity: identity.description,
         connection: settings.potentiostat.usb.description,
         details: [
-          "range_A": .optional(facts?.range.value), "accuracy_current_A": .number(limit),
+          "range_A": .optional(facts?.range.value),
+          "accuracy_current_A": .number(limit ?? facts?.measureOffset.value ?? 0),
           "accuracy_voltage_V": .number(volts.value),
           "zeros": .array(
             zeros.map {

@@ -11,6 +11,7 @@ package final class DeviceClock: Sendable {
   private struct State {
     var thinner = ClockThinner()
     var pairs: [ClockPair] = []
+    var model: ClockModel?
   }
 
   package let device: String
@@ -37,5 +38,11 @@ package final class DeviceClock: Sendable {
 
   /// Fits what is there; nil with too few pairs.
   package func model() -> ClockModel? { ClockFit.fit(pairs: state.read { $0.pairs }) }
+  /// The model as it was last fitted; `refit` is called every few seconds.
+  var latest: ClockModel? { state.read { $0.model } }
+  func refit() {
+    let model = model()
+    state.update { $0.model = model }
+  }
   package var pairs: Int { state.read { $0.pairs.count } }
 }

@@ -9,6 +9,8 @@ import RunStore
 final class RecordingSession {
   /// `status` need not know more often than this.
   private static let showInterval = Seconds(0.05)
+  /// Cause of frames that came and could not be written.
+  private static let diskCause = "disk"
 
   private let run: ActiveRun
   private let directory: RunDirectory
@@ -32,7 +34,20 @@ final class RecordingSession {
   private struct SeriesAccount {
     var detector: GapDetector
     var written: UInt64 = 0
-    var notWritten: UInt64 = 0
+    /// Frames given to the writer that are not on the file yet.
+    var underWay: [UInt64] = []
+    /// Frames that came and could not be written, as ranges.
+    var refused: [ClosedRange<UInt64>] = []
+
+    var notWritten: UInt64 { refused.reduce(0) { $0 + $1.upperBound - $1.lowerBound + 1 } }
+
+    mutating func refuse(_ frame: UInt64) {
+      if let last = refused.last, last.upperBound + 1 == frame {
+        refused[refused.count - 1] = last.lowerBound...frame
+      } else {
+        refused.append(frame...frame)
+      }
+    }
   }
 
   init(_ run: ActiveRun, _ directory: RunDirectory, segmentBytes: Int64, _ publisher: StreamPublisher) {
@@ -57,7 +72,7 @@ final class RecordingSession {
     let verdict = series[frame.series]!.detector.observe(frame)
     guard verdict != .repeated else { return }
     guard failure == nil else {
-      series[frame.series]!.notWritten += 1
+      series[frame.series]!.refuse(frame.frameNumber)
       return
     }
     var record = RecordedFrame(
@@ -66,9 +81,10 @@ final class RecordingSession {
       flags: frame.flags.rawValue, step: frame.step,
       shape: FrameShape(width: frame.width, height: frame.height, bytesPerPixel: frame.pixelType.bytesPerPixel))
     record.pixelCRC = frame.pixelCRC == 0 ? nil : frame.pixelCRC
+    series[frame.series]!.underWay.append(frame.frameNumber)
     do throws(SegmentError) {
       _ = unsafe try files.append(record, pixels, at: .now)
-    } catch { fail(error, with: frame.series) }
+    } catch { fail(error) }
     passOn(frame)
     if frame.arrival - shown > Self.showInterval {
       shown = frame.arrival
@@ -84,7 +100,13 @@ final class RecordingSession {
     let gaps = account.detector.finish(
       triggered: ended.triggered, refusedByRing: ended.refusedByRing, unusable: unusable)
     series[ended.series] = account
-    run.writer.put(.gaps(gaps))
+    run.writer.put(
+      .gaps(
+        gaps.map {
+          var record = GapRecord(series: $0.series, first: $0.first, last: $0.last, cause: $0.cause.rawValue)
+          record.frames = $0.frames
+          return record
+        }))
     for (cause, count) in ended.unusable.sorted(by: { $0.key < $1.key }) {
       run.writer.put(.event(kind: "frames_unusable", message: "\(count) frames of series \(ended.series): \(cause)"))
     }
@@ -104,25 +126,30 @@ final class RecordingSession {
   func close() {
     flush()
     for number in series.keys.sorted() where !settled.contains(number) { putLedger(number, triggered: nil) }
-    do throws(SegmentError) { try files.close() } catch { fail(error, with: nil) }
+    do throws(SegmentError) { try files.close() } catch { fail(error) }
     passOn(nil)
     showCounts()
   }
 
   func flush() {
     guard failure == nil else { return }
-    do throws(SegmentError) { try files.flush() } catch { fail(error, with: nil) }
+    do throws(SegmentError) { try files.flush() } catch { fail(error) }
     passOn(nil)
   }
 
   func synchronize() {
     guard failure == nil else { return }
-    do throws(SegmentError) { try files.synchronize() } catch { fail(error, with: nil) }
+    do throws(SegmentError) { try files.synchronize() } catch { fail(error) }
   }
 
   private func putLedger(_ number: UInt64, triggered: UInt64?) {
     guard let account = series[number] else { return }
     settled.insert(number)
+    run.writer.put(
+      .gaps(
+        account.refused.map {
+          GapRecord(series: number, first: $0.lowerBound, last: $0.upperBound, cause: Self.diskCause)
+        }))
     let detector = account.detector
     let ringFull = detector.missing(.ringFull)
     let unusable = detector.missing(.unusable)
@@ -131,7 +158,9 @@ final class RecordingSession {
         SeriesLedger(
           series: number, triggered: triggered, received: detector.frames + ringFull + unusable,
           lostAtSource: detector.missing(.lostAtSource), written: account.written,
-          dropped: ["ring_full": ringFull, "unusable": unusable, "disk": account.notWritten].filter { $0.value > 0 })))
+          dropped: ["ring_full": ringFull, "unusable": unusable, Self.diskCause: account.notWritten].filter {
+            $0.value > 0
+          })))
   }
 
   private func passOn(_ frame: FrameHeader?) {
@@ -142,7 +171,13 @@ final class RecordingSession {
     guard !stored.frames.isEmpty else { return }
     let frames = stored.frames
     stored.frames.removeAll(keepingCapacity: true)
-    for item in frames { series[UInt64(item.record.series)]?.written += 1 }
+    for item in frames {
+      let number = UInt64(item.record.series)
+      series[number]?.written += 1
+      if let index = series[number]?.underWay.firstIndex(of: item.record.frameNumber) {
+        series[number]?.underWay.remove(at: index)
+      }
+    }
     run.writer.put(.frames(frames))
     // Only the newest has its header at hand; small frames that were gathered are told of by their last.
     if let frame, let last = frames.last {
@@ -153,13 +188,17 @@ final class RecordingSession {
     }
   }
 
-  private func fail(_ error: SegmentError, with number: UInt64?) {
-    if let number { series[number]?.notWritten += 1 + error.lostFrames }
-    guard error.kind != .badFrame else { return }
-    if failure == nil {
-      failure = error
-      run.signals.push(.failed("frames cannot be written: \(error)"))
+  /// What was under way is not on the file; what comes from now on is refused too.
+  private func fail(_ error: SegmentError) {
+    passOn(nil)
+    for number in series.keys {
+      let lost = series[number]?.underWay ?? []
+      series[number]?.underWay = []
+      for frame in lost { series[number]?.refuse(frame) }
     }
+    guard error.kind != .badFrame, failure == nil else { return }
+    failure = error
+    run.signals.push(.failed("frames cannot be written: \(error)"))
   }
 
   private func showCounts() {
@@ -170,7 +209,7 @@ final class RecordingSession {
       counts.received += account.detector.frames + ringFull + unusable
       counts.written += account.written
       counts.lostAtSource += account.detector.missing(.lostAtSource)
-      for (cause, frames) in [("ring_full", ringFull), ("unusable", unusable), ("disk", account.notWritten)]
+      for (cause, frames) in [("ring_full", ringFull), ("unusable", unusable), (Self.diskCause, account.notWritten)]
       where frames > 0 { counts.dropped[cause, default: 0] += frames }
     }
     run.update { $0.frames = counts }

@@ -21,10 +21,10 @@ extension RunController {
     switch request.method {
     case .hello: answer(.success(greeting(endpoints)))
     case .status: answer(.success(status))
-    case .runStop: answer(signal(.stop(reason: "stopped by the operator")))
+    case .runStop: answer(stop("stopped by the operator"))
     case .runPause: answer(signal(.pause))
     case .runResume: answer(signal(.resume))
-    case .note: answer(note(request.text("text") ?? ""))
+    case .note: atDesk(answer) { [self] _ in note(request.text("text") ?? "") }
     case .emergencyStop:
       // A thread of its own: it overtakes all, and waits for nobody.
       let taken = emergency.post { [self] _ in answer(.success(emergencyStop())) }
@@ -92,10 +92,23 @@ extension RunController {
     ]
   }
 
+  private func stop(_ reason: String) -> Result<JSONValue, ControlError> {
+    stopWanted.update { $0 = reason }
+    return signal(.stop(reason: reason))
+  }
+
   private func signal(_ signal: RunSignal) -> Result<JSONValue, ControlError> {
     guard let run = activeRun else {
       return .failure(
         ControlError(.unavailable, "no run is going on", remedy: "Begin one with: insituctl run start FILE"))
+    }
+    let state = run.progress.state
+    switch signal {
+    case .pause where state == .paused:
+      return .failure(ControlError(.busy, "the run is paused already", remedy: "It goes on with: insituctl run resume"))
+    case .resume where state == .running:
+      return .failure(ControlError(.busy, "the run is not paused", remedy: "Nothing needs to be done."))
+    default: break
     }
     run.signals.push(signal)
     return .success(["accepted": true, "run": .string(run.id)])
@@ -109,12 +122,17 @@ extension RunController {
     }
     let clock = HostClockReading.now
     run.writer.put(.note(text, clock))
+    guard run.writer.commit(within: Seconds(3)) else {
+      return .failure(
+        ControlError(.io, "the note could not be stored", remedy: "Look at the daemon's log; write it down."))
+    }
     publisher.publish(event: "note", text)
     return .success(["run": .string(run.id), "t_unix_ns": .integer(clock.unixNanoseconds)])
   }
 
   /// Safe state now. A run that is going on ends as `stopped`.
   private func emergencyStop() -> JSONValue {
+    stopWanted.update { $0 = "emergency stop" }
     let run = activeRun
     run?.signals.push(.stop(reason: "emergency stop"))
     let problems = instruments.makeSafe()

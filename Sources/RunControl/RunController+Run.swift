@@ -32,7 +32,11 @@ extension RunController {
       let compiled = try compile(text, file)
       let plan = compiled.plan(frameBytes: settings.frameBytes, indexBytes: IndexRecord.byteCount)
       try checkDisk(plan)
-      try connectInstruments(compiled)
+      try connectInstruments()
+      try checkAcquisition(compiled, file)
+      if let reason = stopWanted.read({ $0 }) {
+        throw ControlError(.unavailable, "the run does not begin: \(reason)")
+      }
       let run = try create(compiled, text, name ?? compiled.name, plan, catalog)
       occupation.update { $0 = .running(run) }
       publisher.setRun(run.id)
@@ -53,6 +57,7 @@ extension RunController {
     occupation.update { state -> Bool in
       guard case .idle = state else { return false }
       state = .preparing
+      stopWanted.update { $0 = nil }
       return true
     }
   }
@@ -92,7 +97,7 @@ extension RunController {
   }
 
   /// Instruments that are not there are told of before anything is made or changed.
-  private func connectInstruments(_ compiled: CompiledProtocol) throws(ControlError) {
+  private func connectInstruments() throws(ControlError) {
     do throws(InstrumentFailure) {
       let found = try instruments.onHolder("the holder") { station throws(SCPIError) in try station.connect() }
       if let found {
@@ -108,9 +113,35 @@ extension RunController {
     }
   }
 
+  /// Holds what a protocol wants to measure against what the potentiostat can.
+  private func checkAcquisition(_ compiled: CompiledProtocol, _ file: String) throws(ControlError) {
+    let facts = instruments.potentiostat.run(within: Seconds(1)) { ($0.ranges, $0.shortestPeriod) }
+    guard let (ranges, shortest) = facts, let lowest = ranges.first, let highest = ranges.last else { return }
+    guard compiled.samplePeriod >= shortest else {
+      throw ControlError(
+        .data, "\(file): acquire.sample \(compiled.samplePeriod) is too short for the potentiostat",
+        remedy: "Its shortest sample period is \(shortest).")
+    }
+    for range in [CellConnection.range(of: compiled)] + compiled.steps.compactMap(\.range) {
+      guard range <= highest.range else {
+        throw ControlError(
+          .data, "\(file): the current range \(range) is beyond the potentiostat's largest, \(highest.range)",
+          remedy: "Write a smaller range.")
+      }
+      if range < lowest.range {
+        event(
+          "range", "range \(range) is asked for; the smallest of this potentiostat is \(lowest.range), which is used",
+          in: nil, .warning)
+      }
+    }
+  }
+
   private func create(
     _ compiled: CompiledProtocol, _ text: String, _ name: String, _ plan: Plan, _ catalog: Catalog
   ) throws(ControlError) -> ActiveRun {
+    guard name != "last" else {
+      throw ControlError(.usage, "a run cannot be named “last”", remedy: "“last” means the newest run.")
+    }
     let clock = HostClockReading.now
     let id = ULID(unixNanoseconds: clock.unixNanoseconds)
     do throws(RunStoreError) {
@@ -140,10 +171,11 @@ extension RunController {
   // MARK: The run's thread
 
   private func carryOut(_ run: ActiveRun) {
-    var sequence = RunSequence(run, instruments, settings) { [self] kind, message, details in
-      event(kind, message, details: details, in: run)
+    var sequence = RunSequence(run, instruments, settings, stopWanted: { [self] in stopWanted.read { $0 } }) {
+      [self] kind, message, details in event(kind, message, details: details, in: run)
     }
     var (outcome, reason) = sequence.carryOut()
+    if outcome == .failed { event("failed", reason, in: run, .error) }
     run.update { $0.state = .stopping }
     // The cell first, in every case; frames go on until they are drained (design §8).
     let problems = instruments.makeSafe()
@@ -158,6 +190,9 @@ extension RunController {
       (outcome, reason) = (.failed, "the recorder did not come to its end; the disk may be stalled")
     }
     flushSamples()
+    if outcome == .complete, sequence.hasRecorded, run.progress.frames.received == 0 {
+      (outcome, reason) = (.failed, "frames were to be recorded, and none came from the camera")
+    }
     let holes = run.holes
     if holes.count > 0 {
       event(

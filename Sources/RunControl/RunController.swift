@@ -50,6 +50,8 @@ package final class RunController: Sendable {
     case closed
   }
   let occupation = Monitor(Occupation.idle)
+  /// Why the run that is being prepared must not begin.
+  let stopWanted = Monitor<String?>(nil)
   private let frameRate = FrameRateMeter()
 
   /// Samples wait this long for others to be published with.
@@ -117,8 +119,9 @@ package final class RunController: Sendable {
     case .clockPair(let pair):
       let kept = holderClock.add([pair])
       if !kept.isEmpty { activeRun?.writer.put(.clockPairs(kept, device: "holder")) }
+    case .state(let state):
+      board.setState("holder", state.contactsClosed ? "\(state.name), contacts closed" : state.name)
     case .openedItself(let cause):
-      board.setState("holder", "SAFE_OPEN")
       journal.log(.error, "the holder opened the cell by itself: \(cause)")
       activeRun?.signals.push(.failed("the holder opened the cell by itself: \(cause)"))
     case .failed(let reason):
@@ -187,18 +190,20 @@ package final class RunController: Sendable {
       defer { state.batch.removeAll() }
       return state.batch
     }
-    if rest.count > 0 { publisher.publish(rest) }
+    if rest.count > 0 { publisher.publish(rest, halfWidth: nil) }
   }
 
   private func publish(_ samples: [StoredSample]) {
     guard let last = samples.last else { return }
     publisher.setLatest(
       StreamPublisher.Latest(voltage: last.sample.voltage, current: last.sample.current, charge: last.charge))
+    let model = potentiostatClock.latest
     let full = columns.update { state -> SampleColumns? in
       if state.batch.count == 0 { state.since = .now }
       for stored in samples {
-        // Until the clock model says better: the centre of the aperture lies half an aperture before arrival.
-        let centre = stored.sample.arrival - stored.sample.aperture * 0.5
+        // By the instrument's own clock. Until there is a model: half an aperture before arrival.
+        let fitted = model?.host(atDevice: stored.sample.deviceNanoseconds, arrival: stored.sample.arrival)
+        let centre = fitted?.time ?? stored.sample.arrival - stored.sample.aperture * 0.5
         state.batch.append(
           unixNanoseconds: publisher.unixNanoseconds(at: centre), monotonicNanoseconds: centre.nanoseconds,
           voltage_V: stored.sample.voltage?.value, current_A: stored.sample.current?.value,
@@ -209,7 +214,11 @@ package final class RunController: Sendable {
       defer { state.batch.removeAll() }
       return state.batch
     }
-    if let full { publisher.publish(full) }
+    if let full { publisher.publish(full, halfWidth: halfWidth(model, last.sample)) }
+  }
+
+  private func halfWidth(_ model: ClockModel?, _ sample: Sample) -> Seconds? {
+    model?.host(atDevice: sample.deviceNanoseconds, arrival: sample.arrival)?.halfWidth
   }
 
   // MARK: Housekeeping
@@ -229,6 +238,7 @@ package final class RunController: Sendable {
       run.signals.push(.failed("only \(free / 1_000_000) MB are free in \(data.path); storage.keep_free must stay"))
     }
     publisher.publish(status: status)
+    for clock in [potentiostatClock, holderClock, cameraClock] { clock.refit() }
   }
 
   /// Reads the host's three clocks; to be called every 10 s (design §4).

@@ -14,6 +14,8 @@ struct RunSequence {
   let run: ActiveRun
   let instruments: Instruments
   let settings: ControllerSettings
+  /// Why the run is to end, as soon as somebody has said so.
+  let stopWanted: @Sendable () -> String?
   /// Events that go to the record and to subscribers: kind, message, details.
   let tell: @Sendable (String, String, [String: JSONValue]) -> Void
 
@@ -24,6 +26,8 @@ struct RunSequence {
   /// Somebody wants the run paused.
   private var isPauseWanted = false
   private var recording = Recording.off
+  /// Some step has asked for frames.
+  private(set) var hasRecorded = false
   private var series: UInt64 = 0
 
   /// A current condition must hold for this many samples in a row: the noise of a pA reading alone must not end a step.
@@ -39,11 +43,13 @@ struct RunSequence {
 
   init(
     _ run: ActiveRun, _ instruments: Instruments, _ settings: ControllerSettings,
+    stopWanted: @escaping @Sendable () -> String?,
     tell: @escaping @Sendable (String, String, [String: JSONValue]) -> Void
   ) {
     self.run = run
     self.instruments = instruments
     self.settings = settings
+    self.stopWanted = stopWanted
     self.tell = tell
   }
 
@@ -51,8 +57,14 @@ struct RunSequence {
   mutating func carryOut() -> (outcome: RunOutcome, reason: String) {
     do throws(Ending) {
       do throws(InstrumentFailure) {
-        range = try CellConnection(run: run, instruments: instruments, settings: settings, tell: tell).make()
-      } catch { throw Ending(outcome: .failed, reason: "\(error)") }
+        range = try CellConnection(
+          run: run, instruments: instruments, settings: settings, stopWanted: stopWanted, tell: tell
+        ).make()
+      } catch {
+        // Work that was refused because somebody had stopped the run is no failure.
+        if let reason = stopWanted() { throw Ending(outcome: .stopped, reason: reason) }
+        throw Ending(outcome: .failed, reason: "\(error)")
+      }
       try waitForFirstSample()
       for step in run.compiled.steps { try perform(step) }
       return (.complete, "all steps were carried out")
@@ -165,7 +177,11 @@ struct RunSequence {
   /// 0 A until somebody resumes; limits stay on, those of the dose too.
   private mutating func pause(_ step: Step) throws(Ending) {
     run.update { $0.state = .paused }
-    tell("paused", "the run is paused at 0 A", [:])
+    tell("paused", "the run is paused at 0 A, and no frames are recorded", [:])
+    if recording != .off {
+      recording = .off
+      instruments.camera?.send(.stop)
+    }
     do throws(InstrumentFailure) { try apply(.rest) } catch { throw Ending(outcome: .failed, reason: "\(error)") }
     while isPauseWanted {
       try holdDoseLimit()
@@ -174,6 +190,7 @@ struct RunSequence {
     do throws(InstrumentFailure) { try apply(step.action) } catch {
       throw Ending(outcome: .failed, reason: "\(error)")
     }
+    try record(step)
     run.update { $0.state = .running }
     tell("resumed", "the run goes on", [:])
   }
@@ -207,6 +224,7 @@ struct RunSequence {
     var command = CameraCommand.setStep(UInt32(step.index))
     if step.recording != recording {
       recording = step.recording
+      hasRecorded = hasRecorded || recording != .off
       series += 1
       command = Self.command(step, series, settings.exposure)
     }

@@ -1,5 +1,4 @@
 import BiasProtocol
-import FrameIngest
 import JSON
 import Linux
 import Quantities
@@ -12,7 +11,7 @@ enum RunEntry: Sendable {
   case clockPairs([ClockPair], device: String)
   case hostClock(HostClockReading)
   case frames([StoredFrame])
-  case gaps([FrameGap])
+  case gaps([GapRecord])
   case ledger(SeriesLedger)
   case device(kind: String, model: String, identity: String, connection: String, details: [String: JSONValue])
   case stepBegan(Step, at: MonotonicTime)
@@ -20,6 +19,8 @@ enum RunEntry: Sendable {
   case reading(device: String, quantity: String, value: Double, unit: String)
   case event(kind: String, message: String, details: [String: JSONValue] = [:])
   case note(String, HostClockReading)
+  /// Nothing to store: says when all before it is.
+  case barrier(@Sendable () -> Void)
 }
 
 /// The thread that owns a run's database: it takes entries from a bounded queue and commits them in batches, so that
@@ -57,6 +58,13 @@ final class RunWriter: Sendable {
     fail("its queue is full, the disk does not keep up")
   }
 
+  /// Waits until everything put so far is committed; false when it is not within `limit`.
+  func commit(within limit: Seconds) -> Bool {
+    let isReached = Monitor(false)
+    put(.barrier { isReached.update { $0 = true } })
+    return isReached.wait(atMost: limit) { $0 ? true : nil } ?? false
+  }
+
   private func fail(_ reason: String) {
     let tell = shared.update { state in
       defer { state.tell = nil }
@@ -90,6 +98,7 @@ final class RunWriter: Sendable {
         failed = true
         fail("\(error)")
       }
+      if !failed { for case (_, .barrier(let reached)) in batch { reached() } }
       sleepThread(for: Self.commitInterval)
     }
   }
@@ -107,12 +116,7 @@ final class RunWriter: Sendable {
     case .hostClock(let reading): try database.append(hostClock: reading)
     case .frames(let frames): try database.append(frames: frames)
     case .gaps(let gaps):
-      try database.append(
-        gaps: gaps.map {
-          var record = GapRecord(series: $0.series, first: $0.first, last: $0.last, cause: $0.cause.rawValue)
-          record.frames = $0.frames
-          return record
-        })
+      try database.append(gaps: gaps)
     case .ledger(let ledger): try database.set(ledger: ledger)
     case .device(let kind, let model, let identity, let connection, let details):
       try database.set(
@@ -137,6 +141,7 @@ final class RunWriter: Sendable {
           detailsJSON: details.isEmpty ? nil : JSONValue.object(details).text))
     case .note(let text, let clock):
       try database.append(note: text, at: clock.raw, unixNanoseconds: clock.unixNanoseconds)
+    case .barrier: break
     }
   }
 }

@@ -16,7 +16,8 @@ package final class StreamPublisher: Sendable {
   }
 
   private enum Item: Sendable {
-    case samples(SampleColumns)
+    /// With the bound of the instrument's clock model, where there is one.
+    case samples(SampleColumns, halfWidth: Seconds?)
     case event(kind: String, message: String, details: [String: JSONValue], at: MonotonicTime)
     case status(JSONValue)
     case reference(FrameHeader, StreamReference)
@@ -55,7 +56,9 @@ package final class StreamPublisher: Sendable {
   package func setLatest(_ values: Latest) { latest.update { $0 = values } }
   package func setHostClock(_ reading: HostClockReading) { clock.update { $0 = reading } }
 
-  package func publish(_ columns: SampleColumns) { push(.samples(columns)) }
+  package func publish(_ columns: SampleColumns, halfWidth: Seconds?) {
+    push(.samples(columns, halfWidth: halfWidth))
+  }
   package func publish(status: JSONValue) { push(.status(status)) }
   package func publish(event kind: String, _ message: String, details: [String: JSONValue] = [:]) {
     push(.event(kind: kind, message: message, details: details, at: .now))
@@ -133,10 +136,15 @@ package final class StreamPublisher: Sendable {
     var header: StreamHeader
     var parts: [[UInt8]] = []
     switch item {
-    case .samples(let columns):
+    case .samples(let columns, let halfWidth):
       header = self.header(
         .sample, "potentiostat", run, at: MonotonicTime(nanoseconds: columns.monotonicNanosecondsOfFirst ?? 0), &session
       )
+      if let halfWidth {
+        header.clock = StreamClock(
+          source: "potentiostat clock, fitted",
+          uncertaintyNanoseconds: Int64((halfWidth.value * 1e9 / 3.0.squareRoot()).rounded()))
+      }
       header.parts = columns.parts
       parts = columns.columns
     case .event(let kind, let message, let details, let time):

@@ -113,7 +113,9 @@ package enum Schema {
     CREATE VIEW bdf AS
       SELECT (s.device_time_ns - (SELECT min(device_time_ns) FROM sample)) / 1e9 AS test_time_second,
              s.voltage_V AS voltage_volt, s.current_A AS current_ampere,
-             (r.started_unix_ns + (s.arrival_raw_ns - r.started_raw_ns)) / 1e9 AS unix_time_second,
+             -- by the instrument's clock, from the arrival of the first sample on
+             (r.started_unix_ns + ((SELECT arrival_raw_ns FROM sample ORDER BY id LIMIT 1) - r.started_raw_ns)
+              + (s.device_time_ns - (SELECT min(device_time_ns) FROM sample))) / 1e9 AS unix_time_second,
              coalesce(p.cycle, 0) AS cycle_count, s.step AS step_count
       FROM sample s JOIN run r LEFT JOIN step p ON p.id = s.step
       WHERE s.voltage_V IS NOT NULL AND s.current_A IS NOT NULL

@@ -87,7 +87,17 @@ struct Program {
   /// No greeting first: the stop is the first thing the daemon hears.
   private func stopAtOnce() throws(ControlError) {
     let client = try ControlClient(invocation.endpoint, greeting: false)
-    try output(try client.call(.emergencyStop)) { _ in ["Emergency stop: the cell goes to its safe state."] }
+    let reply = try client.call(.emergencyStop)
+    let problems = (reply["problems"]?.array ?? []).compactMap(\.string)
+    try output(reply) { _ in
+      problems.isEmpty
+        ? ["Emergency stop: output open, contacts open."]
+        : ["Emergency stop, but the cell is not known to be safe:"] + problems.map { "  \($0)" }
+    }
+    // Whoever stopped in an emergency must not read success where it failed.
+    if reply["safe"]?.bool == false {
+      throw ControlError(.io, "the safe state was not reached everywhere", remedy: "Open the cell by hand.")
+    }
   }
 
   func output(_ document: JSONValue, text: (JSONValue) -> [String]) throws(ControlError) {

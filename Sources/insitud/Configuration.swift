@@ -50,7 +50,7 @@ struct Configuration {
         potentiostat: try Self.potentiostat(try top.mapping("potentiostat", keys: ["model", "usb", "terminals"])),
         holder: try Self.holder(top), camera: camera.settings, exposure: camera.exposure,
         ringFrames: try ring.integer("frames", in: 8...65536, default: 256), frameWidth: frame.width,
-        frameHeight: frame.height, segmentBytes: try Self.bytes(storage.ifPresent("segment"), default: 16 << 30),
+        frameHeight: frame.height, segmentBytes: try Self.bytes(storage.ifPresent("segment"), default: 2_000_000_000),
         keepFree: try Self.bytes(storage.ifPresent("keep_free"), default: 1 << 30),
         doseRate: beam.ifPresent("dose_rate") == nil ? nil : try beam.number("dose_rate"),
         software: Software.title("insitud"))

@@ -50,6 +50,7 @@ struct Daemon {
       leave("insitud: no signalfd", Exit.cannotCreate)
     }
     signal(SIGPIPE, SIG_IGN)
+    umask(0o027)
     let settings = configuration.controller
 
     let (data, lock, catalog, interrupted) = openData(settings, journal)
@@ -91,7 +92,10 @@ struct Daemon {
     controller.shutDown()
     server.end()
     twin?.end()
-    unsafe _ = unlink(ringPath(settings.runtime))
+    FileSystem.remove(ringPath(settings.runtime))
+    for endpoint in [settings.controlEndpoint, settings.streamsEndpoint] {
+      if let path = ControlEndpoint.path(of: endpoint) { FileSystem.remove(path) }
+    }
     journal.log(.notice, "stopped")
   }
 
@@ -133,11 +137,22 @@ struct Daemon {
     }
     do throws(RunStoreError) {
       let data = try DataDirectory(creating: settings.data)
-      let lock = try DataDirectoryLock(data)
+      let lock = try lock(data)
       let catalog = try Catalog(data)
       return (data, lock, catalog, try InterruptedRuns.recover(catalog, doseRate: settings.doseRate, journal))
     } catch {
       leave("insitud: \(error)", error.kind == .busy ? Exit.busy : Exit.cannotCreate)
+    }
+  }
+
+  /// A daemon that was just killed may still be dying: its lock is waited for a moment.
+  private static func lock(_ data: DataDirectory) throws(RunStoreError) -> DataDirectoryLock {
+    let end = MonotonicTime.now + Seconds(2)
+    while true {
+      do throws(RunStoreError) { return try DataDirectoryLock(data) } catch {
+        guard error.kind == .busy, MonotonicTime.now < end else { throw error }
+        sleepThread(for: Seconds(0.1))
+      }
     }
   }
 
