@@ -77,9 +77,9 @@ import Testing
         protocol “test”
 
         step  cycle  sentence                record   at most   charge  frames     size
-           0      0  Rest for 4 s                      4.00 s
+           1      0  Rest for 4 s                      4.00 s
                      [charge]
-           1      1  Charge at 2 pA for 2 s  400 fps   2.00 s  4.00 pC     800  1.68 GB
+           2      1  Charge at 2 pA for 2 s  400 fps   2.00 s  4.00 pC     800  1.68 GB
 
         2 steps, at most 6.00 s, 4.00 pC, 600 samples, 800 frames, 1.68 GB
 
