@@ -99,22 +99,28 @@ let package = Package(
       path: "Benchmarks/insitu-bench", swiftSettings: strict),
 
     // tests
+    .target(
+      name: "TwinBench", dependencies: ["USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"],
+      path: "Tests/TwinBench", swiftSettings: strict),
     suite("Quantities", ["Quantities"]),
     suite("Linux", ["Linux", "Quantities"]),
     suite("JSON", ["JSON"]),
     suite("SQLite", ["SQLite"]),
     suite("YAML", ["YAML", "Quantities"]),
-    suite("USB", ["USB", "EmulatedUSB", "Linux", "Quantities"]),
+    suite("USB", ["TwinBench", "USB", "EmulatedUSB", "Linux", "Quantities"]),
     suite("FrameRing", ["FrameRing", "Linux", "Quantities"]),
     suite("FrameIngest", ["FrameIngest", "FrameRing", "ZeroMQ", "JSON", "Linux", "Quantities"]),
-    suite("HolderDriver", ["HolderDriver", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
-    suite("Potentiostat", ["Potentiostat", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
+    suite(
+      "HolderDriver", ["TwinBench", "HolderDriver", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
+    suite(
+      "Potentiostat", ["TwinBench", "Potentiostat", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite("Alignment", ["Alignment", "Quantities"]),
     suite("BiasProtocol", ["BiasProtocol", "YAML", "JSON", "Linux", "Quantities"]),
     suite("RunStore", ["RunStore", "SQLite", "Alignment", "JSON", "Linux", "Quantities"]),
     suite("RunExport", ["RunExport", "RunStore", "SQLite", "JSON", "Linux", "Quantities"]),
     suite("ControlProtocol", ["ControlProtocol", "JSON", "ZeroMQ", "Linux", "Quantities"]),
-    suite("RunControl", ["RunControl", "Linux", "Quantities", "JSON"]),
+    suite(
+      "RunControl", ["RunControl", "FrameRing", "FrameIngest", "RunStore", "SQLite", "Linux", "Quantities", "JSON"]),
     suite("EmulatedUSB", ["EmulatedUSB", "Linux", "Quantities"]),
     suite("NanobatteryTwin", ["NanobatteryTwin", "EmulatedUSB", "FrameRing", "JSON", "Linux", "Quantities"]),
     suite(

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
@@ -70,8 +69,6 @@ int64_t clinux_free_bytes(const char *path) {
   if (statvfs(path, &v) != 0) return -1;
   return (int64_t)v.f_bavail * (int64_t)v.f_frsize;
 }
-
-void clinux_die_with_parent(void) { prctl(PR_SET_PDEATHSIG, SIGTERM); }
 
 ssize_t clinux_write_two(int fd, const void *a, size_t a_count, const void *b, size_t b_count, int64_t offset) {
   struct iovec parts[2] = {{(void *)a, a_count}, {(void *)b, b_count}};

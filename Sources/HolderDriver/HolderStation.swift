@@ -32,6 +32,8 @@ package final class HolderStation {
   private let report: @Sendable (HolderReport) -> Void
   private var holder: (any Holder)?
   private var shouldBeClosed = false
+  /// Held in the safe state: contacts do not close until `release`.
+  private var isHeld = false
   private var lastState: HolderState?
   private var ticks: UInt64 = 0
 
@@ -68,23 +70,29 @@ package final class HolderStation {
     }
   }
 
+  /// Ends the hold of `makeSafe`; the contacts stay open.
+  package func release() { isHeld = false }
+
   /// Ready to close contacts; the cell is still open.
   package func arm() throws(SCPIError) {
+    try refuseWhenHeld()
     try with { holder throws(SCPIError) in try holder.arm() }
     lastState = try with { holder throws(SCPIError) in try holder.state() }
   }
 
   /// Connects the cell with the potentiostat.
   package func closeContacts() throws(SCPIError) {
+    try refuseWhenHeld()
     let contacts = settings.contacts
     try with { holder throws(SCPIError) in try holder.close(contacts) }
     shouldBeClosed = true
     lastState = try with { holder throws(SCPIError) in try holder.state() }
   }
 
-  /// Contacts open, whatever else is going on.
+  /// Contacts open, whatever else is going on, and held there until `release`.
   package func makeSafe() throws(SCPIError) {
     shouldBeClosed = false
+    isHeld = true
     try with { holder throws(SCPIError) in try holder.makeSafe() }
     lastState = try with { holder throws(SCPIError) in try holder.state() }
   }
@@ -120,6 +128,11 @@ package final class HolderStation {
   package func close() {
     holder?.disconnect()
     holder = nil
+  }
+
+  private func refuseWhenHeld() throws(SCPIError) {
+    guard isHeld else { return }
+    throw .unexpected(device: settings.model, command: "closing the contacts", answer: "it is held in the safe state")
   }
 
   private func with<R>(_ body: (any Holder) throws(SCPIError) -> R) throws(SCPIError) -> R {

@@ -22,7 +22,12 @@ package struct Journal: Sendable {
     let oneLine = text.replacing("\n", with: " ")
     let prefix = underSystemd ? "<\(priority.rawValue)>" : "\(Self.clockText()) \(Self.word(priority)) "
     let line = Array((prefix + oneLine + "\n").utf8)
-    writing.update { (_: inout Void) in unsafe _ = write(2, line, line.count) }
+    writing.update { (_: inout Void) in
+      // A terminal that was stopped, or a full pipe, must not hold up who has something to do: the line is lost then.
+      var standardError = pollfd(fd: 2, events: Int16(POLLOUT), revents: 0)
+      guard unsafe poll(&standardError, 1, 0) > 0 else { return }
+      unsafe _ = write(2, line, line.count)
+    }
   }
 
   private static func word(_ priority: Priority) -> String {

@@ -56,6 +56,7 @@ package final class BoundedQueue<Element>: Sendable {
   /// Nothing more is taken in; what is inside can still be taken out.
   package func close() { monitor.update { $0.closed = true } }
 
+  package var isClosed: Bool { monitor.read { $0.closed } }
   /// Closed, and everything has been taken out.
   package var isDone: Bool { monitor.read { $0.closed && $0.count == 0 } }
 

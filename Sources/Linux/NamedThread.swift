@@ -22,6 +22,8 @@ package final class NamedThread: @unchecked Sendable {
     precondition(failure == 0, "pthread_create failed: \(failure)")
   }
 
+  deinit { if !joined.read({ $0 }) { pthread_detach(handle) } }
+
   /// Waits for the thread's end. Calling it again returns at once.
   package func join() {
     let first = joined.update { done in

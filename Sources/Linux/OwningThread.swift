@@ -12,6 +12,8 @@ package final class OwningThread<Owned>: @unchecked Sendable {
     var beats: UInt64 = 0
   }
 
+  private enum Answer<R> { case waiting, abandoned, given(R) }
+
   private let state = Monitor(State())
   private var thread: NamedThread?
 
@@ -19,7 +21,7 @@ package final class OwningThread<Owned>: @unchecked Sendable {
   package static var limit: Int { 256 }
 
   /// - Parameters:
-  ///   - interval: how long after one tick the next begins, when no work comes; asked before every wait.
+  ///   - interval: how long after one tick the next is due, whatever work comes in between; asked after every turn.
   ///   - make: makes what is owned, on the thread itself.
   package init(
     _ name: String, interval: @escaping @Sendable (Owned) -> Seconds, make: @escaping @Sendable () -> Owned,
@@ -28,15 +30,23 @@ package final class OwningThread<Owned>: @unchecked Sendable {
     let state = state
     thread = NamedThread(name) {
       let owned = make()
+      var nextTick = MonotonicTime.now + interval(owned)
       while true {
-        let next = state.wait(atMost: interval(owned)) { state -> Work?? in
+        let next = state.wait(atMost: nextTick - .now) { state -> Work?? in
           if !state.work.isEmpty { return .some(state.work.removeFirst()) }
           return state.ending ? .some(nil) : nil
         }
         switch next {
         case .some(.some(let work)): work(owned)
         case .some(.none): return
-        case .none: tick(owned)
+        case .none: break
+        }
+        // Due also between pieces of work: many questions must not keep a heartbeat from beating.
+        if MonotonicTime.now >= nextTick {
+          tick(owned)
+          nextTick = .now + interval(owned)
+        } else {
+          nextTick = min(nextTick, .now + interval(owned))
         }
         state.update { $0.beats += 1 }
       }
@@ -54,19 +64,21 @@ package final class OwningThread<Owned>: @unchecked Sendable {
     }
   }
 
-  /// Hands over work and waits for its result; nil when it did not end within `limit` (it is done all the same).
+  /// Hands over work and waits for its result; nil when it did not end within `limit`. Work that has not begun by then is
+  /// not done any more: what nobody waits for must not happen later, when it may be wrong.
   package func run<R: Sendable>(
     within limit: Seconds, urgently: Bool = false, _ work: @escaping @Sendable (Owned) -> R
   ) -> R? {
-    let answer = Monitor<R?>(nil)
-    guard
-      post(
-        urgently: urgently,
-        { owned in
-          let result = work(owned); answer.update { $0 = result }
-        })
-    else { return nil }
-    return answer.wait(atMost: limit) { $0 }
+    let answer = Monitor<Answer<R>>(.waiting)
+    let taken = post(urgently: urgently) { owned in
+      guard answer.read({ if case .abandoned = $0 { false } else { true } }) else { return }
+      let result = work(owned)
+      answer.update { $0 = .given(result) }
+    }
+    guard taken else { return nil }
+    let result = answer.wait(atMost: limit) { if case .given(let result) = $0 { result } else { nil } }
+    if result == nil { answer.update { if case .waiting = $0 { $0 = .abandoned } } }
+    return result
   }
 
   /// Turns of the loop so far: standing still means that the thread hangs.

@@ -5,24 +5,27 @@ package import USB
 /// Keithley 2450 SourceMeter, in its SCPI command set over USBTMC (`scpi-smu.md` §0–2, 9).
 ///
 /// Never sends `*RST`: it would set the output-off state to NORMAL, which holds 0 V and discharges a battery.
-package final class Keithley2450: Potentiostat {
+package final class Keithley2450: PotentiostatDriver {
   package let identity: InstrumentIdentity
-  private let connection: SCPIConnection
+  let connection: SCPIConnection
   private let terminals: Terminals
   private var acquisition: Acquisition?
   private var state: Source = .off
-  private var buffer = ReadingBuffer()
+  /// The voltage that is set while the function is voltage.
+  private var voltageLevel = 0.0
+  private var loopBegan = MonotonicTime(nanoseconds: 0)
+  var buffer = ReadingBuffer()
   private var lineFrequency = 50.0
 
-  /// What is asked for of each row: source, reading, seconds and fraction of the stamp, two status words.
-  private static let elements = 6
   /// Which function the rows of the instrument's buffer were taken under.
-  private var buffered: Source = .off
+  var buffered: Source = .off
 
-  private enum Source: Equatable { case off, current, voltage }
+  enum Source: Equatable { case off, current, voltage }
 
-  /// The slowest ramp to a voltage set point that is worth its time.
-  private static let slew = 2.0  // V/s
+  /// A voltage set point is reached in steps of this size at most, with a reading after each.
+  private static let rampStep = 0.02  // V
+  /// The measuring loop is begun anew before its longest duration is over (`:TRIG:LOAD` takes 100 000 s).
+  private static let loopTime = Seconds(80_000)
 
   /// Checks the identity and the command language. Changes nothing in the instrument.
   package init(_ connection: SCPIConnection, terminals: Terminals) throws(SCPIError) {
@@ -91,138 +94,107 @@ package final class Keithley2450: Potentiostat {
       ":TRAC:CLE \"defbuffer1\";:TRAC:POIN \(ReadingBuffer.size),\"defbuffer1\"")
   }
 
-  package func setRange(_ currentRange: Amperes) throws(SCPIError) -> Acquired {
+  package func setRange(_ currentRange: Amperes) throws(SCPIError) {
     try open()
-    let before = try poll()
     acquisition?.currentRange = currentRange
     let amperes = number(range.range.value)
     try connection.apply(":SOUR:CURR:RANG \(amperes);:SENS:CURR:RANG \(amperes)")
-    return before
   }
 
   /// Four fifths of the sample period; the rest is the instrument's overhead and the pause between readings.
   private var powerLineCycles: Double {
     min(10, max(0.01, 0.8 * (acquisition?.period.value ?? 0.02) * lineFrequency))
   }
-  private var aperture: Seconds { Seconds(powerLineCycles / lineFrequency) }
+  var aperture: Seconds { Seconds(powerLineCycles / lineFrequency) }
 
   // MARK: Bias
 
-  package func apply(_ bias: Bias, present: Volts?) throws(SCPIError) -> Acquired {
+  package func finish() throws(SCPIError) -> Acquired {
+    guard state != .off else { return Acquired() }
     try connection.send(":ABOR")
-    let before = try poll()
+    let rest = try poll()
+    buffered = .off
+    return rest
+  }
+
+  package func begin(_ bias: Bias, present: Volts?, isWithinLimits: (Sample) -> Bool) throws(SCPIError) -> Acquired {
+    var ramped = Acquired()
     switch bias {
     case .open:
       try open()
+      return ramped
     case .current(let amperes):
-      if state != .current {
-        try source("CURR", "VOLT", startingAt: 0)
-        state = .current
-      }
+      if state != .current { try source("CURR", "VOLT", startingAt: 0, as: .current) }
       try connection.apply(":SOUR:CURR \(number(amperes.value))")
-      try sample()
     case .voltage(let volts):
-      var level = volts.value
       if state != .voltage {
-        level = present?.value ?? volts.value
-        try source("VOLT", "CURR", startingAt: level)
-        state = .voltage
-        try ramp(from: level, to: volts.value)
-      } else {
-        try connection.apply(":SOUR:VOLT \(number(level))")
+        voltageLevel = present?.value ?? volts.value
+        try source("VOLT", "CURR", startingAt: voltageLevel, as: .voltage)
       }
-      try sample()
+      ramped = try ramp(to: volts.value, isWithinLimits)
     }
-    return before
+    try beginLoop()
+    return ramped
   }
 
   /// Changes the source function: only with the output off (the cell rests meanwhile), and back on at `level`.
-  private func source(_ function: String, _ measured: String, startingAt level: Double) throws(SCPIError) {
-    try connection.send(":OUTP OFF")
-    state = .off
+  private func source(_ function: String, _ measured: String, startingAt level: Double, as source: Source)
+    throws(SCPIError)
+  {
+    try open()
     try connection.apply(":SOUR:FUNC \(function);:SENS:FUNC \"\(measured)\"", ":SOUR:\(function) \(number(level))")
     try connection.apply(":OUTP ON")
+    state = source
+    buffered = source
   }
 
-  private func ramp(from start: Double, to end: Double) throws(SCPIError) {
-    let steps = max(1, Int((abs(end - start) / Self.slew / 0.005).rounded(.up)))
+  /// Goes to a voltage in small steps. Each step is measured, so that no limit is passed unseen on the way.
+  private func ramp(to end: Double, _ isWithinLimits: (Sample) -> Bool) throws(SCPIError) -> Acquired {
+    var acquired = Acquired()
+    let start = voltageLevel
+    let steps = max(1, Int((abs(end - start) / Self.rampStep).rounded(.up)))
+    buffered = .voltage
     for k in 1...steps {
-      try connection.send(":SOUR:VOLT \(number(start + (end - start) * Double(k) / Double(steps)))")
-      if k < steps { sleepThread(for: Seconds(0.005)) }
+      voltageLevel = start + (end - start) * Double(k) / Double(steps)
+      try connection.apply(":SOUR:VOLT \(number(voltageLevel))")
+      guard k < steps else { break }
+      let (sample, pair) = try readOnce()
+      acquired.samples.append(sample)
+      acquired.clockPairs.append(pair)
+      guard isWithinLimits(sample) else { break }
     }
-    let refused = try connection.drainErrors()
-    if !refused.isEmpty { throw .refused(device: connection.name, command: ":SOUR:VOLT", errors: refused) }
+    return acquired
   }
 
   /// Readings one after the other into the instrument's buffer, each with a time stamp of its own clock.
-  private func sample() throws(SCPIError) {
+  private func beginLoop() throws(SCPIError) {
     let period = acquisition?.period.value ?? 0.02
     let pause = max(1e-6, period - aperture.value - 0.0004)
     try connection.apply(
       ":TRAC:CLE \"defbuffer1\"", ":TRIG:LOAD \"DurationLoop\",100000,\(number(pause)),\"defbuffer1\"", ":INIT")
     buffer.restart()
     buffered = state
+    loopBegan = .now
   }
 
   package func open() throws(SCPIError) {
-    try connection.send(":OUTP OFF")
-    try connection.send(":ABOR")
+    // One message. The loop ends first, for while it runs settings are refused; the off state goes before the output:
+    // whatever was set at the front panel, off must not mean 0 V.
+    try connection.send(":ABOR;:OUTP:CURR:SMOD HIMP;:OUTP:VOLT:SMOD HIMP;:OUTP OFF")
     state = .off
   }
 
-  // MARK: Samples
-
   package func poll() throws(SCPIError) -> Acquired {
-    var acquired = Acquired()
-    guard buffered != .off else { return acquired }
-    let asked = MonotonicTime.now
-    let answer = try connection.query(":TRAC:ACT:END? \"defbuffer1\"")
-    let answered = MonotonicTime.now
-    guard let end = Int(answer) else {
-      throw .unexpected(device: connection.name, command: ":TRAC:ACT:END?", answer: answer)
+    guard buffered != .off else { return Acquired() }
+    var acquired = try fetch()
+    if state != .off, MonotonicTime.now - loopBegan > Self.loopTime {
+      try connection.send(":ABOR")
+      let rest = try fetch()
+      acquired.samples += rest.samples
+      acquired.clockPairs += rest.clockPairs
+      try beginLoop()
     }
-    for rows in buffer.unread(through: end) {
-      let question = ":TRAC:DATA? \(rows.lowerBound),\(rows.upperBound),\"defbuffer1\",SOUR,READ,SEC,FRAC,STAT,SOURSTAT"
-      let text = try connection.query(question, within: Seconds(4))
-      let fields = text.split(separator: ",").map { Double($0.drop { $0 == " " }) }
-      guard fields.count == Self.elements * rows.count, !fields.contains(nil) else {
-        throw .unexpected(device: connection.name, command: question, answer: String(text.prefix(80)))
-      }
-      for row in 0..<rows.count {
-        let values = fields[Self.elements * row..<Self.elements * (row + 1)].map { $0! }
-        guard let seconds = Int64(exactly: values[2]), let status = Int(exactly: values[4]),
-          let sourceStatus = Int(exactly: values[5]), (0..<1 << 33).contains(seconds), (0..<1).contains(values[3])
-        else { throw .unexpected(device: connection.name, command: question, answer: "\(values)") }
-        let stamp = seconds * 1_000_000_000 + Int64((values[3] * 1e9).rounded())
-        acquired.samples.append(reading(values[0], values[1], stamp, status, sourceStatus))
-        // Not there when the poll before was asked, there when this one was answered: a bound on both sides.
-        if row == 0 || row == rows.count - 1 {
-          acquired.clockPairs.append(
-            ClockPair(deviceNanoseconds: stamp, earliest: buffer.lastAsked, latest: answered))
-        }
-      }
-    }
-    buffer.noteAsked(asked)
     return acquired
-  }
-
-  /// One row of the buffer. The stamp is taken as the end of the aperture; a sample's time is its centre.
-  private func reading(_ source: Double, _ measured: Double, _ stamp: Int64, _ status: Int, _ sourceStatus: Int)
-    -> Sample
-  {
-    var flags: SampleFlags = []
-    // Reading status 1: questionable, as while settling. Source status 32: limited, 128: output on (2450 reference
-    // manual, buffer status).
-    if status & 1 != 0 { flags.insert(.settling) }
-    if sourceStatus & 32 != 0 { flags.insert(.compliance) }
-    if sourceStatus & 128 == 0 { flags.insert(.outputOff) }
-    let overflow = abs(source) > 9e36 || abs(measured) > 9e36
-    if overflow { flags.insert(.overflow) }
-    let (volts, amperes) = buffered == .current ? (measured, source) : (source, measured)
-    return Sample(
-      deviceNanoseconds: stamp - aperture.nanoseconds / 2, arrival: .now,
-      voltage: abs(volts) > 9e36 ? nil : Volts(volts), current: abs(amperes) > 9e36 ? nil : Amperes(amperes),
-      range: range.range, aperture: aperture, flags: flags)
   }
 }
 

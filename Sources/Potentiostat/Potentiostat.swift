@@ -71,7 +71,7 @@ package struct Acquired: Sendable {
 /// A source-measure unit or potentiostat. Owned by one thread; every call is bounded in time.
 ///
 /// A model is one file that conforms, and one line in `PotentiostatModels.all`.
-package protocol Potentiostat: AnyObject {
+package protocol PotentiostatDriver: AnyObject {
   var identity: InstrumentIdentity { get }
   /// The ranges there are, smallest first.
   var ranges: [RangeFacts] { get }
@@ -82,15 +82,19 @@ package protocol Potentiostat: AnyObject {
   /// Brings the instrument from whatever state it is in to: output off at high impedance, ranges, limits and
   /// aperture set. The safe off state is set before anything else.
   func prepare(_ acquisition: Acquisition) throws(SCPIError)
-  /// Puts `bias` on the cell. A source that comes on begins at what the cell has: 0 A, or `present`.
-  /// - Returns: what was measured under the bias before, to the last reading.
-  func apply(_ bias: Bias, present: Volts?) throws(SCPIError) -> Acquired
-  /// Changes the current range. The output opens for it and stays open until `apply`.
-  /// - Returns: what was measured until then.
-  func setRange(_ currentRange: Amperes) throws(SCPIError) -> Acquired
+  /// Ends the measuring under the present bias, which stays on.
+  /// - Returns: what was measured under it, to the last reading.
+  func finish() throws(SCPIError) -> Acquired
+  /// Puts `bias` on the cell and begins to measure. A source that comes on begins at what the cell has: 0 A, or
+  /// `present`; a voltage is ramped to.
+  /// - Parameter isWithinLimits: asked for every reading of the ramp, which ends where it says no.
+  /// - Returns: the readings of the ramp.
+  func begin(_ bias: Bias, present: Volts?, isWithinLimits: (Sample) -> Bool) throws(SCPIError) -> Acquired
+  /// Changes the current range. The output opens for it and stays open until `begin`.
+  func setRange(_ currentRange: Amperes) throws(SCPIError)
   /// Fetches what was measured since the last call.
   func poll() throws(SCPIError) -> Acquired
-  /// Output off, high impedance; the shortest way there is.
+  /// Output off at high impedance, whatever was set before; the shortest way there is.
   func open() throws(SCPIError)
   /// Entries of the instrument's error queue.
   func errors() throws(SCPIError) -> [String]
@@ -116,7 +120,7 @@ package struct PotentiostatSettings: Sendable {
 package struct PotentiostatModel: Sendable {
   package let name: String
   /// Takes over an open connection. Throws when what answers is another instrument.
-  package let make: @Sendable (SCPIConnection, PotentiostatSettings) throws(SCPIError) -> any Potentiostat
+  package let make: @Sendable (SCPIConnection, PotentiostatSettings) throws(SCPIError) -> any PotentiostatDriver
 }
 
 package enum PotentiostatModels {

@@ -11,18 +11,34 @@ package enum PotentiostatReport: Sendable {
   case failed(String)
 }
 
+/// What a current range reads when no current flows.
+package struct CurrentZero: Hashable, Sendable {
+  package var range: Amperes
+  package var current: Amperes
+  package var standardError: Amperes
+}
+
 /// The potentiostat as its thread owns it: connection, limits on every sample, and the zero of its current reading.
 package final class PotentiostatStation {
+  private static let fewestZeroReadings = 5
+
   private let settings: PotentiostatSettings
   private let bus: any USBBus
   private let report: @Sendable (PotentiostatReport) -> Void
-  private var instrument: (any Potentiostat)?
+  private var instrument: (any PotentiostatDriver)?
   private var limits: CellLimits?
   private var period = Seconds(0.1)
-  /// Subtracted from every current reading: what the instrument read with the contacts open.
-  private var zero = Amperes.zero
+  /// By range: what the instrument read with the contacts open. Subtracted from every current reading.
+  private var zeros: [Amperes: Amperes] = [:]
+  /// A run has used the instrument: what its output does is ours to answer for.
+  package private(set) var wasPrepared = false
+  /// When a reading came last.
+  private var lastRow = MonotonicTime(nanoseconds: 0)
   private var lastVoltage: Volts?
   private var isSampling = false
+  /// Held in the safe state: nothing switches the output on until `release`. Whoever opened the output because of
+  /// danger is not overruled by work that was already under way.
+  private var isHeld = false
 
   package init(
     _ settings: PotentiostatSettings, bus: any USBBus, report: @escaping @Sendable (PotentiostatReport) -> Void
@@ -61,22 +77,29 @@ package final class PotentiostatStation {
     }
   }
 
-  /// Output off at high impedance, ranges and limits set; forgets the zero.
+  /// Ends the hold of `makeSafe` or of a trip; the output stays open.
+  package func release() { isHeld = false }
+
+  /// Output off at high impedance, ranges and limits set; forgets the zeros.
   package func prepare(_ acquisition: Acquisition) throws(SCPIError) {
+    try refuseWhenHeld()
     isSampling = false
     limits = acquisition.limits
     period = acquisition.period
-    zero = .zero
+    zeros = [:]
     lastVoltage = nil
+    wasPrepared = true
     try with { instrument throws(SCPIError) in try instrument.prepare(acquisition) }
   }
 
-  /// Reads the current for `span` with the holder's contacts open, keeps its mean as the zero, and opens the output.
+  /// Reads the current on a range for `span` with the holder's contacts open, keeps its mean as the zero of that range,
+  /// and opens the output.
   /// - Returns: the zero and its standard error.
-  package func measureZero(for span: Seconds) throws(SCPIError) -> (zero: Amperes, standardError: Amperes) {
+  package func measureZero(of range: Amperes, for span: Seconds) throws(SCPIError) -> CurrentZero {
+    try refuseWhenHeld()
     let samples = try with { instrument throws(SCPIError) -> [Sample] in
-      _ = try instrument.apply(.voltage(.zero), present: .zero)
-      var all: [Sample] = []
+      try instrument.setRange(range)
+      var all = try instrument.begin(.voltage(.zero), present: .zero, isWithinLimits: { _ in true }).samples
       let end = MonotonicTime.now + span
       while MonotonicTime.now < end {
         sleepThread(for: Seconds(0.02))
@@ -85,51 +108,79 @@ package final class PotentiostatStation {
       try instrument.open()
       return all
     }
-    // The first fifth belongs to the settling of the output.
-    let currents = samples.dropFirst(samples.count / 5).compactMap(\.current?.value)
-    guard currents.count >= 4 else { return (.zero, .zero) }
+    // What is read while the range settles says nothing of the zero.
+    let currents = samples.dropFirst(samples.count / 5).filter { !$0.flags.contains(.settling) }
+      .compactMap(\.current?.value)
+    guard currents.count >= Self.fewestZeroReadings else {
+      throw .unexpected(
+        device: settings.model, command: "reading the zero", answer: "\(currents.count) settled readings in \(span)")
+    }
     let mean = currents.reduce(0, +) / Double(currents.count)
     let variance = currents.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(currents.count - 1)
-    zero = Amperes(mean)
-    return (zero, Amperes((variance / Double(currents.count)).squareRoot()))
+    let used = self.range?.range ?? range
+    zeros[used] = Amperes(mean)
+    return CurrentZero(
+      range: used, current: Amperes(mean),
+      standardError: Amperes((variance / Double(currents.count)).squareRoot()))
   }
 
+  /// Puts a bias on the cell. What was measured under the one before is judged first: beyond a limit nothing follows.
   package func apply(_ bias: Bias) throws(SCPIError) {
-    let present = lastVoltage
-    let before = try with { instrument throws(SCPIError) in try instrument.apply(bias, present: present) }
+    if bias != .open { try refuseWhenHeld() }
+    isSampling = false
+    take(try with { instrument throws(SCPIError) in try instrument.finish() })
+    if bias != .open { try refuseWhenHeld() }
+    let (present, limits) = (lastVoltage, limits)
+    let ramp = try with { instrument throws(SCPIError) in
+      try instrument.begin(bias, present: present) { limits?.violation(by: $0) == nil }
+    }
     isSampling = bias != .open
-    take(before, checking: true)
+    lastRow = .now
+    take(ramp)
   }
 
   /// Changes the current range; the output is open until the next bias.
   package func setRange(_ currentRange: Amperes) throws(SCPIError) {
     isSampling = false
-    let before = try with { instrument throws(SCPIError) in try instrument.setRange(currentRange) }
-    take(before, checking: true)
+    take(try with { instrument throws(SCPIError) in try instrument.finish() })
+    try with { instrument throws(SCPIError) in try instrument.setRange(currentRange) }
   }
 
-  /// Output off at high impedance, whatever else is going on.
-  package func open() throws(SCPIError) {
+  /// Output off at high impedance, whatever else is going on, and held there until `release`.
+  package func makeSafe() throws(SCPIError) {
     isSampling = false
-    guard let instrument else { return }
+    isHeld = true
+    guard let instrument else {
+      // Never used: nothing of ours is on. Used and gone: nobody knows.
+      guard wasPrepared else { return }
+      throw .wire(.disconnected(device: settings.model))
+    }
     do throws(SCPIError) { try instrument.open() } catch {
       lose(error)
       throw error
     }
-    if let rest = try? instrument.poll() { take(rest, checking: false) }
+    if let rest = try? instrument.poll() { pass(rest) }
   }
 
   package func errors() throws(SCPIError) -> [String] {
     try with { instrument throws(SCPIError) in try instrument.errors() }
   }
 
-  /// Fetches what was measured and holds the limits.
+  /// Fetches what was measured and holds the limits. An instrument that no longer measures is a failure: limits that see
+  /// no samples hold nothing.
   package func tick() {
     guard isSampling, let instrument else { return }
-    do throws(SCPIError) { take(try instrument.poll(), checking: true) } catch {
-      isSampling = false
+    do throws(SCPIError) {
+      let acquired = try instrument.poll()
+      if !acquired.samples.isEmpty { lastRow = .now }
+      take(acquired)
+      let silence = MonotonicTime.now - lastRow
+      if isSampling, silence > max(Seconds(1), period * 10) {
+        fail("\(settings.model) gave no reading for \(silence); its output is opened")
+      }
+    } catch {
       lose(error)
-      report(.failed("\(error)"))
+      fail("\(error)")
     }
   }
 
@@ -138,23 +189,48 @@ package final class PotentiostatStation {
     instrument = nil
   }
 
-  private func take(_ acquired: Acquired, checking: Bool) {
-    var samples = acquired.samples
-    for index in samples.indices { samples[index].current = samples[index].current.map { $0 - zero } }
-    if let voltage = samples.last?.voltage { lastVoltage = voltage }
-    var violation: String?
-    if checking, let limits {
-      violation = samples.lazy.compactMap { limits.violation(by: $0) }.first
-      if violation != nil {
-        isSampling = false
-        do throws(SCPIError) { try instrument?.open() } catch { lose(error) }
-      }
-    }
-    if !samples.isEmpty { report(.samples(samples, acquired.clockPairs)) }
-    if let violation { report(.tripped(violation)) }
+  private func fail(_ reason: String) {
+    isSampling = false
+    isHeld = true
+    do throws(SCPIError) { try instrument?.open() } catch { lose(error) }
+    report(.failed(reason))
   }
 
-  private func with<R>(_ body: (any Potentiostat) throws(SCPIError) -> R) throws(SCPIError) -> R {
+  /// Judges samples against the limits; beyond one the output opens before anybody hears of it.
+  private func take(_ acquired: Acquired) {
+    let violation = limits.flatMap { limits in corrected(acquired).lazy.compactMap { limits.violation(by: $0) }.first }
+    if violation != nil {
+      isSampling = false
+      isHeld = true
+      do throws(SCPIError) { try instrument?.open() } catch { lose(error) }
+      report(.tripped(violation ?? ""))
+    }
+    pass(acquired)
+  }
+
+  /// Gives samples on, with the zero of their range subtracted.
+  private func pass(_ acquired: Acquired) {
+    let samples = corrected(acquired)
+    guard !samples.isEmpty else { return }
+    lastVoltage = samples.last { $0.voltage != nil }?.voltage ?? lastVoltage
+    report(.samples(samples, acquired.clockPairs))
+  }
+
+  private func corrected(_ acquired: Acquired) -> [Sample] {
+    acquired.samples.map { sample in
+      var sample = sample
+      if let zero = zeros[sample.range] { sample.current = sample.current.map { $0 - zero } }
+      return sample
+    }
+  }
+
+  private func refuseWhenHeld() throws(SCPIError) {
+    guard isHeld else { return }
+    throw .unexpected(
+      device: settings.model, command: "switching the output on", answer: "it is held in the safe state")
+  }
+
+  private func with<R>(_ body: (any PotentiostatDriver) throws(SCPIError) -> R) throws(SCPIError) -> R {
     guard let instrument else {
       throw .wire(.notFound(device: settings.model, reason: "it is not connected"))
     }

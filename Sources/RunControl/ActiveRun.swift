@@ -56,7 +56,8 @@ package final class ActiveRun: Sendable {
   let signals = BoundedQueue<RunSignal>(limit: 16384)
   let writer: RunWriter
   private let monitor: Monitor<RunProgress>
-  private let charge = Monitor(ChargeCounter())
+  private let charge: Monitor<ChargeCounter>
+  private let stepOfSamples = Monitor(0)
 
   init(
     id: String, name: String, directory: RunDirectory, compiled: CompiledProtocol, planned: Seconds,
@@ -72,16 +73,19 @@ package final class ActiveRun: Sendable {
     startedUnixNanoseconds = clock.unixNanoseconds
     self.writer = writer
     monitor = Monitor(RunProgress(stepStarted: clock.raw))
+    charge = Monitor(ChargeCounter(samplePeriod: compiled.samplePeriod))
   }
 
   package var progress: RunProgress { monitor.read { $0 } }
   func update(_ change: (inout RunProgress) -> Void) { monitor.update { change(&$0) } }
+  /// Samples that come from now on belong to this step.
+  func setStepOfSamples(_ step: Int) { stepOfSamples.update { $0 = step } }
   var holes: (count: Int, time: Seconds) { charge.read { ($0.holes, $0.holeTime) } }
 
   /// Takes in samples on the potentiostat's thread: integrates the charge, stores, and tells the run's thread.
   /// - Returns: the samples with the charge at each.
   func take(_ samples: [Sample]) -> [StoredSample] {
-    let step = monitor.read { $0.step }
+    let step = stepOfSamples.read { $0 }
     let charged = charge.update { counter in
       samples.map { StoredSample($0, step: step, charge: counter.add($0)) }
     }

@@ -3,7 +3,7 @@ package import Quantities
 /// Charge moved since the start of a run: the integral of the measured current over the instrument's own clock.
 package struct ChargeCounter: Sendable {
   /// A pause between samples longer than this is a hole: its charge is not guessed.
-  package static let longestPause = Seconds(1)
+  package let longestPause: Seconds
 
   package private(set) var charge = Coulombs.zero
   /// Holes met so far, and their length together.
@@ -11,16 +11,17 @@ package struct ChargeCounter: Sendable {
   package private(set) var holeTime = Seconds(0)
   private var last: (deviceNanoseconds: Int64, current: Double)?
 
-  package init() {}
+  /// - Parameter samplePeriod: as asked for; three missing samples, or a second, make a hole.
+  package init(samplePeriod: Seconds = Seconds(0.01)) { longestPause = max(Seconds(1), samplePeriod * 3) }
 
   /// Adds the trapezoid between the sample before and this one; gives the charge at this sample's time.
   package mutating func add(_ sample: Sample) -> Coulombs {
     guard let current = sample.current?.value else { return charge }
     if let last {
       let pause = Seconds(nanoseconds: sample.deviceNanoseconds - last.deviceNanoseconds)
-      if pause > Self.longestPause || pause.value < 0 {
+      if pause > longestPause || pause.value < 0 {
         holes += 1
-        holeTime = holeTime + pause
+        holeTime = holeTime + max(pause, .zero)
       } else {
         charge = charge + Coulombs((last.current + current) / 2 * pause.value)
       }

@@ -72,12 +72,12 @@ final class FrameRecorder: Sendable {
   }
 
   /// Waits for the series that are open, then writes what is left and ends the files.
-  /// - Returns: false when a series did not end within `limit`; it is closed as it is.
-  func end(within limit: Seconds) -> Bool {
+  /// - Returns: whether all series ended within `limit` (else they are closed as they are), and whether the files were
+  ///   closed.
+  func end(within limit: Seconds) -> (seriesEnded: Bool, isClosed: Bool) {
     let ended = shared.wait(atMost: limit) { $0.openSeries.isEmpty ? true : nil } ?? false
     shared.update { $0.commands.append(.end) }
-    _ = shared.wait(atMost: Seconds(30)) { $0.isRecording ? nil : true }
-    return ended
+    return (ended, shared.wait(atMost: Seconds(30)) { $0.isRecording ? nil : true } ?? false)
   }
 
   func shutDown() {
@@ -139,5 +139,7 @@ final class FrameRecorder: Sendable {
     unsafe _ = ring.read(next) { frame, pixels in unsafe session?.record(frame, pixels) }
     ring.release(through: next)
     next += 1
+    // A full ring on a slow disk takes a while: each frame is a turn.
+    if next % 16 == 0 { shared.update { $0.beats += 1 } }
   }
 }

@@ -24,7 +24,7 @@ package struct Instruments: Sendable {
     var problems: [String] = []
     let opened = potentiostat.run(within: Self.potentiostatPatience, urgently: true) { station -> String? in
       do throws(SCPIError) {
-        try station.open()
+        try station.makeSafe()
         return nil
       } catch { return "\(error)" }
     }
@@ -46,6 +46,12 @@ package struct Instruments: Sendable {
     case .some(.none): break
     }
     return problems
+  }
+
+  /// Ends the hold that the last `makeSafe` has put on both; to be called once, when a run is about to begin.
+  func release() {
+    potentiostat.post { $0.release() }
+    holder?.post { $0.release() }
   }
 
   /// Runs `work` on the potentiostat's thread and waits for it.

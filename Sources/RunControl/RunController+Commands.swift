@@ -27,7 +27,10 @@ extension RunController {
     case .note: answer(note(request.text("text") ?? ""))
     case .emergencyStop:
       // A thread of its own: it overtakes all, and waits for nobody.
-      _ = NamedThread("estop") { [self] in answer(.success(emergencyStop())) }
+      let taken = emergency.post { [self] _ in answer(.success(emergencyStop())) }
+      if !taken {
+        answer(.failure(ControlError(.busy, "emergency stops wait already", remedy: "They are being carried out.")))
+      }
     case .devices: atDesk(answer) { [self] _ in .success(devices) }
     case .protocolCheck:
       atDesk(answer) { [self] _ in check(request.text("protocol") ?? "", request.text("file") ?? "protocol") }
@@ -112,10 +115,10 @@ extension RunController {
 
   /// Safe state now. A run that is going on ends as `stopped`.
   private func emergencyStop() -> JSONValue {
-    journal.log(.warning, "emergency stop")
     let run = activeRun
     run?.signals.push(.stop(reason: "emergency stop"))
     let problems = instruments.makeSafe()
+    journal.log(.warning, "emergency stop")
     for problem in problems { event("safe_state", problem, in: run, .error) }
     if problems.isEmpty { event("safe_state", "emergency stop: output open, contacts open", in: run, .warning) }
     return [
@@ -143,12 +146,12 @@ extension RunController {
     let state: String =
       occupation.read {
         switch $0 {
-        case .idle: "idle"
+        case .idle, .closed: "idle"
         case .preparing: "starting"
         case .running: progress?.state.rawValue ?? "running"
         }
       }
-    let free = FileSystem.freeBytes(at: data.path)
+    let free = freeBytes.read { $0 }
     let rate = framesPerSecond
     let ring = instruments.ring
     return [

@@ -20,17 +20,14 @@ extension RunController {
   /// Checks everything that can be checked without touching the cell, then begins. On the desk's thread.
   /// - Returns: id, name, directory and plan of the run that has begun.
   func start(text: String, file: String, name: String?, catalog: Catalog) throws(ControlError) -> JSONValue {
-    let free = occupation.update { state -> Bool in
-      guard case .idle = state else { return false }
-      state = .preparing
-      return true
-    }
-    guard free else {
+    guard claim() else {
       let run = activeRun
       throw ControlError(
         .busy, "a run is going on: \(run.map { "\($0.name) (\($0.id))" } ?? "one is being prepared")",
         remedy: "Wait for its end, or end it with: insituctl run stop")
     }
+    // From here on an emergency stop holds whatever the run still wants to do.
+    instruments.release()
     do throws(ControlError) {
       let compiled = try compile(text, file)
       let plan = compiled.plan(frameBytes: settings.frameBytes, indexBytes: IndexRecord.byteCount)
@@ -48,6 +45,15 @@ extension RunController {
     } catch {
       occupation.update { $0 = .idle }
       throw error
+    }
+  }
+
+  /// Takes the one place there is for a run; false when it is taken.
+  private func claim() -> Bool {
+    occupation.update { state -> Bool in
+      guard case .idle = state else { return false }
+      state = .preparing
+      return true
     }
   }
 
@@ -76,9 +82,8 @@ extension RunController {
 
   private func checkDisk(_ plan: Plan) throws(ControlError) {
     guard let free = FileSystem.freeBytes(at: data.path) else { return }
-    let samples = Int64(plan.samples) * 120  // bytes of a sample's row
-    let needed = Int64(plan.bytes) + samples + settings.keepFree
-    guard free < needed else { return }
+    let samples = Double(plan.samples) * 120  // bytes of a sample's row
+    guard Double(free) < Double(plan.bytes) + samples + Double(settings.keepFree) else { return }
     throw ControlError(
       .cannotCreate,
       "the run needs \(Plan.size(plan.bytes)) and \(Plan.size(Int(settings.keepFree))) must stay free, but \(data.path) has "
@@ -124,6 +129,7 @@ extension RunController {
       let run = ActiveRun(
         id: id.description, name: name, directory: directory, compiled: compiled, planned: plan.duration, at: clock,
         writer: RunWriter(database))
+      run.writer.onFailure { [signals = run.signals] reason in signals.push(.failed("the record: \(reason)")) }
       recorder.begin(run, in: directory, segmentBytes: settings.segmentBytes)
       return run
     } catch {
@@ -140,14 +146,18 @@ extension RunController {
     var (outcome, reason) = sequence.carryOut()
     run.update { $0.state = .stopping }
     // The cell first, in every case; frames go on until they are drained (design §8).
-    for problem in instruments.makeSafe() {
+    let problems = instruments.makeSafe()
+    for problem in problems {
       event("safe_state", problem, in: run, .error)
       if outcome == .complete {
         (outcome, reason) = (.failed, "the cell could not be brought to its safe state: \(problem)")
       }
     }
-    event("safe_state", "output open, contacts open", in: run)
-    drainFrames(run)
+    if problems.isEmpty { event("safe_state", "output open, contacts open", in: run) }
+    if !drainFrames(run), outcome == .complete {
+      (outcome, reason) = (.failed, "the recorder did not come to its end; the disk may be stalled")
+    }
+    flushSamples()
     let holes = run.holes
     if holes.count > 0 {
       event(
@@ -155,9 +165,10 @@ extension RunController {
         .warning)
     }
     run.writer.put(.hostClock(.now))
-    let failure = run.writer.failure
     let database = run.writer.end()
-    if let failure, outcome == .complete { (outcome, reason) = (.failed, "the record is not complete: \(failure)") }
+    if let failure = run.writer.failure, outcome == .complete {
+      (outcome, reason) = (.failed, "the record is not complete: \(failure)")
+    }
     if let database { close(run, database, &outcome, &reason) }
     publisher.publish(event: "run_ended", "run “\(run.name)” ended: \(outcome.rawValue), \(reason)")
     journal.log(outcome == .complete ? .info : .warning, "run \(run.id) “\(run.name)” \(outcome.rawValue): \(reason)")
@@ -165,15 +176,18 @@ extension RunController {
     occupation.update { $0 = .idle }
   }
 
-  private func drainFrames(_ run: ActiveRun) {
+  /// False when the recorder hangs.
+  private func drainFrames(_ run: ActiveRun) -> Bool {
     if let camera = instruments.camera {
       cameraHasStopped.update { $0 = false }
       camera.send(.stop)
       _ = cameraHasStopped.wait(atMost: Self.drainPatience) { $0 ? true : nil }
     }
-    if !recorder.end(within: Self.drainPatience) {
+    let (seriesEnded, isClosed) = recorder.end(within: Self.drainPatience)
+    if !seriesEnded {
       event("camera_warning", "a series of frames did not end in time; its account does not balance", in: run, .warning)
     }
+    return isClosed
   }
 
   /// Aligns, settles the ledger, and closes the run's record.
@@ -182,6 +196,8 @@ extension RunController {
     do throws(DatabaseError) {
       _ = try RunAlignment.align(
         database: database.database, options: RunAlignment.Options(doseRate: settings.doseRate))
+    } catch { event("alignment", "frames could not be aligned: \(error)", in: nil, .error) }
+    do throws(DatabaseError) {
       if outcome == .complete, let unbalanced = try database.ledgers().compactMap(\.imbalance).first {
         (outcome, reason) = (.failed, "the ledger does not balance: \(unbalanced)")
       }

@@ -9,11 +9,12 @@ import USB
 
 /// What happens when the daemon has just started.
 extension RunController {
-  package func publishStatus() { publisher.publish(status: status) }
-
   /// Reaches for the instruments without holding anybody up, and notes in the log what state they are in.
   package func connectAtStart() {
     noteHostClock()
+    if settings.holder == nil {
+      journal.log(.warning, "no holder is configured: nothing opens the cell when this computer fails")
+    }
     desk.post { [self] _ in
       do throws(InstrumentFailure) {
         if let found = try instruments.onHolder("the holder", { station throws(SCPIError) in try station.connect() }) {
@@ -33,6 +34,11 @@ extension RunController {
         }
         board.connected("potentiostat", identity.description)
         journal.log(.info, "potentiostat: \(identity.description)")
+        if !interrupted.isEmpty {
+          // The output that the dead daemon had switched on may still be on.
+          for problem in instruments.makeSafe() { journal.log(.error, problem) }
+          journal.log(.notice, "after the interrupted run: output open, contacts open")
+        }
       } catch {
         board.failed("potentiostat", "\(error)")
         journal.log(.warning, "\(error)")

@@ -24,6 +24,10 @@ package final class RunController: Sendable {
   let recorder: FrameRecorder
   let board: InstrumentBoard
   let desk: OwningThread<Catalog>
+  /// Carries out emergency stops and nothing else.
+  let emergency = OwningThread("estop", interval: { _ in Seconds(60) }, make: { () }, tick: { _ in })
+  /// Free space of the data directory, as housekeeping last saw it: `status` must not wait for a disk.
+  let freeBytes: Monitor<Int64?>
   let data: DataDirectory
   let started = MonotonicTime.now
 
@@ -42,6 +46,8 @@ package final class RunController: Sendable {
     /// Between the command and the first step; nothing has been done to the cell.
     case preparing
     case running(ActiveRun)
+    /// The daemon is going down.
+    case closed
   }
   let occupation = Monitor(Occupation.idle)
   private let frameRate = FrameRateMeter()
@@ -54,6 +60,7 @@ package final class RunController: Sendable {
     publisher: StreamPublisher, interrupted: [RunDirectory], journal: Journal
   ) throws(ControlError) {
     self.interrupted = interrupted
+    freeBytes = Monitor(FileSystem.freeBytes(at: data.path))
     self.settings = settings
     self.data = data
     self.publisher = publisher
@@ -96,8 +103,8 @@ package final class RunController: Sendable {
       let stored = run.take(samples)
       publish(stored)
     case .tripped(let limit):
-      journal.log(.warning, "limit: \(limit)")
       activeRun?.signals.push(.tripped(limit))
+      journal.log(.warning, "limit: \(limit)")
     case .failed(let reason):
       board.failed("potentiostat", reason)
       journal.log(.error, "potentiostat: \(reason)")
@@ -174,6 +181,15 @@ package final class RunController: Sendable {
     journal.log(priority, (run.map { "run \($0.id.suffix(6)): " } ?? "") + message)
   }
 
+  /// Samples that wait for company are published now.
+  func flushSamples() {
+    let rest = columns.update { state -> SampleColumns in
+      defer { state.batch.removeAll() }
+      return state.batch
+    }
+    if rest.count > 0 { publisher.publish(rest) }
+  }
+
   private func publish(_ samples: [StoredSample]) {
     guard let last = samples.last else { return }
     publisher.setLatest(
@@ -205,6 +221,16 @@ package final class RunController: Sendable {
   /// Frames that came in per second, over the last second or so.
   var framesPerSecond: Double { frameRate.rate(published: instruments.ring.published, at: .now) }
 
+  /// To be called once a second: tells subscribers where everything stands, and ends a run that fills the disk.
+  package func keepHouse() {
+    let free = FileSystem.freeBytes(at: data.path)
+    freeBytes.update { $0 = free }
+    if let free, free < settings.keepFree, let run = activeRun, run.progress.state != .stopping {
+      run.signals.push(.failed("only \(free / 1_000_000) MB are free in \(data.path); storage.keep_free must stay"))
+    }
+    publisher.publish(status: status)
+  }
+
   /// Reads the host's three clocks; to be called every 10 s (design §4).
   package func noteHostClock() {
     let reading = HostClockReading.now
@@ -212,11 +238,11 @@ package final class RunController: Sendable {
     activeRun?.writer.put(.hostClock(reading))
   }
 
-  /// Turns of every loop that works: one that stands still means that a thread hangs.
+  /// Turns of every loop that must not stand still. The desk may: a long question to the catalog, or an instrument that
+  /// does not answer, is no reason to end a run.
   package var beats: [String: UInt64] {
     var beats = [
       "potentiostat": instruments.potentiostat.beats, "recorder": recorder.beats, "streams": publisher.beats,
-      "desk": desk.beats,
     ]
     beats["holder"] = instruments.holder?.beats
     beats["camera"] = instruments.camera?.beats
@@ -225,12 +251,29 @@ package final class RunController: Sendable {
 
   /// The order of design §8: the cell first, then the frames that are under way, then the record.
   package func shutDown() {
-    if let run = activeRun {
+    // Who is just preparing a run either begins it, and it is stopped below, or is refused from now on.
+    let claimed = occupation.wait(atMost: Seconds(12)) { state -> Bool? in
+      switch state {
+      case .idle:
+        state = .closed
+        return true
+      case .preparing: return nil
+      case .running, .closed: return false
+      }
+    }
+    if claimed != true, let run = activeRun {
       run.signals.push(.stop(reason: "the daemon is shutting down"))
-      _ = occupation.wait(atMost: Seconds(25)) { state -> Bool? in if case .idle = state { true } else { nil } }
-    } else if instruments.potentiostat.run(within: Seconds(1), { $0.isConnected }) ?? false {
+      _ = occupation.wait(atMost: Seconds(25)) { state -> Bool? in
+        guard case .idle = state else { return nil }
+        state = .closed
+        return true
+      }
+    }
+    // The last word where a run did not end in time. An instrument that no run has used is left as it is.
+    if instruments.potentiostat.run(within: Seconds(1), { $0.wasPrepared }) ?? true {
       for problem in instruments.makeSafe() { journal.log(.error, problem) }
     }
+    emergency.end()
     instruments.camera?.send(.close)
     instruments.camera?.join()
     instruments.holder?.run(within: Seconds(1)) { $0.close() }

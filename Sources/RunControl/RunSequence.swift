@@ -19,8 +19,10 @@ struct RunSequence {
 
   private var lastVoltage: Volts?
   private var lastCurrent: Amperes?
-  /// Current range in use, once the first step has named one.
+  /// Current range in use.
   private var range: Amperes?
+  /// Somebody wants the run paused.
+  private var isPauseWanted = false
   private var recording = Recording.off
   private var series: UInt64 = 0
 
@@ -28,8 +30,6 @@ struct RunSequence {
   private static let samplesForCurrentCondition = 3
   /// How long the first sample after contact may take.
   private static let firstSamplePatience = Seconds(3)
-  /// How long the current is read with the contacts open to find the instrument's zero.
-  private static let zeroTime = Seconds(0.6)
 
   /// Why the sequence ended before its last step.
   private struct Ending: Error {
@@ -50,7 +50,9 @@ struct RunSequence {
   /// From open contacts to the last step. The caller brings the cell to its safe state afterwards, in every case.
   mutating func carryOut() -> (outcome: RunOutcome, reason: String) {
     do throws(Ending) {
-      do throws(InstrumentFailure) { try connectCell() } catch { throw Ending(outcome: .failed, reason: "\(error)") }
+      do throws(InstrumentFailure) {
+        range = try CellConnection(run: run, instruments: instruments, settings: settings, tell: tell).make()
+      } catch { throw Ending(outcome: .failed, reason: "\(error)") }
       try waitForFirstSample()
       for step in run.compiled.steps { try perform(step) }
       return (.complete, "all steps were carried out")
@@ -60,68 +62,6 @@ struct RunSequence {
   }
 
   // MARK: Before the first step
-
-  /// Potentiostat ready with its output open, zero read, then the holder's contacts closed, then 0 A.
-  private func connectCell() throws(InstrumentFailure) {
-    let acquisition = Acquisition(
-      period: run.compiled.samplePeriod,
-      currentRange: run.compiled.range ?? run.compiled.limits.current.upperBound.magnitude,
-      voltageRange: run.compiled.voltageRange
-        ?? max(run.compiled.limits.voltage.upperBound.magnitude, run.compiled.limits.voltage.lowerBound.magnitude),
-      limits: CellLimits(voltage: run.compiled.limits.voltage, current: run.compiled.limits.current))
-
-    let found = try instruments.onHolder("connecting the holder") { station throws(SCPIError) in try station.connect() }
-    let potentiostat = try instruments.onPotentiostat("connecting the potentiostat") { station throws(SCPIError) in
-      try station.connect()
-    }
-    try instruments.onPotentiostat("preparing the potentiostat") { station throws(SCPIError) in
-      try station.prepare(acquisition)
-    }
-    if let found {
-      try instruments.onHolder("arming the holder") { station throws(SCPIError) in try station.arm() }
-      let leakage = try instruments.onHolder("measuring the holder's leakage") { station throws(SCPIError) in
-        try station.leakage(at: Volts(1))
-      }
-      if let leakage {
-        run.writer.put(
-          .reading(device: "holder", quantity: "leakage_resistance", value: leakage.resistance.value, unit: "Ohm"))
-        run.writer.put(.reading(device: "holder", quantity: "leakage_current", value: leakage.current.value, unit: "A"))
-      }
-      run.writer.put(
-        .device(
-          kind: "holder", model: settings.holder?.model ?? "", identity: found.identity.description,
-          connection: settings.holder?.usb.description ?? "",
-          details: ["state_found": .string(found.state.name), "safe_cause_found": .string(found.state.safeCause)]))
-    }
-
-    let zero = try instruments.onPotentiostat("reading the zero") { station throws(SCPIError) in
-      try station.measureZero(for: Self.zeroTime)
-    }
-    run.writer.put(.reading(device: "potentiostat", quantity: "current_zero", value: zero.zero.value, unit: "A"))
-    let facts = try instruments.onPotentiostat("asking for the range") { station throws(SCPIError) in
-      (range: station.range, voltage: station.voltageAccuracy)
-    }
-    // As limits of error, which the alignment turns into standard uncertainties (÷ √3).
-    let zeroLimit = zero.standardError.value * 3.0.squareRoot() + (facts.range?.measureResolution.value ?? 0) / 2
-    run.writer.put(
-      .device(
-        kind: "potentiostat", model: settings.potentiostat.model, identity: potentiostat.description,
-        connection: settings.potentiostat.usb.description,
-        details: [
-          "range_A": .optional(facts.range?.range.value), "current_zero_A": .number(zero.zero.value),
-          "current_zero_standard_error_A": .number(zero.standardError.value),
-          "accuracy_current_A": .number(zeroLimit), "accuracy_voltage_V": .number(facts.voltage.value),
-        ]))
-    tell(
-      "zero",
-      "current zero \(zero.zero) ± \(zero.standardError) with the contacts open is subtracted from every reading",
-      [:])
-
-    _ = try instruments.onHolder("closing the contacts") { station throws(SCPIError) in try station.closeContacts() }
-    try instruments.onPotentiostat("switching the output on at 0 A") { station throws(SCPIError) in
-      try station.apply(.current(.zero))
-    }
-  }
 
   private mutating func waitForFirstSample() throws(Ending) {
     let end = MonotonicTime.now + Self.firstSamplePatience
@@ -158,10 +98,12 @@ struct RunSequence {
       endedBy = "skipped: \(met) held already"
       tell("step_skipped", "“\(step.sentence)” is skipped: \(met) holds already", ["step": .integer(Int64(step.index))])
     } else {
-      record(step)
+      try record(step)
       do throws(InstrumentFailure) {
-        try setRange(step.range ?? run.compiled.range)
+        try setRange(step.range ?? CellConnection.range(of: run.compiled))
         try apply(step.action)
+        // What came until now was measured under the bias of the step before.
+        run.setStepOfSamples(step.index)
       } catch { throw Ending(outcome: .failed, reason: "\(error)") }
       do throws(Ending) { endedBy = try hold(step) } catch {
         run.writer.put(.stepEnded(step.index, at: .now, by: error.reason, charge: run.progress.charge - chargeBefore))
@@ -185,58 +127,55 @@ struct RunSequence {
   /// Ranges change only between steps, and only where the protocol says so; the output is open meanwhile.
   private mutating func setRange(_ wanted: Amperes?) throws(InstrumentFailure) {
     guard let wanted, wanted != range else { return }
-    if range != nil {
-      try instruments.onPotentiostat("changing the range") { station throws(SCPIError) in try station.setRange(wanted) }
-    }
+    try instruments.onPotentiostat("changing the range") { station throws(SCPIError) in try station.setRange(wanted) }
     range = wanted
   }
 
   /// Waits until a condition of the step is met or its time is over; pauses and resumes in between.
   private mutating func hold(_ step: Step) throws(Ending) -> String {
+    // What is still on its way was measured under the bias before, and judges nothing here.
+    while let signal = run.signals.pop(atMost: Seconds(0)) { _ = try take(signal) }
     var end = MonotonicTime.now + step.bound
     var streak = 0
     while true {
+      if isPauseWanted {
+        let paused = MonotonicTime.now
+        try pause(step)
+        let length = MonotonicTime.now - paused
+        end = end + length
+        run.update { progress in progress.stepStarted = progress.stepStarted + length }
+      }
       try holdDoseLimit()
       let left = end - .now
       if left.value <= 0 { return "time" }
       guard let signal = run.signals.pop(atMost: min(left, Seconds(0.25))) else { continue }
-      switch try take(signal) {
-      case .samples(let samples):
-        for sample in samples {
-          guard let met = step.until.first(where: { $0.isMet(voltage: sample.voltage, current: sample.current) }) else {
-            streak = 0
-            continue
-          }
-          streak += 1
-          if met.quantity == .voltage || streak >= Self.samplesForCurrentCondition { return "\(met)" }
+      guard case .samples(let samples) = try take(signal) else { continue }
+      // A reading taken while something settles, or with the output off, ends no step.
+      for sample in samples where sample.flags.isDisjoint(with: [.settling, .outputOff, .overflow]) {
+        guard let met = step.until.first(where: { $0.isMet(voltage: sample.voltage, current: sample.current) }) else {
+          streak = 0
+          continue
         }
-      case .pause:
-        let paused = MonotonicTime.now
-        try pause()
-        do throws(InstrumentFailure) { try apply(step.action) } catch {
-          throw Ending(outcome: .failed, reason: "\(error)")
-        }
-        end = end + (.now - paused)
-        run.update { progress in
-          progress.state = .running
-          progress.stepStarted = progress.stepStarted + (.now - paused)
-        }
-        tell("resumed", "the run goes on", [:])
-      case .resume, .tripped, .failed, .stop:
-        break
+        streak += 1
+        if met.quantity == .voltage || streak >= Self.samplesForCurrentCondition { return "\(met)" }
       }
     }
   }
 
-  /// 0 A until somebody resumes; limits stay on.
-  private mutating func pause() throws(Ending) {
+  /// 0 A until somebody resumes; limits stay on, those of the dose too.
+  private mutating func pause(_ step: Step) throws(Ending) {
     run.update { $0.state = .paused }
     tell("paused", "the run is paused at 0 A", [:])
     do throws(InstrumentFailure) { try apply(.rest) } catch { throw Ending(outcome: .failed, reason: "\(error)") }
-    while true {
-      guard let signal = run.signals.pop(atMost: Seconds(1)) else { continue }
-      if case .resume = try take(signal) { return }
+    while isPauseWanted {
+      try holdDoseLimit()
+      if let signal = run.signals.pop(atMost: Seconds(0.25)) { _ = try take(signal) }
     }
+    do throws(InstrumentFailure) { try apply(step.action) } catch {
+      throw Ending(outcome: .failed, reason: "\(error)")
+    }
+    run.update { $0.state = .running }
+    tell("resumed", "the run goes on", [:])
   }
 
   /// Notes what every signal says; throws those that end the run.
@@ -248,7 +187,8 @@ struct RunSequence {
     case .tripped(let limit): throw Ending(outcome: .tripped, reason: limit)
     case .failed(let reason): throw Ending(outcome: .failed, reason: reason)
     case .stop(let reason): throw Ending(outcome: .stopped, reason: reason)
-    case .pause, .resume: break
+    case .pause: isPauseWanted = true
+    case .resume: isPauseWanted = false
     }
     return signal
   }
@@ -262,28 +202,33 @@ struct RunSequence {
 
   // MARK: Frames
 
-  private mutating func record(_ step: Step) {
+  private mutating func record(_ step: Step) throws(Ending) {
     guard let camera = instruments.camera else { return }
-    let index = UInt32(step.index)
-    guard step.recording != recording else {
-      camera.send(.setStep(index))
-      return
+    var command = CameraCommand.setStep(UInt32(step.index))
+    if step.recording != recording {
+      recording = step.recording
+      series += 1
+      command = Self.command(step, series, settings.exposure)
     }
-    recording = step.recording
-    series += 1
+    guard camera.send(command) else {
+      throw Ending(outcome: .failed, reason: "the camera does not take its commands any more")
+    }
+  }
+
+  private static func command(_ step: Step, _ series: UInt64, _ exposure: Seconds) -> CameraCommand {
+    // The rest of a frame period is the camera's to read out.
+    let duty = 0.96
     switch step.recording {
-    case .off: camera.send(.stop)
+    case .off: return .stop
     case .rate(let rate):
       let period = Seconds(1 / rate.value)
-      camera.send(
-        .record(
-          ExposureRequest(series: series, framePeriod: period, exposure: min(settings.exposure, period * 0.96)),
-          step: index))
+      return .record(
+        ExposureRequest(series: series, framePeriod: period, exposure: min(exposure, period * duty)),
+        step: UInt32(step.index))
     case .all:
-      camera.send(
-        .record(
-          ExposureRequest(series: series, framePeriod: settings.exposure * (1 / 0.96), exposure: settings.exposure),
-          step: index))
+      return .record(
+        ExposureRequest(series: series, framePeriod: exposure * (1 / duty), exposure: exposure),
+        step: UInt32(step.index))
     }
   }
 }

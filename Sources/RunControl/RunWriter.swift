@@ -32,6 +32,7 @@ final class RunWriter: Sendable {
     var failure: String?
     var beats: UInt64 = 0
     var database: RunDatabase?
+    var tell: (@Sendable (String) -> Void)?
   }
 
   private let queue = BoundedQueue<(MonotonicTime, RunEntry)>(limit: queueLimit)
@@ -45,11 +46,25 @@ final class RunWriter: Sendable {
 
   var beats: UInt64 { shared.read { $0.beats } }
   /// Why nothing more can be stored; nil while all is well.
-  var failure: String? {
-    shared.read { $0.failure } ?? (queue.refused > 0 ? "\(queue.refused) entries found the queue full" : nil)
+  var failure: String? { shared.read { $0.failure } }
+
+  /// `tell` is called once when something cannot be stored: a run without a record must not go on.
+  func onFailure(_ tell: @escaping @Sendable (String) -> Void) { shared.update { $0.tell = tell } }
+
+  func put(_ entry: RunEntry) {
+    // After the end of the run an instrument's thread may still have something to say; it belongs to no run.
+    guard !queue.push((.now, entry)), !queue.isClosed else { return }
+    fail("its queue is full, the disk does not keep up")
   }
 
-  func put(_ entry: RunEntry) { queue.push((.now, entry)) }
+  private func fail(_ reason: String) {
+    let tell = shared.update { state in
+      defer { state.tell = nil }
+      state.failure = state.failure ?? reason
+      return state.tell
+    }
+    tell?(reason)
+  }
 
   /// Commits what waits and gives the database to the caller's thread.
   func end() -> RunDatabase? {
@@ -73,7 +88,7 @@ final class RunWriter: Sendable {
         }
       } catch {
         failed = true
-        shared.update { $0.failure = "\(error)" }
+        fail("\(error)")
       }
       sleepThread(for: Self.commitInterval)
     }

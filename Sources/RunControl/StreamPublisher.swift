@@ -182,7 +182,11 @@ package final class StreamPublisher: Sendable {
     while session.nextFrame < published {
       let sequence = session.nextFrame
       session.nextFrame += 1
-      guard let frame = unsafe ring.copy(sequence, into: session.pixels.bytes), frame.bytes > 0 else { continue }
+      guard let frame = unsafe ring.copy(sequence, into: session.pixels.bytes), frame.bytes > 0 else {
+        // Overwritten before it could be taken: missing in `seq`, as for any slow subscriber.
+        if session.wants(.frame) { session.sequences[Topic.frame.rawValue + "camera", default: 0] += 1 }
+        continue
+      }
       let pixels = unsafe UnsafeRawBufferPointer(start: session.pixels.bytes.baseAddress, count: frame.bytes)
       let run = runID.read { $0 }
       if session.wants(.frame) {

@@ -1,14 +1,17 @@
 import Linux
-import Quantities
+package import Quantities
 
 /// Devices exported by a USB/IP server (`Documentation/usb/usbip_protocol.rst` of Linux, version 1.1.1) at a Unix
 /// socket. The bytes are those that the kernel's own client would send over TCP.
 package struct USBIPBus: USBBus {
   private let address: String
-  /// How long a server that is starting may take to listen.
-  private let patience = Seconds(5)
+  /// How long a device that is just being plugged in may take to appear.
+  private let patience: Seconds
 
-  package init(address: String) { self.address = address }
+  package init(address: String, patience: Seconds = Seconds(0.5)) {
+    self.address = address
+    self.patience = patience
+  }
 
   package func open(_ wanted: USBMatch) throws(USBError) -> any USBTransport {
     let end = MonotonicTime.now + patience

@@ -14,6 +14,25 @@ package struct USBInterface: Hashable, Sendable {
     package var address: UInt8
     /// Bytes in a full packet: 64, 512 or 1024.
     package var packetSize: Int
+
+    package init(address: UInt8, packetSize: Int) {
+      self.address = address
+      self.packetSize = packetSize
+    }
+  }
+
+  package init(
+    configuration: UInt8, number: UInt8, classCode: UInt8, subclass: UInt8, protocolCode: UInt8,
+    bulkOut: Endpoint? = nil, bulkIn: Endpoint? = nil, interruptIn: Endpoint? = nil
+  ) {
+    self.configuration = configuration
+    self.number = number
+    self.classCode = classCode
+    self.subclass = subclass
+    self.protocolCode = protocolCode
+    self.bulkOut = bulkOut
+    self.bulkIn = bulkIn
+    self.interruptIn = interruptIn
   }
 
   /// The first interface of a class in a configuration descriptor with all that follows it; nil when there is none.

@@ -9,17 +9,12 @@ package final class USBTMC {
   private let bulkOut: USBInterface.Endpoint
   private let bulkIn: USBInterface.Endpoint
   private var tag: UInt8 = 0
-  private var statusTag: UInt16 = 1
 
-  /// What GET_CAPABILITIES says; all false where a device answers less than 24 bytes or STALL.
-  package private(set) var supportsTrigger = false
-  package private(set) var supportsRemoteEnable = false
+  /// Abort and clear are given up after so long: the cell may be waiting for its safe state.
+  private static let recoveryTime = Seconds(1)
+  private static let controlTime = Seconds(1)
 
-  /// One message may be at most this long, in either direction.
-  package static let longestMessage = 16 << 20
-
-  /// Takes over a claimed interface and reads the capabilities. Nothing is sent that the instrument's settings
-  /// could notice: connecting must not disturb a connected cell (design §8).
+  /// Takes over a claimed interface. Nothing is sent: connecting must not disturb a connected cell (design §8).
   package init(_ transport: any USBTransport, name: String) throws(USBError) {
     guard let bulkOut = transport.interface.bulkOut, let bulkIn = transport.interface.bulkIn else {
       throw .malformed(device: name, reason: "its USBTMC interface lacks a bulk endpoint")
@@ -28,10 +23,6 @@ package final class USBTMC {
     self.name = name
     self.bulkOut = bulkOut
     self.bulkIn = bulkIn
-    if let answer = try? classRequest(7, length: 24), answer.count == 24, answer[0] == 0x01 {
-      supportsTrigger = answer[14] & 1 != 0
-      supportsRemoteEnable = answer[14] & 2 != 0 && answer[15] & 2 != 0
-    }
   }
 
   package func close() { transport.close() }
@@ -86,29 +77,14 @@ package final class USBTMC {
     return transfer[8] & 1 != 0
   }
 
-  /// The status byte (STB) by control request: never blocks, even while the instrument is busy.
-  package func readStatusByte() throws(USBError) -> UInt8 {
-    statusTag = statusTag >= 127 ? 2 : statusTag + 1
-    let answer = try classRequest(128, value: statusTag, length: 3)
-    guard answer.count == 3, answer[0] == 0x01 else {
-      throw .malformed(device: name, reason: "READ_STATUS_BYTE answered \(answer)")
-    }
-    guard let interrupt = transport.interface.interruptIn else { return answer[2] }
-    // With an interrupt endpoint the answer comes there, behind any service request.
-    for _ in 0..<8 {
-      let note = try transport.receive(interrupt.packetSize, from: interrupt.address, within: Seconds(0.5))
-      if note.count >= 2, note[0] == 0x80 | UInt8(statusTag) { return note[1] }
-    }
-    throw .malformed(device: name, reason: "no status byte on the interrupt endpoint")
-  }
-
   /// INITIATE_CLEAR until done: both directions empty, the instrument's parser at rest.
   package func clear() throws(USBError) {
     let answer = try classRequest(5, length: 1)
     guard answer.first == 0x01 else {
       throw .malformed(device: name, reason: "INITIATE_CLEAR answered \(answer)")
     }
-    for _ in 0..<100 {
+    let end = MonotonicTime.now + Self.recoveryTime
+    while MonotonicTime.now < end {
       let status = try classRequest(6, length: 2)
       if status.first != 0x02 { break }
       if status.count > 1, status[1] & 1 != 0 {
@@ -132,14 +108,15 @@ package final class USBTMC {
   private func classRequest(_ request: UInt8, value: UInt16 = 0, length: UInt16) throws(USBError) -> [UInt8] {
     try transport.control(
       USBSetup(0xA1, request, value: value, index: UInt16(transport.interface.number), length: length), sending: [],
-      within: Seconds(2))
+      within: Self.controlTime)
   }
 
   private func endpointRequest(_ request: UInt8, _ endpoint: UInt8, value: UInt16, length: UInt16) throws(USBError)
     -> [UInt8]
   {
     try transport.control(
-      USBSetup(0xA2, request, value: value, index: UInt16(endpoint), length: length), sending: [], within: Seconds(2))
+      USBSetup(0xA2, request, value: value, index: UInt16(endpoint), length: length), sending: [],
+      within: Self.controlTime)
   }
 
   /// Leaves the instrument able to answer the next question, then throws what had happened: a timed-out query
@@ -164,7 +141,8 @@ package final class USBTMC {
     let answer = try endpointRequest(3, bulkIn.address, value: UInt16(tag), length: 2)
     if answer.first == 0x80 { return }  // nothing in progress, nothing waiting
     guard answer.first == 0x01 else { return try clear() }
-    for _ in 0..<100 {
+    let end = MonotonicTime.now + Self.recoveryTime
+    while MonotonicTime.now < end {
       _ = try? transport.receive(bulkIn.packetSize * 64, from: bulkIn.address, within: Seconds(0.3))
       let status = try endpointRequest(4, bulkIn.address, value: 0, length: 8)
       if status.first == 0x01 { return }
@@ -178,7 +156,8 @@ package final class USBTMC {
   private func abortOut() throws(USBError) {
     let answer = try endpointRequest(1, bulkOut.address, value: UInt16(tag), length: 2)
     guard answer.first == 0x01 else { return try clear() }
-    for _ in 0..<100 {
+    let end = MonotonicTime.now + Self.recoveryTime
+    while MonotonicTime.now < end {
       let status = try endpointRequest(2, bulkOut.address, value: 0, length: 8)
       if status.first != 0x02 { break }
       sleepThread(for: Seconds(0.05))

@@ -13,6 +13,7 @@ import ZeroMQ
 final class ControlServer: Sendable {
   /// Replies that may wait to be sent, and messages per peer in libzmq.
   private static let limit = 1024
+  private static let requestsPerTurn = 64
 
   private let replies = BoundedQueue<[[UInt8]]>(limit: limit)
   private let wake: FileDescriptor
@@ -50,7 +51,11 @@ final class ControlServer: Sendable {
       // A peer that is gone, or does not take its replies, loses them; nobody waits for it.
       for reply in replies.drain() { try? socket.send(reply, waiting: false) }
       do throws(ZeroMQError) {
-        while let message = try socket.receive() { take(message, socket, controller, endpoints, journal) }
+        // So many at a time: who floods must not keep the replies of others from being sent.
+        for _ in 0..<Self.requestsPerTurn {
+          guard let message = try socket.receive() else { break }
+          take(message, socket, controller, endpoints, journal)
+        }
       } catch { journal.log(.warning, "control socket: \(error)") }
     }
     for reply in replies.drain() { try? socket.send(reply, waiting: false) }

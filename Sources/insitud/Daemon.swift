@@ -106,7 +106,7 @@ struct Daemon {
       if signals.next(within: Seconds(1)) != nil { return }
       seconds += 1
       if seconds % 10 == 0 { controller.noteHostClock() }
-      controller.publishStatus()
+      controller.keepHouse()
 
       var beats = controller.beats
       beats["control"] = server.beats

@@ -27,8 +27,6 @@ int clinux_accept(int fd);
 int clinux_reserve(int fd, int64_t offset, int64_t length);
 /// Free bytes for an unprivileged writer in the file system of `path`; -1 and errno on failure.
 int64_t clinux_free_bytes(const char *_Nonnull path);
-/// The child dies with SIGTERM when its parent thread's process dies (prctl PR_SET_PDEATHSIG); not kept over exec of setuid files.
-void clinux_die_with_parent(void);
 
 /// CRC-32C (Castagnoli, reflected, as in iSCSI RFC 3720 and ext4), continued from `crc` (0 to begin).
 /// Uses the SSE4.2 instruction where the processor has it.

@@ -1,0 +1,115 @@
+import BiasProtocol
+import HolderDriver
+import JSON
+import Linux
+import Potentiostat
+import Quantities
+import RunStore
+import USB
+
+/// The way from open contacts to a cell at 0 A with its voltage measured: potentiostat set up with its output open, holder
+/// armed, leakage and zeros read, contacts closed. What was found is written into the run.
+struct CellConnection {
+  let run: ActiveRun
+  let instruments: Instruments
+  let settings: ControllerSettings
+  let tell: @Sendable (String, String, [String: JSONValue]) -> Void
+
+  /// How long the current is read with the contacts open to find the zero of a range: so long, or so many readings.
+  private static let zeroTime = Seconds(0.6)
+  private static let zeroReadings = 12.0
+  private static let leakageBias = Volts(1)
+
+  /// The current range of a protocol that names none: what holds its limits.
+  static func range(of compiled: CompiledProtocol) -> Amperes {
+    compiled.range ?? max(compiled.limits.current.upperBound.magnitude, compiled.limits.current.lowerBound.magnitude)
+  }
+
+  /// - Returns: the current range in use.
+  func make() throws(InstrumentFailure) -> Amperes {
+    let limits = run.compiled.limits
+    let range = Self.range(of: run.compiled)
+    let acquisition = Acquisition(
+      period: run.compiled.samplePeriod, currentRange: range,
+      voltageRange: run.compiled.voltageRange
+        ?? max(limits.voltage.upperBound.magnitude, limits.voltage.lowerBound.magnitude),
+      limits: CellLimits(voltage: limits.voltage, current: limits.current))
+
+    let found = try instruments.onHolder("connecting the holder") { station throws(SCPIError) in try station.connect() }
+    let identity = try instruments.onPotentiostat("connecting the potentiostat") { station throws(SCPIError) in
+      try station.connect()
+    }
+    try instruments.onPotentiostat("preparing the potentiostat") { station throws(SCPIError) in
+      try station.prepare(acquisition)
+    }
+    if let found {
+      try instruments.onHolder("arming the holder") { station throws(SCPIError) in try station.arm() }
+      try measureLeakage()
+      run.writer.put(
+        .device(
+          kind: "holder", model: settings.holder?.model ?? "", identity: found.identity.description,
+          connection: settings.holder?.usb.description ?? "",
+          details: ["state_found": .string(found.state.name), "safe_cause_found": .string(found.state.safeCause)]))
+    }
+    try readZeros(first: range, identity)
+
+    _ = try instruments.onHolder("closing the contacts") { station throws(SCPIError) in try station.closeContacts() }
+    try instruments.onPotentiostat("switching the output on at 0 A") { station throws(SCPIError) in
+      try station.apply(.current(.zero))
+    }
+    return range
+  }
+
+  private func measureLeakage() throws(InstrumentFailure) {
+    let bias = Self.leakageBias
+    let leakage = try instruments.onHolder("measuring the holder's leakage") { station throws(SCPIError) in
+      try station.leakage(at: bias)
+    }
+    guard let leakage else { return }
+    put("holder", "leakage_resistance", leakage.resistance.value, "Ohm")
+    put("holder", "leakage_current", leakage.current.value, "A")
+  }
+
+  /// Reads the zero of every range that the protocol names, the first one last, so that it is in use afterwards.
+  private func readZeros(first: Amperes, _ identity: InstrumentIdentity) throws(InstrumentFailure) {
+    let others = Set(run.compiled.steps.compactMap(\.range)).subtracting([first]).sorted()
+    let span = max(Self.zeroTime, run.compiled.samplePeriod * Self.zeroReadings)
+    var zeros: [CurrentZero] = []
+    for range in others + [first] {
+      let zero = try instruments.onPotentiostat("reading the zero", within: span + Seconds(10)) {
+        station throws(SCPIError) in try station.measureZero(of: range, for: span)
+      }
+      zeros.append(zero)
+      put("potentiostat", "current_zero", zero.current.value, "A")
+      tell(
+        "zero",
+        "range \(zero.range): zero \(zero.current) ± \(zero.standardError) with the contacts open, subtracted from every reading",
+        ["range_A": .number(zero.range.value), "zero_A": .number(zero.current.value)])
+    }
+    let (facts, volts) = try instruments.onPotentiostat("asking for the range") { station throws(SCPIError) in
+      (station.range, station.voltageAccuracy)
+    }
+    // As limits of error, which the alignment turns into standard uncertainties (÷ √3). With several ranges the largest.
+    let worst = zeros.map(\.standardError.value).max() ?? 0
+    let limit = worst * 3.0.squareRoot() + (facts?.measureResolution.value ?? 0) / 2
+    run.writer.put(
+      .device(
+        kind: "potentiostat", model: settings.potentiostat.model, identity: identity.description,
+        connection: settings.potentiostat.usb.description,
+        details: [
+          "range_A": .optional(facts?.range.value), "accuracy_current_A": .number(limit),
+          "accuracy_voltage_V": .number(volts.value),
+          "zeros": .array(
+            zeros.map {
+              [
+                "range_A": .number($0.range.value), "zero_A": .number($0.current.value),
+                "standard_error_A": .number($0.standardError.value),
+              ]
+            }),
+        ]))
+  }
+
+  private func put(_ device: String, _ quantity: String, _ value: Double, _ unit: String) {
+    run.writer.put(.reading(device: device, quantity: quantity, value: value, unit: unit))
+  }
+}
