@@ -37,14 +37,17 @@ package final class UnixStream: @unchecked Sendable {
     let end = MonotonicTime.now + limit
     var done = 0
     while done < buffer.count {
-      try waitFor(Int16(POLLIN), until: end)
-      let n = unsafe recv(descriptor.number, buffer.baseAddress! + done, buffer.count - done, 0)
+      // Most often the bytes are there: poll(2) is asked only when they are not.
+      let n = unsafe recv(
+        descriptor.number, buffer.baseAddress! + done, buffer.count - done, Int32(MSG_DONTWAIT))
       if n == 0 { throw LinuxError("recv", number: ECONNRESET) }
-      if n < 0 {
-        if errno == EINTR || errno == EAGAIN { continue }
+      if n > 0 {
+        done += n
+      } else if errno == EAGAIN {
+        try waitFor(Int16(POLLIN), until: end)
+      } else if errno != EINTR {
         throw LinuxError("recv")
       }
-      done += n
     }
   }
 

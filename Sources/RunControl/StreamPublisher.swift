@@ -112,7 +112,7 @@ package final class StreamPublisher: Sendable {
         session.nextFrame = ring.published
       }
       let ending = isEnding.read { $0 }
-      if let first = queue.pop(atMost: Seconds(wantsPixels || ending ? 0 : 0.02)) {
+      if let first = queue.pop(atMost: Seconds(wantsPixels || ending ? 0 : 0.05)) {
         send(first.item, first.run, &session)
         for next in queue.drain() { send(next.item, next.run, &session) }
       }
