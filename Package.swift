@@ -100,6 +100,9 @@ let package = Package(
 
     // tests
     .target(
+      name: "FakeDaemon", dependencies: ["ControlProtocol", "ZeroMQ", "JSON", "Linux", "Quantities"],
+      path: "Tests/FakeDaemon", swiftSettings: strict),
+    .target(
       name: "TwinBench", dependencies: ["USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"],
       path: "Tests/TwinBench", swiftSettings: strict),
     suite("Quantities", ["Quantities"]),
@@ -118,7 +121,7 @@ let package = Package(
     suite("BiasProtocol", ["BiasProtocol", "YAML", "JSON", "Linux", "Quantities"]),
     suite("RunStore", ["RunStore", "SQLite", "Alignment", "JSON", "Linux", "Quantities"]),
     suite("RunExport", ["RunExport", "RunStore", "SQLite", "JSON", "Linux", "Quantities"]),
-    suite("ControlProtocol", ["ControlProtocol", "JSON", "ZeroMQ", "Linux", "Quantities"]),
+    suite("ControlProtocol", ["FakeDaemon", "ControlProtocol", "JSON", "ZeroMQ", "Linux", "Quantities"]),
     suite(
       "RunControl", ["RunControl", "FrameRing", "FrameIngest", "RunStore", "SQLite", "Linux", "Quantities", "JSON"]),
     suite("EmulatedUSB", ["EmulatedUSB", "Linux", "Quantities"]),
@@ -126,6 +129,7 @@ let package = Package(
     suite(
       "insituctl",
       [
+        "FakeDaemon",
         "insituctl", "ControlProtocol", "BiasProtocol", "RunStore", "RunExport", "SQLite", "ZeroMQ", "JSON", "Linux",
         "Quantities",
       ]),

@@ -1,5 +1,7 @@
 """Reads the daemon's streams as any pyzmq program would, and checks their shapes. Usage: watch_streams.py ENDPOINT SECONDS
 
+Ends a moment after a run has ended, at the latest after SECONDS.
+
 Prints one JSON object: for each topic the messages seen, those missed by `seq`, and what was wrong with any of them.
 """
 import json
@@ -65,6 +67,8 @@ while time.monotonic() < end:
     gap = head["seq"] - last.get(topic, head["seq"] - 1) - 1
     last[topic] = head["seq"]
     seen[topic] = seen.get(topic, 0) + 1
+    if head.get("kind") == "run_ended":
+        end = min(end, time.monotonic() + 1.5)
     missed[topic] = missed.get(topic, 0) + gap
     try:
         assert len(head["parts"]) == len(body), f"{topic} has {len(body)} parts"

@@ -57,7 +57,7 @@ struct SubscriberLatency {
       var received = MonotonicTime.now
       while unsafe (try? socket.receive({ index, _, bytes in
         if index == 0 { received = .now }
-        guard index == 1, let stamp = unsafe number(after: #""t_mono_ns":"#, in: bytes) else { return }
+        guard index == 1, let stamp = unsafe number(after: #""arrival_mono_ns":"#, in: bytes) else { return }
         latencies.append((received - MonotonicTime(nanoseconds: stamp)).value)
       })) == true {}
     }

@@ -18,10 +18,12 @@ package struct AlignedSample: Sendable {
   package var outputOn: Bool
   /// Half-width of the interval that holds the true `centre` (a hard bound).
   package var halfWidth: Seconds
+  /// Which bias it was taken under: any number that changes with the bias. Between two biases nothing is known.
+  package var bias: Int64
 
   package init(
     centre: MonotonicTime, aperture: Seconds, voltage: Double?, current: Double?, voltageNoise: Double,
-    currentNoise: Double, charge: Double, outputOn: Bool, halfWidth: Seconds
+    currentNoise: Double, charge: Double, outputOn: Bool, halfWidth: Seconds, bias: Int64 = 0
   ) {
     self.centre = centre
     self.aperture = aperture
@@ -32,6 +34,7 @@ package struct AlignedSample: Sendable {
     self.charge = charge
     self.outputOn = outputOn
     self.halfWidth = halfWidth
+    self.bias = bias
   }
 
   var start: MonotonicTime { centre - aperture * 0.5 }

@@ -59,6 +59,11 @@ package struct FrameAligner: Sendable {
         let elapsed = max(0, (sample.centre - last.sample.centre).value)
         let step = sample.currentNoise * elapsed
         variance = last.chargeVariance + step * step
+        if sample.bias != last.sample.bias {
+          // What flowed while the bias changed was not measured: anything between nothing and the larger current.
+          let unknown = max(abs(last.sample.current ?? 0), abs(sample.current ?? 0)) * elapsed
+          variance += unknown * unknown / 3
+        }
         timeOn = last.timeOn + (sample.outputOn ? elapsed : 0)
       }
       entries.append(
@@ -121,9 +126,14 @@ package struct FrameAligner: Sendable {
       charge: charge?.value, chargeUncertainty: charge?.uncertainty)
   }
 
-  /// Between entry `index` and the next samples are missing: they are further apart than `longestHole` and than five
-  /// times the distances beside them.
+  /// Between entry `index` and the next nothing is known: the bias was changed there, or samples are missing, which are
+  /// then further apart than `longestHole` and than five times the distances beside them.
   func isHole(after index: Int) -> Bool {
+    if entries.indices.contains(index), entries.indices.contains(index + 1),
+      entries[index].sample.bias != entries[index + 1].sample.bias
+    {
+      return true
+    }
     func distance(_ i: Int) -> Double {
       entries.indices.contains(i) && entries.indices.contains(i + 1)
         ? (entries[i + 1].sample.centre - entries[i].sample.centre).value : 0

@@ -35,7 +35,7 @@ final class RecordingSession {
     var detector: GapDetector
     var written: UInt64 = 0
     /// Frames given to the writer that are not on the file yet.
-    var underWay: [UInt64] = []
+    var underWay: [FrameHeader] = []
     /// Frames that came and could not be written, as ranges.
     var refused: [ClosedRange<UInt64>] = []
 
@@ -81,11 +81,11 @@ final class RecordingSession {
       flags: frame.flags.rawValue, step: frame.step,
       shape: FrameShape(width: frame.width, height: frame.height, bytesPerPixel: frame.pixelType.bytesPerPixel))
     record.pixelCRC = frame.pixelCRC == 0 ? nil : frame.pixelCRC
-    series[frame.series]!.underWay.append(frame.frameNumber)
+    series[frame.series]!.underWay.append(frame)
     do throws(SegmentError) {
       _ = unsafe try files.append(record, pixels, at: .now)
     } catch { fail(error) }
-    passOn(frame)
+    passOn()
     if frame.arrival - shown > Self.showInterval {
       shown = frame.arrival
       showCounts()
@@ -127,14 +127,14 @@ final class RecordingSession {
     flush()
     for number in series.keys.sorted() where !settled.contains(number) { putLedger(number, triggered: nil) }
     do throws(SegmentError) { try files.close() } catch { fail(error) }
-    passOn(nil)
+    passOn()
     showCounts()
   }
 
   func flush() {
     guard failure == nil else { return }
     do throws(SegmentError) { try files.flush() } catch { fail(error) }
-    passOn(nil)
+    passOn()
   }
 
   func synchronize() {
@@ -163,7 +163,7 @@ final class RecordingSession {
           })))
   }
 
-  private func passOn(_ frame: FrameHeader?) {
+  private func passOn() {
     if let notice = files.notice, !toldNotice {
       toldNotice = true
       run.writer.put(.event(kind: "storage", message: notice))
@@ -174,27 +174,24 @@ final class RecordingSession {
     for item in frames {
       let number = UInt64(item.record.series)
       series[number]?.written += 1
-      if let index = series[number]?.underWay.firstIndex(of: item.record.frameNumber) {
-        series[number]?.underWay.remove(at: index)
-      }
-    }
-    run.writer.put(.frames(frames))
-    // Only the newest has its header at hand; small frames that were gathered are told of by their last.
-    if let frame, let last = frames.last {
+      guard let index = series[number]?.underWay.firstIndex(where: { $0.frameNumber == item.record.frameNumber }),
+        let frame = series[number]?.underWay.remove(at: index)
+      else { continue }
       publisher.publish(
         frame,
         at: StreamReference(
-          file: directory.framesPath(last.segment), offset: last.offsetBytes, byteCount: Int64(frame.bytes)))
+          file: directory.framesPath(item.segment), offset: item.offsetBytes, byteCount: Int64(frame.bytes)))
     }
+    run.writer.put(.frames(frames))
   }
 
   /// What was under way is not on the file; what comes from now on is refused too.
   private func fail(_ error: SegmentError) {
-    passOn(nil)
+    passOn()
     for number in series.keys {
       let lost = series[number]?.underWay ?? []
       series[number]?.underWay = []
-      for frame in lost { series[number]?.refuse(frame) }
+      for frame in lost { series[number]?.refuse(frame.frameNumber) }
     }
     guard error.kind != .badFrame, failure == nil else { return }
     failure = error

@@ -239,6 +239,7 @@ package final class RunController: Sendable {
     }
     publisher.publish(status: status)
     for clock in [potentiostatClock, holderClock, cameraClock] { clock.refit() }
+    publisher.setCameraModel(cameraClock.latest)
   }
 
   /// Reads the host's three clocks; to be called every 10 s (design §4).

@@ -1,3 +1,4 @@
+import Alignment
 package import ControlProtocol
 package import FrameRing
 package import JSON
@@ -36,6 +37,7 @@ package final class StreamPublisher: Sendable {
   private let isEnding = Monitor(false)
   private let beatCount = Monitor(UInt64(0))
   private let runID = Monitor<String?>(nil)
+  private let cameraModel = Monitor<ClockModel?>(nil)
   private let ring: FrameRing
   private let thread = Monitor<NamedThread?>(nil)
 
@@ -54,6 +56,8 @@ package final class StreamPublisher: Sendable {
 
   package func setRun(_ id: String?) { runID.update { $0 = id } }
   package func setLatest(_ values: Latest) { latest.update { $0 = values } }
+  /// How the camera's clock relates to ours, for the times of frames.
+  func setCameraModel(_ model: ClockModel?) { cameraModel.update { $0 = model } }
   package func setHostClock(_ reading: HostClockReading) { clock.update { $0 = reading } }
 
   package func publish(_ columns: SampleColumns, halfWidth: Seconds?) {
@@ -155,7 +159,7 @@ package final class StreamPublisher: Sendable {
       header.members = ["status": status]
     case .reference(let frame, let reference):
       guard session.wants(.reference) else { return }
-      header = self.header(.reference, "camera", run, at: frame.arrival, &session)
+      header = self.header(.reference, frame, run, &session)
       header.picture = picture(frame, dtype: frame.pixelType.numpyName, height: frame.height, width: frame.width)
       header.reference = reference
     }
@@ -169,6 +173,22 @@ package final class StreamPublisher: Sendable {
       topic, stream: stream, run: run, sequence: session.sequence(topic, stream),
       unixNanoseconds: unixNanoseconds(at: time), monotonicNanoseconds: time.nanoseconds,
       clock: StreamClock(source: "host, arrival", uncertaintyNanoseconds: nil))
+  }
+
+  /// Of a frame: its time is the start of the exposure, by the camera's clock where there is a model of it.
+  private func header(_ topic: Topic, _ frame: FrameHeader, _ run: String?, _ session: inout Session) -> StreamHeader {
+    let fitted =
+      frame.flags.contains(.noDeviceTime)
+      ? nil : cameraModel.read { $0 }?.host(atDevice: frame.deviceNanoseconds, arrival: frame.arrival)
+    let start = fitted?.time ?? frame.arrival - Seconds(nanoseconds: frame.exposureNanoseconds)
+    var header = header(topic, "camera", run, at: start, &session)
+    header.members = ["arrival_mono_ns": .integer(frame.arrival.nanoseconds)]
+    if let fitted {
+      header.clock = StreamClock(
+        source: "camera clock, fitted",
+        uncertaintyNanoseconds: Int64((fitted.halfWidth.value * 1e9 / 3.0.squareRoot()).rounded()))
+    }
+    return header
   }
 
   private func picture(_ frame: FrameHeader, dtype: String, height: Int, width: Int) -> StreamPicture {
@@ -198,7 +218,7 @@ package final class StreamPublisher: Sendable {
       let pixels = unsafe UnsafeRawBufferPointer(start: session.pixels.bytes.baseAddress, count: frame.bytes)
       let run = runID.read { $0 }
       if session.wants(.frame) {
-        var header = self.header(.frame, "camera", run, at: frame.arrival, &session)
+        var header = self.header(.frame, frame, run, &session)
         let picture = picture(frame, dtype: frame.pixelType.numpyName, height: frame.height, width: frame.width)
         header.picture = picture
         header.parts = [picture.part]
@@ -208,13 +228,12 @@ package final class StreamPublisher: Sendable {
         let preview = unsafe PreviewImage(frame, pixels, side: Self.previewSide)
       {
         session.lastPreview = frame.arrival
-        var header = self.header(.preview, "camera", run, at: frame.arrival, &session)
+        var header = self.header(.preview, frame, run, &session)
         let picture = picture(frame, dtype: "|u1", height: preview.height, width: preview.width)
         header.picture = picture
         header.parts = [picture.part]
-        header.members = [
-          "binning": .integer(Int64(preview.binning)), "counts_per_level": .number(preview.countsPerLevel),
-        ]
+        header.members["binning"] = .integer(Int64(preview.binning))
+        header.members["counts_per_level"] = .number(preview.countsPerLevel)
         try? session.socket.send(header.messageHead + [preview.pixels], waiting: false)
       }
     }

@@ -15,6 +15,7 @@ struct Main {
       guard let options = try TwinOptions(CommandLine.arguments.dropFirst()) else { return }
       let signals = try receiveSignals()
       let configuration = try readConfiguration(options)
+      if options.onlyChecks { return }
       let twin = try TwinProcess(configuration, runtime: options.runtime)
       twin.run(idleExit: options.idleExit, signals: signals)
     } catch {

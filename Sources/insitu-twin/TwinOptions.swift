@@ -6,6 +6,8 @@ struct TwinOptions {
   var configurationFile = ""
   var runtime = ""
   var truth: String?
+  /// Only read the configuration, and say what is wrong with it.
+  var onlyChecks = false
   /// The twin ends when nobody has been connected for so long; nil for never.
   var idleExit: Seconds? = Seconds(60)
 
@@ -19,6 +21,7 @@ struct TwinOptions {
       --config FILE        reads the section “twin:” of this YAML file
       --runtime DIR        where the sockets and twin.pid are made
       --truth DIR          writes cell.csv, frames.csv, clocks.csv and events.csv there
+      --check-config       reads the configuration, says what is wrong with it, and ends
       --idle-exit SECONDS  ends after so long without a connection (60; 0: never)
 
     """
@@ -43,6 +46,7 @@ struct TwinOptions {
           throw TwinFailure(EX_USAGE, "--idle-exit \(text): a number of seconds is needed, 0 for never")
         }
         idleExit = seconds == 0 ? nil : Seconds(seconds)
+      case "--check-config": onlyChecks = true
       case "--version":
         print("insitu-twin \(Main.version)")
         return nil
@@ -53,7 +57,7 @@ struct TwinOptions {
       }
     }
     guard !configurationFile.isEmpty else { throw TwinFailure(EX_USAGE, "--config FILE is missing; see --help") }
-    guard !runtime.isEmpty else { throw TwinFailure(EX_USAGE, "--runtime DIR is missing; see --help") }
+    guard onlyChecks || !runtime.isEmpty else { throw TwinFailure(EX_USAGE, "--runtime DIR is missing; see --help") }
     while runtime.count > 1, runtime.hasSuffix("/") { runtime.removeLast() }
   }
 }

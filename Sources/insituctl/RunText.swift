@@ -32,7 +32,8 @@ enum RunText {
     var lost = "at source \(Wording.count(frames?["lost_at_source"]))"
     if let causes = Wording.causes(frames?["dropped"]) { lost += ", \(causes)" }
     table.rows.append(["lost", lost])
-    table.rows.append(["ledger", ledger(run["ledger"])])
+    let isOpen = run["outcome"]?.string == "running"
+    table.rows.append(["ledger", isOpen ? "open, the run goes on" : ledger(run["ledger"])])
     table.rows.append(["samples", Wording.count(run["samples"])])
     table.rows.append(["charge", Wording.coulombs(run["charge_C"])])
     let uncertainty = run["alignment"]?["uncertainty_s"]

@@ -30,7 +30,13 @@ struct Daemon {
     case .help: print(Options.help)
     case .version: print(Software.title("insitud"))
     case .checkConfiguration:
-      _ = configuration(options)
+      let read = configuration(options)
+      if let command = read.twinCommand,
+        let code = TwinCompanion.check(
+          command: command, configuration: read.path, runtime: read.controller.runtime), code != 0
+      {
+        exit(code)
+      }
       print("\(options.configuration): no errors")
     case .run: run(configuration(options))
     }

@@ -43,6 +43,16 @@ final class TwinCompanion {
     return TwinCompanion(process: process, wasStarted: true)
   }
 
+  /// Lets the twin check its own section of the configuration; what it says goes to standard error.
+  /// - Returns: its exit code; nil when it cannot be started.
+  static func check(command: String, configuration: String, runtime: String) -> Int32? {
+    let arguments = ["--config", configuration, "--runtime", runtime, "--check-config"]
+    guard let process = try? start(beside(command), arguments) else { return nil }
+    var status: Int32 = 0
+    guard unsafe waitpid(process, &status, 0) == process else { return nil }
+    return status >> 8 & 0xFF
+  }
+
   /// Ends the twin.
   func end() {
     guard process > 1 else { return }

@@ -8,11 +8,12 @@ struct FrameAlignerTests {
   private func time(_ seconds: Double) -> MonotonicTime { MonotonicTime(nanoseconds: Int64((seconds * 1e9).rounded())) }
 
   private func sample(
-    _ seconds: Double, aperture: Double = 1e-3, voltage: Double? = 3, current: Double? = 2e-12, charge: Double = 0
+    _ seconds: Double, aperture: Double = 1e-3, voltage: Double? = 3, current: Double? = 2e-12, charge: Double = 0,
+    bias: Int64 = 0
   ) -> AlignedSample {
     AlignedSample(
       centre: time(seconds), aperture: Seconds(aperture), voltage: voltage, current: current, voltageNoise: 1e-4,
-      currentNoise: 50e-15, charge: charge, outputOn: true, halfWidth: Seconds(0))
+      currentNoise: 50e-15, charge: charge, outputOn: true, halfWidth: Seconds(0), bias: bias)
   }
 
   private func exposure(_ start: Double, _ length: Double, halfWidth: Double = 0) -> Exposure {
@@ -54,6 +55,19 @@ struct FrameAlignerTests {
     let timing = 10 * 1e-3 / 3.0.squareRoot()
     #expect(abs(voltage.uncertainty - (noise + 0.01 / 12 + timing * timing).squareRoot()) < 1e-7)
     #expect(abs(value.timeUncertainty.value - 1e-3 / 3.0.squareRoot()) < 1e-9)
+  }
+
+  @Test("between two biases there is no value, and the charge after them knows less")
+  func biasChange() throws {
+    var aligner = aligner([
+      sample(0), sample(10e-3), sample(50e-3, charge: 60e-15, bias: 1), sample(60e-3, charge: 80e-15, bias: 1),
+    ])
+    let between = aligner.value(of: exposure(30e-3, 2e-3))
+    #expect(between.samples == 0 && between.voltage == nil && between.current == nil && between.charge == nil)
+    let before = try #require(aligner.value(of: exposure(9.8e-3, 1e-4)).chargeUncertainty)
+    let after = try #require(aligner.value(of: exposure(55e-3, 2e-3)).chargeUncertainty)
+    #expect(after > before + 40e-15, "2 pA over 40 ms, anything between none and all")
+    #expect(aligner.value(of: exposure(55e-3, 2e-3)).current != nil)
   }
 
   @Test("beyond the samples, in a hole and without a reading there is no value")

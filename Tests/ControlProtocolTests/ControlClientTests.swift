@@ -1,3 +1,4 @@
+import FakeDaemon
 import ControlProtocol
 import Glibc
 import JSON
@@ -19,9 +20,9 @@ struct ControlClientTests {
 
   @Test("a call brings the result, or the daemon's own error with its remedy")
   func calls() throws {
-    let daemon = try FakeDaemon("calls") { request in
+    let daemon = try FakeDaemonServer("calls") { request in
       switch request.method {
-      case .hello: .success(FakeDaemon.hello)
+      case .hello: .success(FakeDaemonServer.hello)
       case .note: .success(["run": "R1", "text": .string(request.text("text") ?? "")])
       default: .failure(ControlError(.busy, "run R1 is going on", remedy: "Stop it.", details: ["run": "R1"]))
       }
@@ -74,7 +75,7 @@ struct ControlClientTests {
 
   @Test("a daemon that is silent is given up in time")
   func silence() throws {
-    let daemon = try FakeDaemon("silence") { $0.method == .hello ? .success(FakeDaemon.hello) : nil }
+    let daemon = try FakeDaemonServer("silence") { $0.method == .hello ? .success(FakeDaemonServer.hello) : nil }
     let client = try ControlClient(daemon.endpoint)
     let begin = MonotonicTime.now
     let error = failure { _ = try client.call(.status, within: Seconds(0.05)) }
@@ -86,8 +87,8 @@ struct ControlClientTests {
   @Test("the reply to a call that was given up is not taken for that of the next")
   func lateReply() throws {
     let seen = Monitor(0)
-    let daemon = try FakeDaemon("late") { request in
-      if request.method == .hello { return .success(FakeDaemon.hello) }
+    let daemon = try FakeDaemonServer("late") { request in
+      if request.method == .hello { return .success(FakeDaemonServer.hello) }
       if request.method == .status {
         // Answers once the client has given up and asked again.
         _ = seen.wait(atMost: Seconds(5)) { $0 > 0 ? true : nil }
@@ -103,21 +104,21 @@ struct ControlClientTests {
 
   @Test("a daemon of another protocol version is refused")
   func version() throws {
-    let daemon = try FakeDaemon("version") { _ in .success(["protocol_version": 2]) }
+    let daemon = try FakeDaemonServer("version") { _ in .success(["protocol_version": 2]) }
     let error = failure { _ = try ControlClient(daemon.endpoint) }
     #expect(error?.kind == .configuration)
   }
 
   @Test("an emergency needs no greeting")
   func emergency() throws {
-    let daemon = try FakeDaemon("estop") { $0.method == .emergencyStop ? .success(["accepted": true]) : nil }
+    let daemon = try FakeDaemonServer("estop") { $0.method == .emergencyStop ? .success(["accepted": true]) : nil }
     let client = try ControlClient(daemon.endpoint, greeting: false)
     #expect(try client.call(.emergencyStop)["accepted"] == true)
   }
 
   @Test("a protocol too large to send is refused here, because the daemon would hang up")
   func tooLarge() throws {
-    let daemon = try FakeDaemon("large") { _ in .success(FakeDaemon.hello) }
+    let daemon = try FakeDaemonServer("large") { _ in .success(FakeDaemonServer.hello) }
     let client = try ControlClient(daemon.endpoint)
     let large = String(repeating: "\"", count: ControlServerCodec.maximumMessageBytes - 10)
     let error = failure { _ = try client.call(.runStart, ["protocol": .string(large), "file": "a"]) }
@@ -126,7 +127,7 @@ struct ControlClientTests {
 
   @Test("a readable descriptor ends a wait")
   func interruption() throws {
-    let daemon = try FakeDaemon("interrupt") { $0.method == .hello ? .success(FakeDaemon.hello) : nil }
+    let daemon = try FakeDaemonServer("interrupt") { $0.method == .hello ? .success(FakeDaemonServer.hello) : nil }
     var ends: [Int32] = [0, 0]
     try #require(pipe(&ends) == 0)
     defer { ends.forEach { close($0) } }
@@ -137,7 +138,7 @@ struct ControlClientTests {
 
   @Test("a client that sends garbage and ten megabytes leaves the daemon answering the others")
   func garbage() throws {
-    let daemon = try FakeDaemon("garbage") { _ in .success(FakeDaemon.hello) }
+    let daemon = try FakeDaemonServer("garbage") { _ in .success(FakeDaemonServer.hello) }
     let context = ZeroMQContext()
     let rude = try ZeroMQSocket(context, .dealer)
     try rude.connect(daemon.endpoint)

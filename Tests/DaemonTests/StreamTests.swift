@@ -13,7 +13,7 @@ extension DaemonTests {
       let laboratory = try Laboratory()
       try laboratory.startDaemon()
       let client = try laboratory.client()
-      let watcher = try laboratory.python(Programs.script("watch_streams.py"), laboratory.streams, "5.5")
+      let watcher = try laboratory.python(Programs.script("watch_streams.py"), laboratory.streams, "30")
       _ = try eventually("the subscriber") { watcher.errors.contains("ready") ? true : nil }
       try laboratory.start(client, "- Charge at 2 pA for 2 s:\n    record: 50 fps")
       #expect(try laboratory.ended(client)["outcome"]?.string == "complete")
@@ -53,7 +53,7 @@ extension DaemonTests {
       let laboratory = try Laboratory()
       try laboratory.startDaemon()
       let client = try laboratory.client()
-      let watcher = try laboratory.python(Programs.script("watch_streams.py"), laboratory.streams, "6")
+      let watcher = try laboratory.python(Programs.script("watch_streams.py"), laboratory.streams, "30")
       _ = try eventually("the subscriber") { watcher.errors.contains("ready") ? true : nil }
       try laboratory.start(client, "- Charge at 2 pA for 4 s:\n    record: 400 fps")
       try laboratory.status(client, "frames") { $0.at("run.frames.written")?.integer ?? 0 > 100 }

@@ -39,7 +39,9 @@ struct RunAlignmentTests {
     let summary = try RunAlignment.align(database: database, options: .init(doseRate: 40))
     let rows = try values(database)
     #expect(summary.frames == rows.count && rows.count == 3167)
-    #expect(summary.framesWithSamples + summary.framesInterpolated == summary.frames)
+    // While the bias changes nothing is known: at most a frame or two at each of the steps.
+    let unknown = summary.frames - summary.framesWithSamples - summary.framesInterpolated
+    #expect(unknown > 0 && unknown <= 8)
     #expect(summary.framesWithSamples > 1000 && summary.framesInterpolated > 1000)
     #expect(summary.clocks.map(\.device) == ["camera", "potentiostat"])
     #expect(summary.clocks.allSatisfy { $0.segments == 1 && $0.rejectedPairs == 0 && $0.method == "two-sided hull" })

@@ -1,3 +1,4 @@
+import FakeDaemon
 import ControlProtocol
 import Glibc
 import JSON
@@ -86,13 +87,13 @@ struct FileCommandTests {
   func throughDaemon() throws {
     let stored = try StoredRun()
     let path = stored.directory.path
-    let daemon = try FakeDaemon("directory") { request in
-      request.method == .hello ? .success(FakeDaemon.hello) : .success(["directory": .string(path)])
+    let daemon = try FakeDaemonServer("directory") { request in
+      request.method == .hello ? .success(FakeDaemonServer.hello) : .success(["directory": .string(path)])
     }
     #expect(run("runs", "verify", "last", endpoint: daemon.endpoint).code == 0)
-    let elsewhere = try FakeDaemon("elsewhere") { request in
+    let elsewhere = try FakeDaemonServer("elsewhere") { request in
       request.method == .hello
-        ? .success(FakeDaemon.hello) : .success(["directory": "/nowhere/01ARZ3NDEKTSV4RRFFQ69G5FAV"])
+        ? .success(FakeDaemonServer.hello) : .success(["directory": "/nowhere/01ARZ3NDEKTSV4RRFFQ69G5FAV"])
     }
     #expect(run("runs", "verify", "last", endpoint: elsewhere.endpoint).code == 66)
   }
@@ -152,8 +153,8 @@ struct FileCommandTests {
 
   @Test("with a daemon the size of its frames counts")
   func frameSize() throws {
-    let daemon = try FakeDaemon("frames") { request in
-      if request.method == .hello { return .success(FakeDaemon.hello) }
+    let daemon = try FakeDaemonServer("frames") { request in
+      if request.method == .hello { return .success(FakeDaemonServer.hello) }
       return .success([
         "devices": [["kind": "camera", "frame_bytes": 32768], ["kind": "potentiostat", "resolution_A": 1e-15]]
       ])

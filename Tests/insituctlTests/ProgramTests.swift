@@ -1,3 +1,4 @@
+import FakeDaemon
 import ControlProtocol
 import Glibc
 import JSON
@@ -40,8 +41,9 @@ struct ProgramTests {
 
   @Test("every refusal of the daemon ends with its exit code", arguments: ControlErrorKind.allCases)
   func refusals(kind: ControlErrorKind) throws {
-    let daemon = try FakeDaemon("refusals-\(kind.rawValue)") { request in
-      request.method == .hello ? .success(FakeDaemon.hello) : .failure(ControlError(kind, "no", remedy: "Ask again."))
+    let daemon = try FakeDaemonServer("refusals-\(kind.rawValue)") { request in
+      request.method == .hello
+        ? .success(FakeDaemonServer.hello) : .failure(ControlError(kind, "no", remedy: "Ask again."))
     }
     let outcome = run("run", "stop", endpoint: daemon.endpoint)
     #expect(outcome.code == kind.exitCode)
@@ -50,9 +52,9 @@ struct ProgramTests {
 
   @Test("results are printed as text, or as the daemon's own document")
   func results() throws {
-    let daemon = try FakeDaemon("results") { request in
+    let daemon = try FakeDaemonServer("results") { request in
       switch request.method {
-      case .hello: .success(FakeDaemon.hello)
+      case .hello: .success(FakeDaemonServer.hello)
       case .status: .success(Fixtures.status())
       case .note: .success(["run": "01JRUN", "t_unix_ns": 1_700_000_000_000_000_000])
       case .runsList:
@@ -99,8 +101,8 @@ struct ProgramTests {
 
   @Test("errors in a protocol come one to a line, with their places")
   func protocolErrors() throws {
-    let daemon = try FakeDaemon("errors") { request in
-      guard request.method == .runStart else { return .success(FakeDaemon.hello) }
+    let daemon = try FakeDaemonServer("errors") { request in
+      guard request.method == .runStart else { return .success(FakeDaemonServer.hello) }
       let places = [
         ControlError.Place(line: 3, column: 5, message: "“2 mA” is above the limit of 100 pA", remedy: "write “2 pA”"),
         ControlError.Place(line: 9, column: 1, message: "there is no key “stpes”", remedy: ""),
@@ -124,9 +126,9 @@ struct ProgramTests {
     arguments: [("complete", 0), ("tripped", 3), ("failed", 4), ("interrupted", 4), ("stopped", 5)])
   func follow(result: String, code: Int32) throws {
     let asked = Monitor(0)
-    let daemon = try FakeDaemon("follow-\(result)") { request in
+    let daemon = try FakeDaemonServer("follow-\(result)") { request in
       switch request.method {
-      case .hello: return .success(FakeDaemon.hello)
+      case .hello: return .success(FakeDaemonServer.hello)
       case .runStart: return .success(["id": "01JRUN", "name": .string(request.text("name") ?? ""), "directory": "/d"])
       case .status:
         let count = asked.update { count in
@@ -192,7 +194,7 @@ struct ProgramTests {
         try? publisher.send(header.messageHead)
       }
     }
-    let daemon = try FakeDaemon("subscribe") { _ in
+    let daemon = try FakeDaemonServer("subscribe") { _ in
       .success(["protocol_version": 1, "endpoints": ["streams": .string("ipc://\(path)")]])
     }
     let outcome = run("subscribe", "event", "--count", "2", endpoint: daemon.endpoint)

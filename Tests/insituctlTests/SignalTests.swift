@@ -1,3 +1,4 @@
+import FakeDaemon
 import ControlProtocol
 import Glibc
 import JSON
@@ -68,10 +69,10 @@ struct SignalTests {
     }
   }
 
-  private func daemon(_ name: String) throws -> FakeDaemon {
-    try FakeDaemon(name) { request in
+  private func daemon(_ name: String) throws -> FakeDaemonServer {
+    try FakeDaemonServer(name) { request in
       switch request.method {
-      case .hello: .success(FakeDaemon.hello)
+      case .hello: .success(FakeDaemonServer.hello)
       case .runStart: .success(["id": "01JRUN", "name": "x", "directory": "/d"])
       default: .success(Fixtures.status())
       }

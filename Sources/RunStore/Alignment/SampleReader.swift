@@ -69,7 +69,7 @@ struct SampleReader {
     return AlignedSample(
       centre: latest, aperture: aperture, voltage: row.voltage, current: row.current, voltageNoise: noise.voltage,
       currentNoise: noise.current, charge: row.charge, outputOn: row.flags & Self.outputOff == 0,
-      halfWidth: answer?.halfWidth ?? Seconds(0))
+      halfWidth: answer?.halfWidth ?? Seconds(0), bias: row.step)
   }
 
   /// `SampleFlags.outputOff`.

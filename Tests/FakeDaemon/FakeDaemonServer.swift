@@ -1,17 +1,19 @@
-import ControlProtocol
+package import ControlProtocol
 import Glibc
-import JSON
+package import JSON
 import Linux
 import Quantities
 import ZeroMQ
 
 /// A control socket that answers from a closure, on a thread of its own; a nil answer is silence.
-final class FakeDaemon: Sendable {
-  let endpoint: String
+package final class FakeDaemonServer: Sendable {
+  package let endpoint: String
   private let thread: NamedThread
   private let stops = Monitor(false)
 
-  init(_ name: String, _ answer: @escaping @Sendable (ControlRequest) -> Result<JSONValue, ControlError>?) throws {
+  package init(_ name: String, _ answer: @escaping @Sendable (ControlRequest) -> Result<JSONValue, ControlError>?)
+    throws
+  {
     let directory = "/tmp/insitud-test-\(MonotonicTime.now.nanoseconds)-\(name)"
     try FileSystem.makeDirectories(directory)
     let endpoint = "ipc://\(directory)/control"
@@ -46,8 +48,8 @@ final class FakeDaemon: Sendable {
     thread.join()
     let path = ControlEndpoint.path(of: endpoint) ?? ""
     FileSystem.remove(path)
-    rmdir(String(path.dropLast("/control".count)))
+    unsafe _ = rmdir(String(path.dropLast("/control".count)))
   }
 
-  static let hello: JSONValue = ["protocol_version": 1, "software": "insitud 0.1.0"]
+  package static let hello: JSONValue = ["protocol_version": 1, "software": "insitud 0.1.0"]
 }
