@@ -48,6 +48,9 @@ package enum CameraEvent: Equatable, Sendable {
   case nothing
   /// A series that the sender began; only from cameras that are not commanded, before its first frame is counted.
   case seriesStarted(series: UInt64)
+  /// Before `seriesStarted`: the sender's number was used before (it was restarted, say), so its series is recorded
+  /// under another.
+  case renumbered(sent: UInt64, recorded: UInt64)
   /// A frame is in the ring.
   case frame
   /// A frame came and the ring was full. The ring has counted it.

@@ -13,6 +13,9 @@ package enum CameraError: Error, Equatable, CustomStringConvertible {
   /// The camera answered with something that is no answer.
   case misunderstood(address: String, request: String, answer: String)
 
+  /// The camera's clock read what no clock reads; no pair is made of it.
+  case impossibleTime(address: String, nanoseconds: Int64)
+
   package var description: String {
     switch self {
     case .unknownModel(let name, let known):
@@ -27,6 +30,8 @@ package enum CameraError: Error, Equatable, CustomStringConvertible {
       "camera at \(address) refused \(request): \(answer)"
     case .misunderstood(let address, let request, let answer):
       "camera at \(address) answered \(request) with “\(answer)”; is it a camera of this model?"
+    case .impossibleTime(let address, let nanoseconds):
+      "camera at \(address) says that its clock reads \(nanoseconds) ns; that reading is not used"
     }
   }
 

@@ -250,6 +250,8 @@ package final class CameraThread: @unchecked Sendable {
     case .nothing: break
     case .clockPair(let pair): report(.clockPair(pair))
     case .seriesStarted(let series): begin(series)
+    case .renumbered(let sent, let recorded):
+      warn("its series \(sent) is recorded as series \(recorded): that number was used before, or cannot be stored")
     case .refusedFrame(let cause):
       if count?.noteUnusable(cause) ?? isNews(cause) { warn("a frame was refused: \(cause)") }
     case .ignored(let cause):
@@ -295,6 +297,10 @@ package final class CameraThread: @unchecked Sendable {
       }
       report(.clockPair(pair))
     } catch {
+      if case .impossibleTime = error {
+        if isNews("impossible time") { report(.warning("\(error)")) }
+        return
+      }
       guard error.isRefusal else { throw error }
       probes = false
       warn("its clock cannot be read, \(error)")

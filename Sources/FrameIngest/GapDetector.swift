@@ -111,7 +111,8 @@ package struct GapDetector: Sendable {
       if missing[middle].last < number { low = middle + 1 } else { high = middle }
     }
     guard low < missing.count, missing[low].first <= number else { return false }
-    missing.replaceSubrange(low...low, with: missing[low].without(number))
+    let rest = missing[low].without(number, maySplit: missing.count < Self.mostRanges)
+    missing.replaceSubrange(low...low, with: rest)
     return true
   }
 }

@@ -43,8 +43,9 @@ struct MissingRange: Sendable {
   }
 
   /// What is left when `number` came after all: none, one or two ranges.
-  func without(_ number: UInt64) -> [MissingRange] {
-    guard let cause = onlyCause else {
+  /// - Parameter maySplit: else a number in the middle only takes one off the count.
+  func without(_ number: UInt64, maySplit: Bool = true) -> [MissingRange] {
+    guard let cause = onlyCause, maySplit || number == first || number == last else {
       // Nobody knows which frame had which cause. One that came was not lost, so that count goes first.
       var rest = self
       guard let cause = [FrameLossCause.lostAtSource, .unusable, .ringFull].first(where: { self[$0] > 0 }) else {

@@ -69,13 +69,16 @@ package final class SharedMemoryCamera: Camera {
   package func stop() throws(CameraError) {
     guard series != nil, draining == nil else { return }
     let answer = try connected().port.ask("STOP")
-    draining = (.now + Self.drainPatience, answer["triggered"]?.integer.flatMap { UInt64(exactly: $0) })
+    draining = (.now + Self.drainPatience, Self.triggered(answer["triggered"]?.integer.flatMap { UInt64(exactly: $0) }))
   }
 
   package func probeClock() throws(CameraError) -> ClockPair? {
     let (answer, sent, answered) = try connected().port.exchange("TIME")
     guard let device = answer["device_ns"]?.integer else {
       throw .misunderstood(address: settings.url, request: "TIME", answer: answer.text)
+    }
+    guard Stamps.plausible.contains(device) else {
+      throw .impossibleTime(address: settings.url, nanoseconds: device)
     }
     return ClockPair(deviceNanoseconds: device, earliest: sent, latest: answered)
   }
@@ -117,13 +120,16 @@ package final class SharedMemoryCamera: Camera {
     return .seriesEnded(series: series, triggered: triggered)
   }
 
+  /// A count beyond what can be is no count.
+  private static func triggered(_ count: UInt64?) -> UInt64? { count.flatMap { $0 < mostFrameNumber ? $0 : nil } }
+
   private func take(
     _ frame: FrameHeader, _ pixels: UnsafeRawBufferPointer, into ring: FrameRing, step: UInt32
   ) -> CameraEvent {
     guard let series else { return .ignored(cause: "a frame while none was asked for") }
     if frame.flags.contains(.malformed) { return refuse("slot fields that contradict each other", ring) }
     guard frame.series == series else { return .ignored(cause: "a frame of another series") }
-    if frame.flags.contains(.seriesEnd) { return end(series, frame.frameNumber) }
+    if frame.flags.contains(.seriesEnd) { return end(series, Self.triggered(frame.frameNumber)) }
     guard frame.frameNumber < mostFrameNumber else { return refuse("an impossible frame number", ring) }
     guard frame.bytes > 0 else { return refuse("a frame without pixels", ring) }
     guard frame.bytes <= min(ring.slotBytes, settings.maximumFrameBytes) else {
@@ -134,6 +140,7 @@ package final class SharedMemoryCamera: Camera {
     header.pixelCRC = unsafe copyWithChecksum(pixels, to: room)
     header.arrival = .now
     header.step = step
+    header.dropImplausibleStamps()
     guard frame.pixelCRC == 0 || frame.pixelCRC == header.pixelCRC else {
       return refuse("pixels that do not match their checksum", ring)
     }

@@ -70,7 +70,7 @@ package final class SimplonCamera: Camera {
 
   package func close() {
     socket = nil
-    series = SimplonSeries()
+    series.forget()
     events = []
     expected = .nothing
   }
@@ -166,12 +166,13 @@ package final class SimplonCamera: Camera {
       return refuseMessage("an image without a usable series or frame number", ring)
     }
     message.kind = .image
-    message.series = number
     message.frame = frame
     let (admission, before) = series.frame(number)
     append(before, ring)
     switch admission {
-    case .record: series.noteFrame(number: frame)
+    case .record(let recorded):
+      message.series = recorded
+      series.noteFrame(number: frame)
     case .ignore: message.problem = .ignored(cause: "an image while none was asked for")
     case .stale: message.problem = refuse("an image of a series that has ended", ring)
     }

@@ -71,16 +71,18 @@ struct SimplonTimes: Equatable {
     start = part["start_time"]?.integer
     stop = part["stop_time"]?.integer
     real = part["real_time"]?.integer
+    // One that cannot be makes the others doubtful: then the image has no device time.
+    let isPlausible = [start, stop, real].allSatisfy { $0.map(Stamps.plausible.contains) ?? true }
+    if !isPlausible || (start ?? 0) > (stop ?? .max) { self = SimplonTimes() }
   }
 
-  /// Wrapping arithmetic: garbage in, garbage out, no trap.
   var exposure: Int64 {
     if let real { return real }
-    if let start, let stop { return stop &- start }
+    if let start, let stop { return stop - start }
     return 0
   }
 
-  var end: Int64? { stop ?? start.map { $0 &+ exposure } }
+  var end: Int64? { stop ?? start.map { $0 + exposure } }
 }
 
 /// What the detector's configuration, sent at the beginning of a series, says to us.

@@ -11,17 +11,28 @@ struct SimplonSeries {
   static let mostDrain = Seconds(2)
 
   private struct Open {
+    /// As the sender says it.
     var number: UInt64
+    /// Under which it is recorded; given when it is first recorded, and kept over a pause.
+    var recorded: UInt64?
     var isAnnounced = false
     var configuration: SimplonConfiguration?
     var lastFrame: UInt64?
   }
 
   private(set) var isRecording = false
+  private var numbers = SeriesNumbers()
   private var open: Open?
   private var ended: UInt64?
   private var stopped: MonotonicTime?
   private var lastMessage = MonotonicTime(nanoseconds: 0)
+
+  /// The connection is gone: nothing is open. Numbers that were used stay used.
+  mutating func forget() {
+    let numbers = numbers
+    self = SimplonSeries()
+    self.numbers = numbers
+  }
 
   mutating func start() {
     isRecording = true
@@ -51,7 +62,8 @@ struct SimplonSeries {
   mutating func configure(_ configuration: SimplonConfiguration) { open?.configuration = configuration }
 
   enum Admission: Equatable {
-    case record
+    /// - Parameter series: the number it is recorded under.
+    case record(series: UInt64)
     case ignore
     /// It says that it belongs to a series that has ended.
     case stale
@@ -60,7 +72,9 @@ struct SimplonSeries {
   /// A frame of series `number`: is it recorded? Gives the events that come before it.
   mutating func frame(_ number: UInt64) -> (admission: Admission, events: [CameraEvent]) {
     guard isRecording else { return (.ignore, []) }
-    if let open, open.number == number, open.isAnnounced { return (.record, []) }
+    if let open, open.number == number, open.isAnnounced, let recorded = open.recorded {
+      return (.record(series: recorded), [])
+    }
     if number == ended { return (.stale, []) }
     var events: [CameraEvent] = []
     if open?.number != number {
@@ -70,7 +84,7 @@ struct SimplonSeries {
       open = Open(number: number)
     }
     events += announce()
-    return (.record, events)
+    return (.record(series: open?.recorded ?? number), events)
   }
 
   mutating func noteFrame(number: UInt64) {
@@ -103,7 +117,11 @@ struct SimplonSeries {
   private mutating func announce() -> [CameraEvent] {
     guard let number = open?.number, open?.isAnnounced == false else { return [] }
     open?.isAnnounced = true
-    return [.seriesStarted(series: number)]
+    if let recorded = open?.recorded { return [.seriesStarted(series: recorded)] }
+    let recorded = numbers.take(number)
+    open?.recorded = recorded
+    let told: [CameraEvent] = recorded == number ? [] : [.renumbered(sent: number, recorded: recorded)]
+    return told + [.seriesStarted(series: recorded)]
   }
 
   /// - Parameter byItself: the stream said that the series is over, so that what the configuration promised is due.
@@ -117,6 +135,6 @@ struct SimplonSeries {
     }
     let seen = open.lastFrame.map { $0 + 1 }
     let triggered = byItself ? open.configuration?.expectedFrames ?? seen : seen
-    return [.seriesEnded(series: open.number, triggered: triggered)]
+    return [.seriesEnded(series: open.recorded ?? open.number, triggered: triggered)]
   }
 }

@@ -23,6 +23,8 @@ package struct IndexRecord: Hashable, Sendable {
   package static let byteCount = 64
   /// `step` of a frame that no protocol step asked for.
   package static let noStep = UInt32.max
+  /// Bit of `flags`: the camera gave no time stamp that can be used (FRAME_RING_FLAG_NO_DEVICE_TIME).
+  package static let noDeviceTime: UInt32 = 2
 
   package var frameNumber: UInt64
   package var deviceNanoseconds: Int64

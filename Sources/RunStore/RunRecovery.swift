@@ -7,6 +7,8 @@ package struct RecoveryReport: Sendable {
   package var id: String
   package var name: String
   package var directory: String
+  /// False: the run had ended, only the catalog did not know; nothing of the run was touched.
+  package var wasInterrupted: Bool
   package var framesTaken: Int
   package var findings: [String]
   /// Why the run could not be recovered; nil when it was.
@@ -15,16 +17,19 @@ package struct RecoveryReport: Sendable {
   /// One line for the log.
   package var summary: String {
     if let failure { return "run \(id) could not be recovered: \(failure)" }
+    guard wasInterrupted else {
+      return "run \(id) “\(name)” had ended; its entry in the catalog was brought up to date"
+    }
     let found = findings.isEmpty ? "everything that was written was there" : findings.joined(separator: "; ")
     return "run \(id) “\(name)” was interrupted; \(found)"
   }
 }
 
-/// Brings a run back that ended with its process: takes in every frame whose index record was written, names the rest, and
-/// marks the run `interrupted` (design §5).
+/// Brings a run back that ended with its process: takes in every frame whose index record was written, names the rest,
+/// aligns frames and samples, and marks the run `interrupted` (design §5).
 ///
-/// It may itself be killed at any point and done again: the database is repaired first, then the files, and the run is
-/// marked last; each part does nothing where it was done before.
+/// It may itself be killed at any point and done again: the database is repaired first, then the files, then come the
+/// values of the frames, and the run is marked last; each part does nothing where it was done before.
 package final class RunRecovery {
   package static let reason = "the daemon ended in the middle of the run"
   /// Cause of gaps and drops that nobody can explain any more.
@@ -35,29 +40,38 @@ package final class RunRecovery {
   private let run: RunDatabase
   private let segments: [SegmentRecovery]
   private let now: HostClockReading
+  private let alignment: RunAlignment.Options
+  private var alignmentProblem: String?
 
   /// Recovers every run that is marked `running`, those included that the catalog does not know. To be called with the lock
-  /// of the data directory held and before a run of one's own begins.
-  package static func recoverAll(_ catalog: Catalog, now: HostClockReading) throws(RunStoreError) -> [RecoveryReport] {
+  /// of the data directory held and before a run of one's own begins. A run that had ended is not recovered: its entry in
+  /// the catalog is mended, and its report says so.
+  package static func recoverAll(
+    _ catalog: Catalog, now: HostClockReading, alignment: RunAlignment.Options = RunAlignment.Options()
+  ) throws(RunStoreError) -> [RecoveryReport] {
     var reports: [RecoveryReport] = []
     let (_, problems) = try catalog.adoptMissing()
     for problem in problems {
       reports.append(
-        RecoveryReport(id: "", name: "", directory: "", framesTaken: 0, findings: [], failure: problem))
+        RecoveryReport(
+          id: "", name: "", directory: "", wasInterrupted: false, framesTaken: 0, findings: [], failure: problem))
     }
     // Those that could not be recovered before (a full disk, say) are tried again.
     for entry in try catalog.entries()
     where entry.outcome == .running || entry.outcome == .interrupted && entry.reason?.hasPrefix(leftReason) == true {
       var report = RecoveryReport(
-        id: entry.id, name: entry.name, directory: entry.directory, framesTaken: 0, findings: [], failure: nil)
+        id: entry.id, name: entry.name, directory: entry.directory, wasInterrupted: false, framesTaken: 0, findings: [],
+        failure: nil)
       do throws(RunStoreError) {
         guard let directory = catalog.directory(of: entry) else {
           throw RunStoreError(.notFound, "its directory \(entry.directory) is gone")
         }
-        let recovery = try RunRecovery(directory, now: now)
-        try recovery.perform()
-        report.framesTaken = recovery.framesTaken
-        report.findings = recovery.findings
+        let recovery = try RunRecovery(directory, now: now, alignment: alignment)
+        if try recovery.perform() {
+          report.wasInterrupted = true
+          report.framesTaken = recovery.framesTaken
+          report.findings = recovery.findings
+        }
         try catalog.set(CatalogEntry(reading: directory))
       } catch {
         report.failure = error.description
@@ -72,8 +86,11 @@ package final class RunRecovery {
   }
 
   /// Looks at a run and decides what is to be done; changes nothing.
-  package init(_ directory: RunDirectory, now: HostClockReading) throws(RunStoreError) {
+  package init(
+    _ directory: RunDirectory, now: HostClockReading, alignment: RunAlignment.Options = RunAlignment.Options()
+  ) throws(RunStoreError) {
     self.now = now
+    self.alignment = alignment
     run = try RunDatabase.open(directory, .readWrite)
     var segments: [SegmentRecovery] = []
     for number in try directory.segments() {
@@ -88,17 +105,22 @@ package final class RunRecovery {
   }
 
   package var framesTaken: Int { segments.reduce(0) { $0 + $1.missing.count } }
-  package var findings: [String] { segments.flatMap(\.findings) }
+  package var findings: [String] { segments.flatMap(\.findings) + (alignmentProblem.map { [$0] } ?? []) }
 
   /// All parts in their order. A run that is over already is only closed.
-  package func perform() throws(RunStoreError) {
+  /// - Returns: whether there was anything to recover.
+  @discardableResult
+  package func perform() throws(RunStoreError) -> Bool {
     do throws(DatabaseError) {
-      if try isRunning() {
+      let wasRunning = try isRunning()
+      if wasRunning {
         try repairDatabase()
         try repairFiles()
+        try align()
         try conclude()
       }
       try run.close()
+      return wasRunning
     } catch {
       throw RunStoreError(error, in: run.directory.databasePath)
     }
@@ -124,6 +146,17 @@ package final class RunRecovery {
       } catch {
         throw DatabaseError(code: 0, message: "\(segment.contents.path): \(error)", statement: "")
       }
+    }
+  }
+
+  /// Third part: clock models and the frames' values. What keeps them from being had is told; the run is used without.
+  package func align() throws(DatabaseError) {
+    do throws(DatabaseError) {
+      _ = try RunAlignment.align(database: run.database, options: alignment)
+    } catch {
+      let problem = "its frames could not be aligned: \(error)"
+      alignmentProblem = problem
+      try tell([problem])
     }
   }
 

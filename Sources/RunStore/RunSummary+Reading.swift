@@ -65,15 +65,7 @@ extension RunSummary {
 
   private static func alignment(_ database: Database) throws(DatabaseError) -> Alignment {
     let frames = try database.rows(
-      "SELECT count(*) AS n, coalesce(sum(samples > 0), 0) AS met, max(time_uncertainty_s) AS most FROM frame_value")
-    let count = frames.first?.integer("n") ?? 0
-    let percentile =
-      count == 0
-      ? nil
-      : try database.rows(
-        "SELECT time_uncertainty_s AS u FROM frame_value ORDER BY time_uncertainty_s LIMIT 1 OFFSET ?1",
-        .integer((count - 1) * 95 / 100)
-      ).first?.double("u")
+      "SELECT coalesce(sum(samples > 0), 0) AS met, max(time_uncertainty_s) AS most FROM frame_value")
     let devices = try database.rows(
       """
       SELECT device, rate, max(max(bound_from_s, bound_reference_s, bound_to_s)) AS bound, sum(pairs) AS pairs, method,
@@ -81,7 +73,8 @@ extension RunSummary {
       FROM clock_model GROUP BY device ORDER BY device
       """)
     return Alignment(
-      uncertainty_s: percentile, largestUncertainty_s: frames.first?.double("most"),
+      uncertainty_s: try TimeUncertainty(database).percentile(95),
+      largestUncertainty_s: frames.first?.double("most"),
       framesWithSamples: frames.first?.count("met") ?? 0,
       devices: devices.map {
         // `rate` is host time per device time: a clock that runs fast has a rate below 1.

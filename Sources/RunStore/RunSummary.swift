@@ -27,7 +27,7 @@ package struct RunSummary: Sendable {
       package var method: String
     }
 
-    /// 95th percentile of the frames' standard uncertainty; nil when no frame has been aligned.
+    /// 95th percentile of the frames' standard uncertainty, of many frames over every n-th (`TimeUncertainty`); nil when no frame has been aligned.
     package var uncertainty_s: Double?
     package var largestUncertainty_s: Double?
     package var framesWithSamples: UInt64

@@ -57,10 +57,12 @@ package enum Schema {
     ) STRICT;
     CREATE TABLE frame (
       id INTEGER PRIMARY KEY,            -- position in the run, from 0
-      series INTEGER NOT NULL, frame_number INTEGER NOT NULL,  -- the camera's own
+      series INTEGER NOT NULL,           -- the camera's own, or the next free one where that had been used
+      frame_number INTEGER NOT NULL,     -- the camera's own
       device_time_ns INTEGER NOT NULL,   -- start of the exposure, camera's clock
       exposure_ns INTEGER NOT NULL, arrival_raw_ns INTEGER NOT NULL,
-      flags INTEGER NOT NULL, step INTEGER,
+      flags INTEGER NOT NULL,            -- 1 repeated, 2 no device time
+      step INTEGER,
       segment INTEGER NOT NULL, offset_bytes INTEGER NOT NULL, pixel_crc32c INTEGER NOT NULL
     ) STRICT;
     CREATE TABLE frame_value (
@@ -71,7 +73,8 @@ package enum Schema {
       voltage_mean_V REAL, voltage_min_V REAL, voltage_max_V REAL, voltage_uncertainty_V REAL,
       current_mean_A REAL, current_min_A REAL, current_max_A REAL, current_uncertainty_A REAL,
       charge_C REAL, charge_uncertainty_C REAL,
-      dose_e_per_A2 REAL, dose_uncertainty_e_per_A2 REAL
+      dose_e_per_A2 REAL,                -- dose rate × time from the run's start to stop_raw_ns: the beam is always on
+      dose_uncertainty_e_per_A2 REAL
     ) STRICT;
     CREATE TABLE gap (
       id INTEGER PRIMARY KEY, series INTEGER NOT NULL, first_frame INTEGER NOT NULL, last_frame INTEGER NOT NULL,

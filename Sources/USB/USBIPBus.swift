@@ -4,6 +4,9 @@ package import Quantities
 /// Devices exported by a USB/IP server (`Documentation/usb/usbip_protocol.rst` of Linux, version 1.1.1) at a Unix
 /// socket. The bytes are those that the kernel's own client would send over TCP.
 package struct USBIPBus: USBBus {
+  /// A server that claims to export more is none.
+  private static let mostDevices: UInt32 = 64
+
   private let address: String
   /// How long a device that is just being plugged in may take to appear.
   private let patience: Seconds
@@ -56,7 +59,9 @@ package struct USBIPBus: USBBus {
       let head = try stream.readExactly(12, within: Seconds(2))
       guard head[2] == 0, head[3] == 5 else { throw LinuxError("devlist", number: 71) }
       var found: [(busID: [UInt8], vendor: UInt16, product: UInt16)] = []
-      for _ in 0..<min(64, UInt32(bigEndian: head[8...])) {
+      let count = UInt32(bigEndian: head[8...])
+      guard count <= Self.mostDevices else { throw LinuxError("devlist", number: 90) }  // EMSGSIZE
+      for _ in 0..<count {
         let entry = try stream.readExactly(0x138, within: Seconds(2))
         _ = try stream.readExactly(4 * Int(entry[0x137]), within: Seconds(2))
         found.append((Array(entry[256..<288]), UInt16(bigEndian: entry[300...]), UInt16(bigEndian: entry[302...])))

@@ -59,16 +59,8 @@ package final class USBIPTransport: USBTransport {
 
 /// The connection: URBs out, replies in.
 private final class Wire: Sendable {
-  private struct Reply {
-    var status: Int32
-    var bytes: [UInt8]
-  }
-
   private struct State {
-    var sequence: UInt32 = 0
-    /// Transfers under way: sequence → bytes follow the reply's header.
-    var isIn: [UInt32: Bool] = [:]
-    var replies: [UInt32: Reply] = [:]
+    var commands = USBIPCommands()
     var ended = false
   }
 
@@ -106,12 +98,8 @@ private final class Wire: Sendable {
     throws(USBError) -> [UInt8]
   {
     let isIn = endpoint & 0x80 != 0
-    let sequence = state.update { state -> UInt32 in
-      state.sequence += 1
-      state.isIn[state.sequence] = isIn
-      return state.sequence
-    }
-    defer { state.update { $0.isIn[sequence] = nil } }
+    let sequence = state.update { $0.commands.beginTransfer(mostBytes: isIn ? receiving : 0) }
+    defer { leave(sequence) }
 
     var message = header(1, sequence, isIn: isIn, endpoint: endpoint)
     message += bigEndian(0) + bigEndian(UInt32(isIn ? receiving : sending.count)) + bigEndian(0)
@@ -123,31 +111,31 @@ private final class Wire: Sendable {
     if let reply = reply(to: sequence, within: limit) { return try result(reply, endpoint) }
     if state.read({ $0.ended }) { throw .disconnected(device: name) }
 
-    let unlink = state.update { state -> UInt32 in
-      state.sequence += 1
-      state.isIn[state.sequence] = false
-      return state.sequence
-    }
-    defer { state.update { $0.isIn[unlink] = nil } }
+    let unlink = state.update { $0.commands.beginUnlink(of: sequence) }
+    defer { leave(unlink) }
     try write(
       header(2, unlink, isIn: false, endpoint: 0) + bigEndian(sequence) + [UInt8](repeating: 0, count: 24))
     _ = reply(to: unlink, within: Seconds(1))
     // The transfer may have been completed while it was being taken back.
-    if let reply = state.update({ $0.replies.removeValue(forKey: sequence) }), reply.status == 0 {
+    if let reply = state.update({ $0.commands.reply(to: sequence) }), reply.status == 0 {
       return reply.bytes
     }
     throw .timedOut(
       device: name, operation: setup.map { "control request \($0.request)" } ?? "endpoint \(hex(endpoint))")
   }
 
-  private func reply(to sequence: UInt32, within limit: Seconds) -> Reply? {
-    state.wait(atMost: limit) { state -> Reply?? in
-      if let reply = state.replies.removeValue(forKey: sequence) { return .some(reply) }
+  private func leave(_ sequence: UInt32) {
+    if !state.update({ $0.commands.leave(sequence) }) { close() }
+  }
+
+  private func reply(to sequence: UInt32, within limit: Seconds) -> USBIPReply? {
+    state.wait(atMost: limit) { state -> USBIPReply?? in
+      if let reply = state.commands.reply(to: sequence) { return .some(reply) }
       return state.ended ? .some(nil) : nil
     } ?? nil
   }
 
-  private func result(_ reply: Reply, _ endpoint: UInt8) throws(USBError) -> [UInt8] {
+  private func result(_ reply: USBIPReply, _ endpoint: UInt8) throws(USBError) -> [UInt8] {
     switch reply.status {
     case 0: return reply.bytes
     case -32: throw .stalled(device: name, endpoint: endpoint)  // EPIPE
@@ -184,13 +172,14 @@ private final class Wire: Sendable {
         let status = Int32(bitPattern: UInt32(bigEndian: head[20...]))
         let length = Int(UInt32(bigEndian: head[24...]))
         let isSubmit = UInt32(bigEndian: head) == 3
-        let hasBytes = isSubmit && state.read { $0.isIn[sequence] ?? false }
-        guard length <= 64 << 20 else { throw LinuxError("recv", number: 90) }
-        let bytes = hasBytes && length > 0 ? try stream.readExactly(length, within: Seconds(5)) : []
-        state.update { state in
-          if state.isIn[sequence] != nil { state.replies[sequence] = Reply(status: status, bytes: bytes) }
-        }
+        // What answers nothing, or with more than was asked for, cannot be told from what comes after it.
+        guard let most = state.read({ $0.commands.mostBytes(after: sequence) }),
+          most == 0 || !isSubmit || length <= most
+        else { throw LinuxError("recv", number: 71) }  // EPROTO
+        let bytes = isSubmit && most > 0 ? try stream.readExactly(length, within: Seconds(5)) : []
+        state.update { $0.commands.take(USBIPReply(status: status, bytes: bytes), to: sequence) }
       } catch {
+        stream.shutdown()
         state.update { $0.ended = true }
         return
       }

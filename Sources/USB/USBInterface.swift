@@ -52,11 +52,14 @@ package struct USBInterface: Hashable, Sendable {
         }
       } else if item[1] == 5, length >= 7, found != nil {
         let endpoint = Endpoint(address: item[2], packetSize: (Int(item[4]) | Int(item[5]) << 8) & 0x7FF)
-        switch (item[3] & 3, item[2] & 0x80) {
-        case (2, 0) where found?.bulkOut == nil: found?.bulkOut = endpoint
-        case (2, 0x80) where found?.bulkIn == nil: found?.bulkIn = endpoint
-        case (3, 0x80) where found?.interruptIn == nil: found?.interruptIn = endpoint
-        default: break
+        // Packets of no bytes carry nothing: such an endpoint is as good as none.
+        if endpoint.packetSize > 0 {
+          switch (item[3] & 3, item[2] & 0x80) {
+          case (2, 0) where found?.bulkOut == nil: found?.bulkOut = endpoint
+          case (2, 0x80) where found?.bulkIn == nil: found?.bulkIn = endpoint
+          case (3, 0x80) where found?.interruptIn == nil: found?.interruptIn = endpoint
+          default: break
+          }
         }
       }
       offset += length

@@ -51,7 +51,10 @@ final class FakeSimplonSender: @unchecked Sendable {
   /// A 4 × 2 frame of 16-bit pixels that count up from the frame number.
   static func pixels(_ frame: UInt64) -> [UInt16] { (0..<8).map { UInt16(truncatingIfNeeded: frame) &+ $0 } }
 
-  func image(_ series: UInt64, _ frame: UInt64) {
-    send(Self.image(series, frame, littleEndian(Self.pixels(frame))))
+  func image(
+    _ series: UInt64, _ frame: UInt64,
+    times: String = #"{"htype":"dconfig-1.0","real_time":900,"start_time":5000,"stop_time":6000}"#
+  ) {
+    send(Self.image(series, frame, littleEndian(Self.pixels(frame)), times: times))
   }
 }

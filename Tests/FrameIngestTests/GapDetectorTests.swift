@@ -148,4 +148,17 @@ struct GapDetectorTests {
     #expect(gaps.last?.frames == 101)
     #expect(isBalanced(detector, triggered: 2 * frames))
   }
+
+  @Test("Late frames that split gaps made more of them than the limit")
+  func splitAtLimit() {
+    var detector = GapDetector(series: 7)
+    let ranges = UInt64(GapDetector.mostRanges)
+    for number in 1...ranges { _ = detector.observe(frame(4 * number - 1)) }
+    #expect(detector.observe(frame(1)) == .late)
+    #expect(detector.observe(frame(4)) == .late)
+    let gaps = detector.finish(triggered: 4 * ranges)
+    #expect(gaps.count == GapDetector.mostRanges)
+    #expect(gaps.prefix(2) == [gap(0, 2, 2, .lostAtSource), gap(5, 6, 2, .lostAtSource)])
+    #expect(isBalanced(detector, triggered: 4 * ranges))
+  }
 }

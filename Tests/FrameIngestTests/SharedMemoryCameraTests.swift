@@ -190,4 +190,43 @@ struct SharedMemoryCameraTests {
     #expect(error?.description == "camera model “kodak” is not known; write one of: shm, simplon")
     #expect(throws: CameraError.self) { _ = try CameraModels.make(CameraSettings(model: "simplon", url: "detector")) }
   }
+
+  @Test("Slot times that no clock reads trapped the arithmetic behind them; the frame is kept, without a time")
+  func impossibleTimes() throws {
+    let server = try FakeCameraServer()
+    let camera = try camera(server)
+    try camera.connect()
+    try camera.start(request(1), into: ring)
+    server.send { $0.deviceNanoseconds = .min }
+    server.send { $0.deviceNanoseconds = (1 << 61) + 1 }
+    server.send { $0.exposureNanoseconds = .max }
+    server.send { $0.deviceNanoseconds = 1 << 61 }
+    for _ in 0..<4 { #expect(try next(camera) == .frame) }
+    let headers = (0..<4 as Range<UInt64>).compactMap { ring.read($0) { header, _ in header } }
+    #expect(headers.map(\.flags) == [.noDeviceTime, .noDeviceTime, .noDeviceTime, []])
+    #expect(headers.map(\.deviceNanoseconds) == [0, 0, 0, 1 << 61])
+    #expect(headers.map(\.exposureNanoseconds) == [900, 900, 0, 900])
+  }
+
+  @Test("An answer to TIME that no clock reads is told, and no clock pair is made of it", arguments: [-1, Int64.max])
+  func impossibleClock(reading: Int64) throws {
+    let server = try FakeCameraServer(.init(answers: ["TIME": #"OK {"device_ns":\#(reading)}"#]))
+    let camera = try camera(server)
+    try camera.connect()
+    #expect(throws: CameraError.impossibleTime(address: server.socketPath, nanoseconds: reading)) {
+      try camera.probeClock()
+    }
+  }
+
+  @Test("An end of series that claims 2⁶² frames made a gap of them all", arguments: [1 << 62, UInt64.max])
+  func impossibleEnd(triggered: UInt64) throws {
+    let server = try FakeCameraServer()
+    let camera = try camera(server)
+    try camera.connect()
+    try camera.start(request(1), into: ring)
+    server.send(0) { header in
+      header = FrameHeader(frameNumber: triggered, series: header.series, flags: .seriesEnd)
+    }
+    #expect(try next(camera) == .seriesEnded(series: 1, triggered: nil))
+  }
 }

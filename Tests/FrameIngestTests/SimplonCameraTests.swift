@@ -306,4 +306,94 @@ struct SimplonCameraTests {
     // Not the thousand that the configuration promised: nobody knows whether they were exposed.
     #expect(event == .seriesEnded(series: 2, triggered: 1))
   }
+
+  @Test("A detector that was restarted sends series 1 again, and its frames were taken for repeated ones")
+  func seriesNumberComesAgain() throws {
+    for _ in 0..<2 {
+      for series in [1, 2] as [UInt64] {
+        sender.header(series)
+        for frame in 0..<2 as Range<UInt64> { sender.image(series, frame) }
+        sender.end(series)
+      }
+    }
+    let seen = try events(18)
+    #expect(
+      seen.suffix(10) == [
+        .renumbered(sent: 1, recorded: 3), .seriesStarted(series: 3), .frame, .frame,
+        .seriesEnded(series: 3, triggered: 2),
+        .renumbered(sent: 2, recorded: 4), .seriesStarted(series: 4), .frame, .frame,
+        .seriesEnded(series: 4, triggered: 2),
+      ])
+    #expect((0..<8).map { header($0)?.series } == [1, 1, 2, 2, 3, 3, 4, 4])
+    var detectors: [UInt64: GapDetector] = [:]
+    for sequence in 0..<8 as Range<UInt64> {
+      let frame = try #require(header(sequence))
+      #expect(detectors[frame.series, default: GapDetector(series: frame.series)].observe(frame) == .new)
+    }
+  }
+
+  @Test("A series number that was used stays used when the connection was lost")
+  func seriesNumberComesAgainAfterReconnection() throws {
+    sender.image(1, 0)
+    #expect(try events(2) == [.seriesStarted(series: 1), .frame])
+    camera.close()
+    try camera.connect()
+    try camera.start(ExposureRequest(series: 1, framePeriod: Seconds(1), exposure: Seconds(1)), into: ring)
+    // What the sender gave to the connection that is gone is lost.
+    var event = CameraEvent.nothing
+    let end = MonotonicTime.now + Seconds(5)
+    while event == .nothing, MonotonicTime.now < end {
+      sender.image(1, 0)
+      event = try camera.next(into: ring, step: 4, atMost: Seconds(0.05))
+    }
+    #expect(event == .renumbered(sent: 1, recorded: 2))
+    #expect(try events(2) == [.seriesStarted(series: 2), .frame])
+  }
+
+  @Test("A series number that an index record cannot hold made every frame of it fail")
+  func seriesNumberTooLarge() throws {
+    sender.image(1 << 32, 0)
+    #expect(try events(3) == [.renumbered(sent: 1 << 32, recorded: 0), .seriesStarted(series: 0), .frame])
+    #expect(header(0)?.series == 0)
+  }
+
+  @Test("A series that goes on over a pause keeps its number")
+  func sameSeriesAfterPause() throws {
+    sender.image(7, 0)
+    #expect(try events(2) == [.seriesStarted(series: 7), .frame])
+    try camera.stop()
+    var event = CameraEvent.nothing
+    while event == .nothing { event = try next() }
+    #expect(event == .seriesEnded(series: 7, triggered: 1))
+    try camera.start(ExposureRequest(series: 1, framePeriod: Seconds(1), exposure: Seconds(1)), into: ring)
+    sender.image(7, 1)
+    #expect(try events(2) == [.seriesStarted(series: 7), .frame])
+  }
+
+  @Test(
+    "Times that no clock reads trapped the arithmetic behind them; the frame is kept, without a time",
+    arguments: [
+      #""start_time":5000,"stop_time":-9223372036854775808"#, #""start_time":5000,"stop_time":9223372036854775807"#,
+      #""start_time":-9223372036854775808,"stop_time":6000"#, #""start_time":-1,"stop_time":6000"#,
+      #""start_time":6000,"stop_time":5000"#, #""start_time":5000,"real_time":9223372036854775807"#,
+      #""start_time":5000,"stop_time":6000,"real_time":-9223372036854775808"#,
+    ])
+  func impossibleTimes(times: String) throws {
+    let camera = camera
+    // The receiver waits when the frame comes, so that a clock pair would be made of it.
+    let feeder = NamedThread("sender") { [sender] in
+      sleepThread(for: Seconds(0.02))
+      sender.image(1, 0, times: #"{"htype":"dconfig-1.0",\#(times)}"#)
+      sender.end(1)
+    }
+    var seen: [CameraEvent] = []
+    while seen.last != .seriesEnded(series: 1, triggered: 1) {
+      seen.append(try camera.next(into: ring, step: 0, atMost: Seconds(5)))
+    }
+    feeder.join()
+    #expect(seen == [.seriesStarted(series: 1), .frame, .seriesEnded(series: 1, triggered: 1)])
+    #expect(header(0)?.flags == .noDeviceTime)
+    #expect(header(0)?.deviceNanoseconds == 0)
+    #expect(header(0)?.exposureNanoseconds == 0)
+  }
 }

@@ -53,10 +53,21 @@ struct RunAlignmentTests {
     let stored = try database.rows("SELECT * FROM clock_model ORDER BY device")
     #expect(stored.count == 2)
     #expect(abs(try #require(stored[0].double("rate")) - 1 / (1 - 20e-6)) < 2e-6)
-    // Dose counts the exposures recorded so far.
-    let last = try #require(rows.last)
-    #expect(abs(try #require(last.double("dose_e_per_A2")) - 40 * 2.4e-3 * 3167) < 1e-6)
-    #expect(abs(try #require(last.double("dose_uncertainty_e_per_A2")) - 4 * 2.4e-3 * 3167) < 1e-6)
+  }
+
+  @Test("the dose of a frame counted exposures only, where the dose limit counts time since the run's start")
+  func dose() throws {
+    let run = try RunFixture()
+    defer { run.remove() }
+    let database = try run.open()
+    _ = try RunAlignment.align(database: database, options: .init(doseRate: 40))
+    for row in try values(database) {
+      let elapsed = Double(try #require(row.integer("stop_raw_ns")) - RunFixture.raw(0)) * 1e-9
+      #expect(abs(try #require(row.double("dose_e_per_A2")) - 40 * elapsed) < 1e-9)
+      #expect(abs(try #require(row.double("dose_uncertainty_e_per_A2")) - 4 * elapsed) < 1e-9)
+    }
+    let last = try #require(try values(database).last)
+    #expect(try #require(last.double("dose_e_per_A2")) > 40 * 64)
   }
 
   @Test("aligning again gives the same rows")
@@ -133,5 +144,70 @@ struct RunAlignmentTests {
     try database.execute("DELETE FROM frame_value; DELETE FROM frame; DELETE FROM clock_pair")
     let empty = try RunAlignment.align(database: database)
     #expect(empty.frames == 0 && empty.timeUncertainty == nil && empty.clocks.isEmpty)
+  }
+
+  @Test("a stamp of a clock that was set back was placed after its own arrival by the export")
+  func clockSetBack() throws {
+    let run = try RunFixture()
+    defer { run.remove() }
+    let database = try run.open()
+    for (segment, host) in [(0, 1000), (1, 1100)] {
+      try database.execute(
+        """
+        INSERT INTO clock_model VALUES ('potentiostat', \(segment), 0, 100000000000, 50000000000,
+          \(host + 50)000000000, 1.0, 1e-4, 1e-4, 1e-4, 0, 9, 'two-sided hull')
+        """)
+    }
+    try database.execute(#"UPDATE device SET details_json = '{"sample_offset_ns": 7}' WHERE kind = 'potentiostat'"#)
+    let clocks = try StoredClocks(database)
+    func time(_ stamp: Int64, _ arrival: Int64) -> Int64? {
+      clocks.time(of: stamp, on: "potentiostat", arrival: MonotonicTime(nanoseconds: arrival))?.nanoseconds
+    }
+    // Nearer to its arrival is 1150 s, but nothing arrives before it is sent. The known delay is added as for frames.
+    #expect(time(50_000_000_000, 1_100_500_000_000) == 1_050_000_000_007)
+    #expect(time(50_000_000_000, 1_150_100_000_000) == 1_150_000_000_007)
+    #expect(clocks.time(of: 0, on: "holder", arrival: MonotonicTime(nanoseconds: 0)) == nil)
+  }
+
+  @Test("frames whose stamp is flagged as unusable are placed by their arrival")
+  func noDeviceTime() throws {
+    let run = try RunFixture()
+    defer { run.remove() }
+    let database = try run.open()
+    try database.execute(
+      "UPDATE frame SET flags = \(IndexRecord.noDeviceTime), device_time_ns = 0 WHERE id % 2 = 0; DELETE FROM clock_pair"
+    )
+    _ = try RunAlignment.align(database: database)
+    let rows = try database.rows(
+      "SELECT f.arrival_raw_ns - v.stop_raw_ns AS late FROM frame f JOIN frame_value v ON v.frame = f.id WHERE f.id % 2 = 0"
+    )
+    #expect(rows.count == 1584 && rows.allSatisfy { $0.integer("late") == 50_000_000 })
+    // The zeros are no stamps of the camera's clock.
+    let model = try database.rows("SELECT count(*) AS n FROM clock_model WHERE device = 'camera'")
+    #expect(model.first?.integer("n") == 1)
+  }
+
+  @Test("the percentiles of two million frames took seconds of sorting; many frames are taken by every n-th")
+  func manyFrames() throws {
+    let run = try RunFixture()
+    defer { run.remove() }
+    let database = try run.open()
+    let count = 2 * TimeUncertainty.mostFrames + 1
+    try database.execute(
+      """
+      PRAGMA foreign_keys = OFF; DELETE FROM frame_value;
+      WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < \(count - 1))
+      INSERT INTO frame_value (frame, start_raw_ns, stop_raw_ns, time_uncertainty_s, samples)
+        SELECT i, 0, 1, (i * 7919 % \(count) + 1) * 1.0, 1 FROM n;
+      """)
+    let uncertainty = try TimeUncertainty(database)
+    for percent in [5, 50, 95] {
+      let exact = Double(count) * Double(percent) / 100
+      #expect(abs(try #require(uncertainty.percentile(percent)) / exact - 1) < 0.01, "\(percent)")
+    }
+    try database.execute("DELETE FROM frame_value WHERE frame >= 4")
+    let few = try database.rows("SELECT time_uncertainty_s AS u FROM frame_value ORDER BY u").map { $0.double("u") }
+    let median = try TimeUncertainty(database).percentile(50)
+    #expect(median == few[1])
   }
 }

@@ -170,7 +170,7 @@ struct RunDatabaseTests {
     #expect(json["ledger"]?["balanced"] == true)
     #expect(json["ledger"]?["difference"] == 0)
     #expect(json["ledger"]?["series"]?.array?.count == 1)
-    #expect(abs((json["alignment"]?["uncertainty_s"]?.double ?? 0) - 7e-5) < 1e-12)
+    #expect(abs((json["alignment"]?["uncertainty_s"]?.double ?? 0) - 8e-5) < 1e-12)
     #expect(json["alignment"]?["frames_with_samples"] == 4)
     let device = try #require(json["alignment"]?["devices"]?.array?.first)
     #expect(device["bound_s"]?.double == 2e-4)

@@ -90,12 +90,13 @@ struct RunRecoveryTests {
 
   @Test("killed at any point in the middle of recovery, the next one ends the work")
   func killedInTheMiddle() throws {
-    for parts in 0...2 {
+    for parts in 0...3 {
       let temporary = try TemporaryData()
       let directory = try interrupted(temporary, rows: 3, pixels: 4096 + 6 * Int64(shape.bytes) + 10)
       let first = try RunRecovery(directory, now: now)
       if parts > 0 { try first.repairDatabase() }
       if parts > 1 { try first.repairFiles() }
+      if parts > 2 { try first.align() }
       _ = try recover(directory)
       try expectConsistent(directory, frames: 6)
       let told = try RunSummary(reading: directory).events.filter { $0.text.contains("10 bytes of pixels") }
@@ -222,7 +223,42 @@ struct RunRecoveryTests {
     _ = try catalog.adoptMissing()
     try run.finish(
       .complete, reason: nil, ended: MonotonicTime(nanoseconds: 2_000_000_000), unixNanoseconds: 5, charge: .zero)
-    _ = try RunRecovery.recoverAll(catalog, now: now)
+    let values = try values(run.directory)
+    let reports = try RunRecovery.recoverAll(catalog, now: now, alignment: .init(doseRate: 3))
     #expect(try catalog.find("last").outcome == .complete)
+    // It was called interrupted, and aligned again.
+    #expect(reports.map(\.wasInterrupted) == [false])
+    #expect(reports.first?.summary.contains("had ended") == true)
+    #expect(reports.first?.findings.isEmpty == true)
+    #expect(try self.values(run.directory) == values)
+    #expect(try RunSummary(reading: run.directory).events.allSatisfy { $0.kind != "recovery" })
+  }
+
+  private func values(_ directory: RunDirectory) throws -> [Double?] {
+    try RunDatabase.open(directory, .readOnly).database.rows("SELECT dose_e_per_A2 AS d FROM frame_value").map {
+      $0.double("d")
+    }
+  }
+
+  @Test("a run recovered by a daemon that was killed before it had aligned stayed without values for ever")
+  func alignedBeforeMarked() throws {
+    let temporary = try TemporaryData()
+    let run = try filledRun(temporary, ended: false)
+    let catalog = try Catalog(temporary.data)
+    _ = try catalog.adoptMissing()
+    try run.database.execute("DELETE FROM frame_value")
+    // The kill comes at the last moment: everything is done, only the run is not marked yet.
+    let killed = try RunRecovery(run.directory, now: now)
+    try killed.repairDatabase()
+    try killed.repairFiles()
+    try killed.align()
+    #expect(try RunSummary(reading: run.directory).outcome == .running)
+    let frames = try run.database.rows("SELECT id FROM frame").count
+    #expect(try values(run.directory).count == frames)
+    let reports = try RunRecovery.recoverAll(catalog, now: now, alignment: .init(doseRate: 3))
+    #expect(reports.map(\.wasInterrupted) == [true])
+    let doses = try values(run.directory)
+    #expect(doses.count == frames && !doses.contains(nil))
+    #expect(try RunSummary(reading: run.directory).outcome == .interrupted)
   }
 }

@@ -1,3 +1,4 @@
+internal import RunStore
 internal import SQLite
 
 /// What a plot of a run shows, read in one pass over samples and frames.
@@ -54,8 +55,7 @@ struct PlotData {
       try readSamples(database)
       try readFrames(database)
       try readMarks(database)
-      let query = "SELECT time_uncertainty_s AS u FROM frame_value ORDER BY u LIMIT 1 OFFSET \(frames / 2)"
-      timeUncertainty = try database.rows(query).first?.double("u")
+      timeUncertainty = try TimeUncertainty(database).percentile(50)
     } catch {
       throw ExportError(error, reading: run.path)
     }

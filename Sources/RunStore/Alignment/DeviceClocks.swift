@@ -74,7 +74,10 @@ struct DeviceClocks {
     switch device {
     case "potentiostat": source = "SELECT device_time_ns + aperture_ns / 2 AS d, arrival_raw_ns AS a FROM sample"
     case "camera":
-      source = "SELECT device_time_ns + exposure_ns AS d, arrival_raw_ns AS a FROM frame WHERE flags & 2 = 0"
+      source = """
+        SELECT device_time_ns + exposure_ns AS d, arrival_raw_ns AS a FROM frame
+        WHERE flags & \(IndexRecord.noDeviceTime) = 0
+        """
     default: return nil
     }
     let span = try database.rows("SELECT max(d) - min(d) AS span FROM (\(source))").first?.integer("span") ?? 0

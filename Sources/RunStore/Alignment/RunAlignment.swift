@@ -6,7 +6,8 @@ package import SQLite
 /// (tables `clock_model` and `frame_value`). Run again it gives the same rows.
 package enum RunAlignment {
   package struct Options: Sendable {
-    /// Dose rate at the sample, e/Å²/s; nil: not known, no dose is written.
+    /// Dose rate at the sample, e/Å²/s, from the start of the run on: the beam is taken to be on for all of it.
+    /// nil: not known, no dose is written.
     package var doseRate: Double?
     /// Standard uncertainty of the dose rate as a share of it.
     package var doseRateUncertainty: Double
@@ -67,10 +68,10 @@ package enum RunAlignment {
       sampleTick: potentiostat.details.tick, frameTick: camera.details.tick)
     var aligner = FrameAligner(settings)
     var samples = SampleReader(potentiostat)
-    var exposed = 0.0
+    let started = try database.rows("SELECT started_raw_ns AS s FROM run").first?.integer("s") ?? 0
     var last: Int64 = -1
     while true {
-      let frames = try exposures(database, after: last, camera, options, &exposed)
+      let frames = try exposures(database, after: last, camera, options)
       guard let first = frames.first, let end = frames.last else { break }
       let ids = (first.id, end.id)
       last = end.id
@@ -91,28 +92,26 @@ package enum RunAlignment {
           summary.frames += 1
           if value.samples > 0 { summary.framesWithSamples += 1 }
           if value.samples == 0 && value.voltage != nil { summary.framesInterpolated += 1 }
-          try insert(database, frame, value, options)
+          try insert(database, frame, value, MonotonicTime(nanoseconds: started), options)
         }
       }
     }
     try database.run("DELETE FROM frame_value WHERE frame > ?1", .integer(last))
-    summary.timeUncertainty = try percentile(database, 0.5, of: summary.frames)
-    summary.timeUncertainty95 = try percentile(database, 0.95, of: summary.frames)
+    let uncertainty = try TimeUncertainty(database)
+    summary.timeUncertainty = uncertainty.percentile(50).map { Seconds($0) }
+    summary.timeUncertainty95 = uncertainty.percentile(95).map { Seconds($0) }
     return summary
   }
 
   private struct Frame {
     var id: Int64
     var exposure: Exposure
-    /// Exposure of this frame and those before it, s.
-    var exposed: Double
   }
 
   private static func exposures(
-    _ database: Database, after last: Int64, _ camera: DeviceClock, _ options: Options, _ exposed: inout Double
+    _ database: Database, after last: Int64, _ camera: DeviceClock, _ options: Options
   ) throws(DatabaseError) -> [Frame] {
     var frames: [Frame] = []
-    var sum = exposed
     let query = """
       SELECT id, device_time_ns, exposure_ns, arrival_raw_ns, flags FROM frame WHERE id > ?1 ORDER BY id
       LIMIT \(framesAtOnce)
@@ -120,9 +119,8 @@ package enum RunAlignment {
     try database.statement(query).forEach([.integer(last)]) { row in
       let length = Seconds(nanoseconds: max(0, row.integer(2)))
       let arrival = MonotonicTime(nanoseconds: row.integer(3))
-      let hasDeviceTime = row.integer(4) & noDeviceTime == 0
+      let hasDeviceTime = row.integer(4) & Int64(IndexRecord.noDeviceTime) == 0
       let stamp = row.integer(1) + camera.details.offset
-      sum += length.value
       var exposure: Exposure
       if hasDeviceTime, let start = camera.model?.host(atDevice: stamp, arrival: arrival) {
         exposure = Exposure(start: start.time, stop: start.time + length, halfWidth: start.halfWidth)
@@ -131,19 +129,15 @@ package enum RunAlignment {
         let half = options.arrivalLatency * 0.5
         exposure = Exposure(start: arrival - half - length, stop: arrival - half, halfWidth: half)
       }
-      frames.append(Frame(id: row.integer(0), exposure: exposure, exposed: sum))
+      frames.append(Frame(id: row.integer(0), exposure: exposure))
     }
-    exposed = sum
     return frames
   }
 
-  /// `FRAME_RING_FLAG_NO_DEVICE_TIME`: the source gave no time stamp.
-  private static let noDeviceTime: Int64 = 2
-
   private static func insert(
-    _ database: Database, _ frame: Frame, _ value: FrameValue, _ options: Options
+    _ database: Database, _ frame: Frame, _ value: FrameValue, _ started: MonotonicTime, _ options: Options
   ) throws(DatabaseError) {
-    let dose = options.doseRate.map { $0 * frame.exposed }
+    let dose = options.doseRate.map { $0 * max(0, (frame.exposure.stop - started).value) }
     let v = value.voltage
     let i = value.current
     try database.run(
@@ -154,14 +148,5 @@ package enum RunAlignment {
       .optional(i?.mean), .optional(i?.minimum), .optional(i?.maximum), .optional(i?.uncertainty),
       .optional(value.charge), .optional(value.chargeUncertainty),
       .optional(dose), .optional(dose.map { $0 * options.doseRateUncertainty }))
-  }
-
-  private static func percentile(_ database: Database, _ share: Double, of count: Int) throws(DatabaseError) -> Seconds?
-  {
-    guard count > 0 else { return nil }
-    let index = Int64(min(Double(count - 1), (Double(count) * share).rounded(.down)))
-    let rows = try database.rows(
-      "SELECT time_uncertainty_s AS u FROM frame_value ORDER BY time_uncertainty_s LIMIT 1 OFFSET ?1", .integer(index))
-    return rows.first?.double("u").map { Seconds($0) }
   }
 }
