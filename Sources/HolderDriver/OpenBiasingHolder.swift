@@ -77,7 +77,9 @@ package final class OpenBiasingHolder: Holder {
     let asked = MonotonicTime.now
     let answer = try connection.query(":SYST:TIME?")
     let answered = MonotonicTime.now
-    guard let microseconds = answer.split(separator: ",").first.flatMap({ Int64($0) }) else {
+    // 2⁵⁰ µs are 35 years of uptime; beyond it is no time.
+    guard let microseconds = answer.split(separator: ",").first.flatMap({ Int64($0) }), 0..<1 << 50 ~= microseconds
+    else {
       throw .unexpected(device: connection.name, command: ":SYST:TIME?", answer: answer)
     }
     return ClockPair(deviceNanoseconds: microseconds * 1000, earliest: asked, latest: answered)

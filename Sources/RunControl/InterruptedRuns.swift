@@ -1,30 +1,22 @@
-import Alignment
 package import Journal
 import Linux
 import Quantities
 package import RunStore
-import SQLite
 
-/// Runs that ended with their daemon: found again, completed, and marked.
+/// Runs that ended with their daemon: found again, completed, aligned and marked.
 package enum InterruptedRuns {
-  /// Recovers them and aligns their frames, so that they can be used like any other.
-  /// - Returns: their directories.
+  /// - Returns: the directories of those that were interrupted and could be recovered.
   package static func recover(_ catalog: Catalog, doseRate: Double?, _ journal: Journal) throws(RunStoreError)
     -> [RunDirectory]
   {
-    var found: [RunDirectory] = []
-    for report in try RunRecovery.recoverAll(catalog, now: .now) {
-      journal.log(.warning, report.summary)
-      guard report.failure == nil,
-        let directory = RunDirectory(existing: catalog.data.runsPath + "/" + report.directory)
-      else { continue }
-      found.append(directory)
-      do {
-        let run = try RunDatabase.open(directory, .readWrite)
-        _ = try RunAlignment.align(database: run.database, options: RunAlignment.Options(doseRate: doseRate))
-        try run.close()
-      } catch { journal.log(.error, "run \(report.id): its frames could not be aligned: \(error)") }
+    let alignment = RunAlignment.Options(doseRate: doseRate)
+    let reports = try RunRecovery.recoverAll(catalog, now: .now, alignment: alignment)
+    for report in reports {
+      let isMere = report.failure == nil && !report.wasInterrupted
+      journal.log(isMere ? .info : .warning, report.summary)
     }
-    return found
+    return reports.filter { $0.failure == nil && $0.wasInterrupted }.compactMap {
+      RunDirectory(existing: catalog.data.runsPath + "/" + $0.directory)
+    }
   }
 }

@@ -33,7 +33,7 @@ struct PlotData {
   var samples = 0
   var frames = 0
   var lost: Int64 = 0
-  /// Median of the standard uncertainty of the alignment, s.
+  /// 95th percentile of the standard uncertainty of the alignment, s.
   var timeUncertainty: Double?
 
   init(_ run: RunSource) throws(ExportError) {
@@ -55,7 +55,7 @@ struct PlotData {
       try readSamples(database)
       try readFrames(database)
       try readMarks(database)
-      timeUncertainty = try TimeUncertainty(database).percentile(50)
+      timeUncertainty = try TimeUncertainty(database).percentile(95)
     } catch {
       throw ExportError(error, reading: run.path)
     }
