@@ -27,7 +27,7 @@ stop() {
   rm -rf "$runtime" "$data/insitud.pid"
 }
 trap stop EXIT
-trap 'exit 130' INT TERM
+trap 'echo "Broken off: the run is stopped, and the daemon ended." >&2; exit 130' INT TERM
 
 for _ in $(seq 100); do
   "$bin/insituctl" status >/dev/null 2>&1 && break
