@@ -135,9 +135,13 @@ package final class RunController: Sendable {
     switch report {
     case .connected(let identity):
       cameraIdentity.update { $0 = identity }
-      board.connected("camera", "\(identity.model), serial \(identity.serial)")
+      // A sender that is only listened to has said nothing yet.
+      let isHeard = identity.width != nil
+      board.connected(
+        "camera", "\(identity.model), serial \(identity.serial)", state: isHeard ? "answers" : "not heard from yet")
       activeRun.map { putCamera(identity, in: $0) }
-      event("camera", "the camera at \(identity.address) answers", in: activeRun)
+      event(
+        "camera", "the camera at \(identity.address) \(isHeard ? "answers" : "is listened to")", in: activeRun)
     case .disconnected(let error):
       board.failed("camera", "\(error)")
       event("camera_lost", "\(error)", in: activeRun, .warning)
@@ -151,6 +155,7 @@ package final class RunController: Sendable {
         EndedSeries(series: series, triggered: triggered, refusedByRing: refusedByRing, unusable: unusable))
     case .identified(let identity):
       cameraIdentity.update { $0 = identity }
+      board.connected("camera", "\(identity.model), serial \(identity.serial)", state: "answers")
       activeRun.map { putCamera(identity, in: $0) }
     case .refused(let series, let error):
       event("camera_refused", "series \(series): \(error)", in: activeRun, .error)
@@ -298,7 +303,8 @@ package final class RunController: Sendable {
 /// Lets threads that are made before the controller report to it.
 private final class ControllerLink: Sendable {
   private let target = Monitor<RunController?>(nil)
-  var controller: RunController? { target.read { $0 } }
+  /// Waits for the moment that the making of the controller still takes: the first word of a camera must not be lost.
+  var controller: RunController? { target.wait(atMost: Seconds(5)) { $0 } }
   func set(_ controller: RunController) { target.update { $0 = controller } }
 }
 
