@@ -95,5 +95,5 @@ extension Camera {
   }
 }
 
-/// Frame numbers beyond this are taken for damage: 2⁶² frames do not happen.
-let mostFrameNumber: UInt64 = 1 << 62
+/// Frame numbers beyond this are taken for damage: 2⁴⁰ frames are 35 years at 1000 per second.
+let mostFrameNumber: UInt64 = 1 << 40

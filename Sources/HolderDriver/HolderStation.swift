@@ -1,4 +1,4 @@
-import Linux
+package import Linux
 package import Quantities
 package import USB
 
@@ -34,22 +34,25 @@ package final class HolderStation {
   private let report: @Sendable (HolderReport) -> Void
   private var holder: (any Holder)?
   private var shouldBeClosed = false
-  /// Held in the safe state: contacts do not close until `release`.
-  private var isHeld = false
+  /// While it is set the contacts do not close.
+  private let latch: SafetyLatch
   private var lastState: HolderState? {
     didSet { if let lastState, lastState != oldValue { report(.state(lastState)) } }
   }
   private var ticks: UInt64 = 0
 
-  package init(_ settings: HolderSettings, bus: any USBBus, report: @escaping @Sendable (HolderReport) -> Void) {
+  package init(
+    _ settings: HolderSettings, bus: any USBBus, latch: SafetyLatch = SafetyLatch(),
+    report: @escaping @Sendable (HolderReport) -> Void
+  ) {
+    self.latch = latch
     self.settings = settings
     self.bus = bus
     self.report = report
   }
 
-  /// A quarter of the time-out (holder.md §4.4), so that three lost answers in a row are still survived.
+  /// A quarter of the time-out (holder.md §4.4). One beat that fails is reported, and ends a run.
   package var beatInterval: Seconds { settings.heartbeatTimeout * 0.25 }
-  package var isConnected: Bool { holder != nil }
   package var identity: InstrumentIdentity? { holder?.identity }
   package var state: HolderState? { lastState }
 
@@ -76,9 +79,6 @@ package final class HolderStation {
     }
   }
 
-  /// Ends the hold of `makeSafe`; the contacts stay open.
-  package func release() { isHeld = false }
-
   /// Ready to close contacts; the cell is still open.
   package func arm() throws(SCPIError) {
     try refuseWhenHeld()
@@ -95,10 +95,10 @@ package final class HolderStation {
     lastState = try with { holder throws(SCPIError) in try holder.state() }
   }
 
-  /// Contacts open, whatever else is going on, and held there until `release`.
+  /// Contacts open, whatever else is going on, and held there until the latch is released.
   package func makeSafe() throws(SCPIError) {
     shouldBeClosed = false
-    isHeld = true
+    latch.set()
     try with { holder throws(SCPIError) in try holder.makeSafe() }
     lastState = try with { holder throws(SCPIError) in try holder.state() }
   }
@@ -126,8 +126,9 @@ package final class HolderStation {
         report(.openedItself(cause: state.safeCause))
       }
     } catch {
+      let wasClosed = shouldBeClosed
       lose(error)
-      report(.failed("\(error)"))
+      if !wasClosed || !error.isGone { report(.failed("\(error)")) }
     }
   }
 
@@ -137,7 +138,7 @@ package final class HolderStation {
   }
 
   private func refuseWhenHeld() throws(SCPIError) {
-    guard isHeld else { return }
+    guard latch.isSet else { return }
     throw .unexpected(device: settings.model, command: "closing the contacts", answer: "it is held in the safe state")
   }
 
@@ -150,6 +151,11 @@ package final class HolderStation {
   }
 
   private func lose(_ error: SCPIError) {
-    if error.isGone { close() }
+    guard error.isGone else { return }
+    close()
+    if shouldBeClosed {
+      shouldBeClosed = false
+      report(.failed("\(error)"))
+    }
   }
 }

@@ -66,12 +66,13 @@ package final class OwningThread<Owned>: @unchecked Sendable {
 
   /// Hands over work and waits for its result; nil when it did not end within `limit`. Work that has not begun by then is
   /// not done any more: what nobody waits for must not happen later, when it may be wrong.
+  /// - Parameter evenWhenLate: it is done all the same: right at any time, as opening an output is.
   package func run<R: Sendable>(
-    within limit: Seconds, urgently: Bool = false, _ work: @escaping @Sendable (Owned) -> R
+    within limit: Seconds, urgently: Bool = false, evenWhenLate: Bool = false, _ work: @escaping @Sendable (Owned) -> R
   ) -> R? {
     let answer = Monitor<Answer<R>>(.waiting)
     let taken = post(urgently: urgently) { owned in
-      guard answer.read({ if case .abandoned = $0 { false } else { true } }) else { return }
+      guard evenWhenLate || answer.read({ if case .abandoned = $0 { false } else { true } }) else { return }
       let result = work(owned)
       answer.update { $0 = .given(result) }
     }

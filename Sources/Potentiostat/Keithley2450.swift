@@ -83,6 +83,8 @@ package final class Keithley2450: PotentiostatDriver {
     try connection.apply(":ROUT:TERM \(terminals == .rear ? "REAR" : "FRON")")
     lineFrequency = Double(try connection.query(":SYST:LFR?")) ?? 50
 
+    // A level that is left over could forbid a smaller range.
+    try connection.send(":SOUR:CURR 0;:SOUR:VOLT 0")
     let amperes = number(range.range.value)
     let volts = number(voltageRange.range)
     let limits = acquisition.limits
@@ -104,7 +106,12 @@ package final class Keithley2450: PotentiostatDriver {
     try open()
     acquisition?.currentRange = currentRange
     let amperes = number(range.range.value)
-    try connection.apply(":SOUR:CURR:RANG \(amperes);:SENS:CURR:RANG \(amperes)")
+    try connection.apply(":SOUR:CURR 0;:SOUR:CURR:RANG \(amperes);:SENS:CURR:RANG \(amperes)")
+  }
+
+  package func setPeriod(_ period: Seconds) throws(SCPIError) {
+    acquisition?.period = period
+    try connection.apply(":SENS:CURR:NPLC \(number(powerLineCycles));:SENS:VOLT:NPLC \(number(powerLineCycles))")
   }
 
   /// Four fifths of the sample period; the rest is the instrument's overhead and the pause between readings.

@@ -100,6 +100,8 @@ package protocol PotentiostatDriver: AnyObject {
   func begin(_ bias: Bias, present: Volts?, isWithinLimits: (Sample) -> Bool) throws(SCPIError) -> Acquired
   /// Changes the current range. The output opens for it and stays open until `begin`.
   func setRange(_ currentRange: Amperes) throws(SCPIError)
+  /// Changes how often is measured; with the output open.
+  func setPeriod(_ period: Seconds) throws(SCPIError)
   /// Fetches what was measured since the last call.
   func poll() throws(SCPIError) -> Acquired
   /// Output off at high impedance, whatever was set before; the shortest way there is.

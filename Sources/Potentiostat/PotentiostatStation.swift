@@ -1,4 +1,4 @@
-import Linux
+package import Linux
 package import Quantities
 package import USB
 
@@ -36,13 +36,15 @@ package final class PotentiostatStation {
   private var lastRow = MonotonicTime(nanoseconds: 0)
   private var lastVoltage: Volts?
   private var isSampling = false
-  /// Held in the safe state: nothing switches the output on until `release`. Whoever opened the output because of
-  /// danger is not overruled by work that was already under way.
-  private var isHeld = false
+  /// While it is set nothing switches the output on: whoever opened it because of danger is not overruled by work that
+  /// was already under way.
+  private let latch: SafetyLatch
 
   package init(
-    _ settings: PotentiostatSettings, bus: any USBBus, report: @escaping @Sendable (PotentiostatReport) -> Void
+    _ settings: PotentiostatSettings, bus: any USBBus, latch: SafetyLatch = SafetyLatch(),
+    report: @escaping @Sendable (PotentiostatReport) -> Void
   ) {
+    self.latch = latch
     self.settings = settings
     self.bus = bus
     self.report = report
@@ -70,6 +72,8 @@ package final class PotentiostatStation {
     let connection = try SCPIConnection.open(settings.usb, on: bus, name: settings.model)
     do throws(SCPIError) {
       let made = try model.make(connection, settings)
+      // Whoever wanted the cell safe while it could not be reached still wants it.
+      if latch.isSet { try made.open() }
       instrument = made
       return made.identity
     } catch {
@@ -77,9 +81,6 @@ package final class PotentiostatStation {
       throw error
     }
   }
-
-  /// Ends the hold of `makeSafe` or of a trip; the output stays open.
-  package func release() { isHeld = false }
 
   /// Output off at high impedance, ranges and limits set; forgets the zeros.
   package func prepare(_ acquisition: Acquisition) throws(SCPIError) {
@@ -102,13 +103,14 @@ package final class PotentiostatStation {
       try instrument.setRange(range)
       var all = try instrument.begin(.voltage(.zero), present: .zero, isWithinLimits: { _ in true }).samples
       let end = MonotonicTime.now + span
-      while MonotonicTime.now < end {
+      while MonotonicTime.now < end, !latch.isSet {
         sleepThread(for: Seconds(0.02))
         all += try instrument.poll().samples
       }
       try instrument.open()
       return all
     }
+    try refuseWhenHeld()
     // What is read while the range settles says nothing of the zero.
     let currents = samples.dropFirst(samples.count / 5).filter { !$0.flags.contains(.settling) }
       .compactMap(\.current?.value)
@@ -126,18 +128,33 @@ package final class PotentiostatStation {
   }
 
   /// Puts a bias on the cell. What was measured under the one before is judged first: beyond a limit nothing follows.
-  package func apply(_ bias: Bias) throws(SCPIError) {
-    if bias != .open { try refuseWhenHeld() }
+  /// - Parameter beforeNew: called when all samples of the bias before have been reported.
+  package func apply(_ bias: Bias, beforeNew: () -> Void = {}) throws(SCPIError) {
+    try refuseWhenHeld()
     isSampling = false
     take(try with { instrument throws(SCPIError) in try instrument.finish() })
-    if bias != .open { try refuseWhenHeld() }
+    try refuseWhenHeld()
+    beforeNew()
     let (present, limits) = (lastVoltage, limits)
     let ramp = try with { instrument throws(SCPIError) in
-      try instrument.begin(bias, present: present) { limits?.violation(by: $0) == nil }
+      try instrument.begin(bias, present: present) { [self] sample in
+        !latch.isSet && limits?.violation(by: corrected(sample)) == nil
+      }
     }
     isSampling = bias != .open
     lastRow = .now
     take(ramp)
+    if latch.isSet {
+      isSampling = false
+      try with { instrument throws(SCPIError) in try instrument.open() }
+      try refuseWhenHeld()
+    }
+  }
+
+  /// Changes how often is measured; with the output open.
+  package func setPeriod(_ period: Seconds) throws(SCPIError) {
+    self.period = period
+    try with { instrument throws(SCPIError) in try instrument.setPeriod(period) }
   }
 
   /// Changes the current range; the output is open until the next bias.
@@ -147,13 +164,14 @@ package final class PotentiostatStation {
     try with { instrument throws(SCPIError) in try instrument.setRange(currentRange) }
   }
 
-  /// Output off at high impedance, whatever else is going on, and held there until `release`.
-  package func makeSafe() throws(SCPIError) {
+  /// Output off at high impedance, whatever else is going on, and held there until the latch is released.
+  /// - Parameter mustAnswer: an instrument that cannot be reached is an error even if no run has used it.
+  package func makeSafe(mustAnswer: Bool = false) throws(SCPIError) {
     isSampling = false
-    isHeld = true
+    latch.set()
     guard let instrument else {
       // Never used: nothing of ours is on. Used and gone: nobody knows.
-      guard wasPrepared else { return }
+      guard wasPrepared || mustAnswer else { return }
       throw .wire(.disconnected(device: settings.model))
     }
     do throws(SCPIError) { try instrument.open() } catch {
@@ -170,7 +188,8 @@ package final class PotentiostatStation {
   /// Fetches what was measured and holds the limits. An instrument that no longer measures is a failure: limits that see
   /// no samples hold nothing.
   package func tick() {
-    guard isSampling, let instrument else { return }
+    guard isSampling else { return }
+    guard let instrument else { return fail("\(settings.model) is gone") }
     do throws(SCPIError) {
       let acquired = try instrument.poll()
       if !acquired.samples.isEmpty { lastRow = .now }
@@ -192,7 +211,7 @@ package final class PotentiostatStation {
 
   private func fail(_ reason: String) {
     isSampling = false
-    isHeld = true
+    latch.set()
     do throws(SCPIError) { try instrument?.open() } catch { lose(error) }
     report(.failed(reason))
   }
@@ -202,7 +221,7 @@ package final class PotentiostatStation {
     let violation = limits.flatMap { limits in corrected(acquired).lazy.compactMap { limits.violation(by: $0) }.first }
     if violation != nil {
       isSampling = false
-      isHeld = true
+      latch.set()
       do throws(SCPIError) { try instrument?.open() } catch { lose(error) }
       report(.tripped(violation ?? ""))
     }
@@ -218,15 +237,18 @@ package final class PotentiostatStation {
   }
 
   private func corrected(_ acquired: Acquired) -> [Sample] {
-    acquired.samples.map { sample in
-      var sample = sample
-      if let zero = zeros[sample.range] { sample.current = sample.current.map { $0 - zero } }
-      return sample
-    }
+    acquired.samples.map(corrected)
+  }
+
+  private func corrected(_ sample: Sample) -> Sample {
+    guard let zero = zeros[sample.range] else { return sample }
+    var sample = sample
+    sample.current = sample.current.map { $0 - zero }
+    return sample
   }
 
   private func refuseWhenHeld() throws(SCPIError) {
-    guard isHeld else { return }
+    guard latch.isSet else { return }
     throw .unexpected(
       device: settings.model, command: "switching the output on", answer: "it is held in the safe state")
   }

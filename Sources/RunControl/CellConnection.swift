@@ -7,8 +7,8 @@ import Quantities
 import RunStore
 import USB
 
-/// The way from open contacts to a cell at 0 A with its voltage measured: potentiostat set up with its output open, holder
-/// armed, leakage and zeros read, contacts closed. What was found is written into the run.
+/// The way from open contacts to a cell at 0 A with its voltage measured: potentiostat set up with its output open, leakage
+/// measured, holder armed, zeros read, contacts closed. What was found is written into the run.
 struct CellConnection {
   let run: ActiveRun
   let instruments: Instruments
@@ -20,6 +20,8 @@ struct CellConnection {
   /// How long the current is read with the contacts open to find the zero of a range: so long, or so many readings.
   private static let zeroTime = Seconds(0.6)
   private static let zeroReadings = 12.0
+  /// The zero is read at least so often, however slowly the run samples.
+  private static let zeroPeriod = Seconds(0.05)
   private static let leakageBias = Volts(1)
 
   /// The current range of a protocol that names none: what holds its limits.
@@ -36,7 +38,7 @@ struct CellConnection {
     let limits = run.compiled.limits
     let range = Self.range(of: run.compiled)
     let acquisition = Acquisition(
-      period: run.compiled.samplePeriod, currentRange: range,
+      period: min(run.compiled.samplePeriod, Self.zeroPeriod), currentRange: range,
       voltageRange: run.compiled.voltageRange
         ?? max(limits.voltage.upperBound.magnitude, limits.voltage.lowerBound.magnitude),
       limits: CellLimits(voltage: limits.voltage, current: limits.current))
@@ -66,6 +68,10 @@ struct CellConnection {
       try instruments.onPotentiostat("setting the range") { station throws(SCPIError) in try station.setRange(range) }
       tell("zero", "no zero is read: without a holder the contacts cannot be opened", [:])
     }
+    let period = run.compiled.samplePeriod
+    try instruments.onPotentiostat("setting the sample period") { station throws(SCPIError) in
+      try station.setPeriod(period)
+    }
     try describePotentiostat(identity, zeros)
 
     try goOn()
@@ -89,7 +95,7 @@ struct CellConnection {
   /// Reads the zero of every range that the protocol names, the first one last, so that it is in use afterwards.
   private func readZeros(first: Amperes) throws(InstrumentFailure) -> [CurrentZero] {
     let others = Set(run.compiled.steps.compactMap(\.range)).subtracting([first]).sorted()
-    let span = max(Self.zeroTime, run.compiled.samplePeriod * Self.zeroReadings)
+    let span = max(Self.zeroTime, min(run.compiled.samplePeriod, Self.zeroPeriod) * Self.zeroReadings)
     var zeros: [CurrentZero] = []
     for range in others + [first] {
       try goOn()

@@ -12,6 +12,7 @@ package struct Instruments: Sendable {
   package let holder: OwningThread<HolderStation>?
   package let camera: CameraThread?
   package let ring: FrameRing
+  package let latch: SafetyLatch
 
   /// How long the potentiostat may take to open its output before the holder goes ahead without it.
   private static let potentiostatPatience = Seconds(0.4)
@@ -19,12 +20,16 @@ package struct Instruments: Sendable {
 
   /// The safe state, in the one order there is (design §8): source at high impedance, then the holder's contacts open.
   /// A potentiostat that does not answer holds the holder up for less than half a second.
+  /// - Parameter mustAnswer: a potentiostat that cannot be reached is a problem even if no run has used it.
   /// - Returns: what did not work, in words; empty when the cell is known to be open.
-  package func makeSafe() -> [String] {
+  package func makeSafe(mustAnswer: Bool = false) -> [String] {
+    // First of all, and at once: nothing that is under way may switch anything on any more.
+    latch.set()
     var problems: [String] = []
-    let opened = potentiostat.run(within: Self.potentiostatPatience, urgently: true) { station -> String? in
+    let patience = Self.potentiostatPatience
+    let opened = potentiostat.run(within: patience, urgently: true, evenWhenLate: true) { station -> String? in
       do throws(SCPIError) {
-        try station.makeSafe()
+        try station.makeSafe(mustAnswer: mustAnswer)
         return nil
       } catch { return "\(error)" }
     }
@@ -34,7 +39,7 @@ package struct Instruments: Sendable {
     case .some(.none): break
     }
     guard let holder else { return problems }
-    let safe = holder.run(within: Self.holderPatience, urgently: true) { station -> String? in
+    let safe = holder.run(within: Self.holderPatience, urgently: true, evenWhenLate: true) { station -> String? in
       do throws(SCPIError) {
         try station.makeSafe()
         return nil
@@ -46,12 +51,6 @@ package struct Instruments: Sendable {
     case .some(.none): break
     }
     return problems
-  }
-
-  /// Ends the hold that the last `makeSafe` has put on both; to be called once, when a run is about to begin.
-  func release() {
-    potentiostat.post { $0.release() }
-    holder?.post { $0.release() }
   }
 
   /// Runs `work` on the potentiostat's thread and waits for it.

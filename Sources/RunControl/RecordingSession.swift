@@ -84,7 +84,9 @@ final class RecordingSession {
     series[frame.series]!.underWay.append(frame)
     do throws(SegmentError) {
       _ = unsafe try files.append(record, pixels, at: .now)
-    } catch { fail(error) }
+    } catch {
+      if error.kind == .badFrame { refuseLast(of: frame.series) } else { fail(error) }
+    }
     passOn()
     if frame.arrival - shown > Self.showInterval {
       shown = frame.arrival
@@ -185,6 +187,11 @@ final class RecordingSession {
     run.writer.put(.frames(frames))
   }
 
+  /// A frame that can never be stored; the others are not touched.
+  private func refuseLast(of number: UInt64) {
+    if let frame = series[number]?.underWay.popLast() { series[number]?.refuse(frame.frameNumber) }
+  }
+
   /// What was under way is not on the file; what comes from now on is refused too.
   private func fail(_ error: SegmentError) {
     passOn()
@@ -193,7 +200,7 @@ final class RecordingSession {
       series[number]?.underWay = []
       for frame in lost { series[number]?.refuse(frame.frameNumber) }
     }
-    guard error.kind != .badFrame, failure == nil else { return }
+    guard failure == nil else { return }
     failure = error
     run.signals.push(.failed("frames cannot be written: \(error)"))
   }

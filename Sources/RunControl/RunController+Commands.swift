@@ -35,13 +35,13 @@ extension RunController {
     case .protocolCheck:
       atDesk(answer) { [self] _ in check(request.text("protocol") ?? "", request.text("file") ?? "protocol") }
     case .runStart:
+      let stopsBefore = stops.read { $0 }
       atDesk(answer) { [self] catalog in
         do throws(ControlError) {
           return .success(
             try start(
               text: request.text("protocol") ?? "", file: request.text("file") ?? "protocol",
-              name: request.text("name"),
-              catalog: catalog))
+              name: request.text("name"), stopsBefore: stopsBefore, catalog: catalog))
         } catch { return .failure(error) }
       }
     case .runsList:
@@ -93,7 +93,8 @@ extension RunController {
   }
 
   private func stop(_ reason: String) -> Result<JSONValue, ControlError> {
-    stopWanted.update { $0 = reason }
+    demandStop(reason)
+    if occupation.read({ if case .preparing = $0 { true } else { false } }) { return .success(["accepted": true]) }
     return signal(.stop(reason: reason))
   }
 
@@ -132,7 +133,7 @@ extension RunController {
 
   /// Safe state now. A run that is going on ends as `stopped`.
   private func emergencyStop() -> JSONValue {
-    stopWanted.update { $0 = "emergency stop" }
+    demandStop("emergency stop")
     let run = activeRun
     run?.signals.push(.stop(reason: "emergency stop"))
     let problems = instruments.makeSafe()
@@ -177,7 +178,7 @@ extension RunController {
       "voltage_V": .optional(progress?.voltage?.value), "current_A": .optional(progress?.current?.value),
       "frames_per_second": .number((rate * 10).rounded() / 10),
       "ring": ["slots": .integer(Int64(ring.slotCount)), "filled": .integer(Int64(ring.filled))],
-      "lost_frames": .integer(Int64(progress?.frames.lost ?? 0)),
+      "lost_frames": .integer(Int64(clamping: progress?.frames.lost ?? 0)),
       "disk": [
         "free_bytes": .optional(free),
         "seconds_left": rate > 0
@@ -293,9 +294,9 @@ extension RunController {
 extension FrameCounts {
   var json: JSONValue {
     [
-      "triggered": .integer(Int64(triggered)), "received": .integer(Int64(received)),
-      "written": .integer(Int64(written)), "lost_at_source": .integer(Int64(lostAtSource)),
-      "dropped": .object(dropped.mapValues { .integer(Int64($0)) }),
+      "triggered": .integer(Int64(clamping: triggered)), "received": .integer(Int64(clamping: received)),
+      "written": .integer(Int64(clamping: written)), "lost_at_source": .integer(Int64(clamping: lostAtSource)),
+      "dropped": .object(dropped.mapValues { .integer(Int64(clamping: $0)) }),
     ]
   }
 }

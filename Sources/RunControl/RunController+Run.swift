@@ -19,15 +19,24 @@ extension RunController {
 
   /// Checks everything that can be checked without touching the cell, then begins. On the desk's thread.
   /// - Returns: id, name, directory and plan of the run that has begun.
-  func start(text: String, file: String, name: String?, catalog: Catalog) throws(ControlError) -> JSONValue {
+  func start(text: String, file: String, name: String?, stopsBefore: UInt64, catalog: Catalog) throws(ControlError)
+    -> JSONValue
+  {
     guard claim() else {
       let run = activeRun
       throw ControlError(
         .busy, "a run is going on: \(run.map { "\($0.name) (\($0.id))" } ?? "one is being prepared")",
         remedy: "Wait for its end, or end it with: insituctl run stop")
     }
-    // From here on an emergency stop holds whatever the run still wants to do.
-    instruments.release()
+    // From here on an emergency stop holds whatever the run still wants to do; one that came while this command waited
+    // has voided it.
+    instruments.latch.release()
+    stopWanted.update { $0 = nil }
+    guard stops.read({ $0 }) == stopsBefore else {
+      instruments.latch.set()
+      occupation.update { $0 = .idle }
+      throw ControlError(.unavailable, "a stop came after this command was given", remedy: "Give it again.")
+    }
     do throws(ControlError) {
       let compiled = try compile(text, file)
       let plan = compiled.plan(frameBytes: settings.frameBytes, indexBytes: IndexRecord.byteCount)
@@ -47,7 +56,7 @@ extension RunController {
         "id": .string(run.id), "name": .string(run.name), "directory": .string(run.directory.path), "plan": plan.json,
       ]
     } catch {
-      occupation.update { $0 = .idle }
+      occupation.update { if case .preparing = $0 { $0 = .idle } }
       throw error
     }
   }
@@ -57,7 +66,6 @@ extension RunController {
     occupation.update { state -> Bool in
       guard case .idle = state else { return false }
       state = .preparing
-      stopWanted.update { $0 = nil }
       return true
     }
   }
@@ -241,12 +249,11 @@ extension RunController {
       try database.close()
     } catch { journal.log(.error, "run \(run.id): its record could not be closed: \(error)") }
     let directory = database.directory
-    let catalogued = desk.run(within: Seconds(5)) { catalog -> String? in
-      do throws(RunStoreError) {
-        try catalog.set(try CatalogEntry(reading: directory))
-        return nil
-      } catch { return "\(error)" }
+    let taken = desk.post { [journal] catalog in
+      do throws(RunStoreError) { try catalog.set(try CatalogEntry(reading: directory)) } catch {
+        journal.log(.error, "catalog: \(error)")
+      }
     }
-    if case .some(.some(let problem)) = catalogued { journal.log(.error, "catalog: \(problem)") }
+    if !taken { journal.log(.error, "catalog: too much waits already; the next start mends it") }
   }
 }

@@ -48,7 +48,7 @@ extension RunController {
 
   /// After a daemon that died: whatever it left on is opened.
   private func makeSafeAtStart() {
-    let problems = instruments.makeSafe()
+    let problems = instruments.makeSafe(mustAnswer: true)
     for problem in problems { journal.log(.error, problem) }
     if problems.isEmpty { journal.log(.notice, "an earlier daemon ended in a run: output open, contacts open") }
     board.setState("holder", (instruments.holder?.run(within: Seconds(1)) { $0.state?.name } ?? nil) ?? "")

@@ -52,6 +52,8 @@ package final class RunController: Sendable {
   let occupation = Monitor(Occupation.idle)
   /// Why the run that is being prepared must not begin.
   let stopWanted = Monitor<String?>(nil)
+  /// Stops so far: a command to start that was given before the latest of them is void.
+  let stops = Monitor(UInt64(0))
   private let frameRate = FrameRateMeter()
 
   /// Samples wait this long for others to be published with.
@@ -75,14 +77,16 @@ package final class RunController: Sendable {
     recorder = FrameRecorder(ring: ring, publisher: publisher)
 
     let link = ControllerLink()
+    let latch = SafetyLatch()
     let potentiostat = OwningThread(
       "potentiostat", interval: { (station: PotentiostatStation) in station.pollInterval },
-      make: { PotentiostatStation(settings.potentiostat, bus: bus) { link.controller?.heard($0) } }, tick: { $0.tick() }
-    )
+      make: { PotentiostatStation(settings.potentiostat, bus: bus, latch: latch) { link.controller?.heard($0) } },
+      tick: { $0.tick() })
     let holder = settings.holder.map { holderSettings in
       OwningThread(
         "holder", interval: { (station: HolderStation) in station.beatInterval },
-        make: { HolderStation(holderSettings, bus: bus) { link.controller?.heard($0) } }, tick: { $0.tick() })
+        make: { HolderStation(holderSettings, bus: bus, latch: latch) { link.controller?.heard($0) } },
+        tick: { $0.tick() })
     }
     var camera: CameraThread?
     if let cameraSettings = settings.camera {
@@ -90,7 +94,7 @@ package final class RunController: Sendable {
         camera = CameraThread(try CameraModels.make(cameraSettings), ring: ring) { link.controller?.heard($0) }
       } catch { throw ControlError(.configuration, "\(error)") }
     }
-    instruments = Instruments(potentiostat: potentiostat, holder: holder, camera: camera, ring: ring)
+    instruments = Instruments(potentiostat: potentiostat, holder: holder, camera: camera, ring: ring, latch: latch)
     link.set(self)
   }
 
@@ -226,6 +230,12 @@ package final class RunController: Sendable {
     model?.host(atDevice: sample.deviceNanoseconds, arrival: sample.arrival)?.halfWidth
   }
 
+  /// Whatever run there is, or is being prepared, or was asked for before now, is to end.
+  func demandStop(_ reason: String) {
+    stops.update { $0 += 1 }
+    stopWanted.update { $0 = reason }
+  }
+
   // MARK: Housekeeping
 
   var activeRun: ActiveRun? {
@@ -267,6 +277,7 @@ package final class RunController: Sendable {
 
   /// The order of design §8: the cell first, then the frames that are under way, then the record.
   package func shutDown() {
+    demandStop("the daemon is shutting down")
     // Who is just preparing a run either begins it, and it is stopped below, or is refused from now on.
     let claimed = occupation.wait(atMost: Seconds(12)) { state -> Bool? in
       switch state {
@@ -277,6 +288,7 @@ package final class RunController: Sendable {
       case .running, .closed: return false
       }
     }
+    if claimed == nil { occupation.update { $0 = .closed } }
     if claimed != true, let run = activeRun {
       run.signals.push(.stop(reason: "the daemon is shutting down"))
       _ = occupation.wait(atMost: Seconds(25)) { state -> Bool? in
@@ -286,7 +298,7 @@ package final class RunController: Sendable {
       }
     }
     // The last word where a run did not end in time. An instrument that no run has used is left as it is.
-    if instruments.potentiostat.run(within: Seconds(1), { $0.wasPrepared }) ?? true {
+    if claimed == nil || instruments.potentiostat.run(within: Seconds(1), { $0.wasPrepared }) ?? true {
       for problem in instruments.makeSafe() { journal.log(.error, problem) }
     }
     emergency.end()

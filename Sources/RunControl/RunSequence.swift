@@ -34,6 +34,8 @@ struct RunSequence {
   private static let samplesForCurrentCondition = 3
   /// How long the first sample after contact may take.
   private static let firstSamplePatience = Seconds(3)
+  /// Readings of the longest ramp: 10 V in steps of 20 mV.
+  private static let longestRamp = 500.0
 
   /// Why the sequence ended before its last step.
   private struct Ending: Error {
@@ -76,10 +78,11 @@ struct RunSequence {
   // MARK: Before the first step
 
   private mutating func waitForFirstSample() throws(Ending) {
-    let end = MonotonicTime.now + Self.firstSamplePatience
+    let patience = Self.firstSamplePatience + run.compiled.samplePeriod * 2
+    let end = MonotonicTime.now + patience
     while lastVoltage == nil {
       guard MonotonicTime.now < end else {
-        throw Ending(outcome: .failed, reason: "no voltage was measured within \(Self.firstSamplePatience)")
+        throw Ending(outcome: .failed, reason: "no voltage was measured within \(patience)")
       }
       if let signal = run.signals.pop(atMost: Seconds(0.1)) { _ = try take(signal) }
     }
@@ -111,13 +114,17 @@ struct RunSequence {
       tell("step_skipped", "“\(step.sentence)” is skipped: \(met) holds already", ["step": .integer(Int64(step.index))])
     } else {
       try record(step)
-      do throws(InstrumentFailure) {
-        try setRange(step.range ?? CellConnection.range(of: run.compiled))
-        try apply(step.action)
-        // What came until now was measured under the bias of the step before.
-        run.setStepOfSamples(step.index)
-      } catch { throw Ending(outcome: .failed, reason: "\(error)") }
-      do throws(Ending) { endedBy = try hold(step) } catch {
+      do throws(Ending) {
+        do throws(InstrumentFailure) {
+          try setRange(step.range ?? CellConnection.range(of: run.compiled))
+          try apply(step.action, as: step.index)
+        } catch {
+          // Work is refused after a trip or a stop; that is what ended the run then.
+          while let signal = run.signals.pop(atMost: Seconds(0)) { _ = try take(signal) }
+          throw Ending(outcome: .failed, reason: "\(error)")
+        }
+        endedBy = try hold(step)
+      } catch {
         run.writer.put(.stepEnded(step.index, at: .now, by: error.reason, charge: run.progress.charge - chargeBefore))
         throw error
       }
@@ -126,14 +133,19 @@ struct RunSequence {
     tell("step_ended", "“\(step.sentence)” ended by \(endedBy)", ["step": .integer(Int64(step.index))])
   }
 
-  private func apply(_ action: Step.Action) throws(InstrumentFailure) {
+  /// - Parameter index: samples from the new bias on belong to this step; nil leaves them with the present one.
+  private func apply(_ action: Step.Action, as index: Int? = nil) throws(InstrumentFailure) {
     let bias: Bias =
       switch action {
       case .rest: .current(.zero)
       case .current(let amperes): .current(amperes)
       case .voltage(let volts): .voltage(volts)
       }
-    try instruments.onPotentiostat("applying the bias") { station throws(SCPIError) in try station.apply(bias) }
+    // A ramp is measured step by step, and takes its time at long sample periods.
+    let limit = Seconds(10) + (run.compiled.samplePeriod + Seconds(0.02)) * Self.longestRamp
+    try instruments.onPotentiostat("applying the bias", within: limit) { [run] station throws(SCPIError) in
+      try station.apply(bias) { if let index { run.setStepOfSamples(index) } }
+    }
   }
 
   /// Ranges change only between steps, and only where the protocol says so; the output is open meanwhile.
@@ -153,6 +165,9 @@ struct RunSequence {
       if isPauseWanted {
         let paused = MonotonicTime.now
         try pause(step)
+        // What is still on its way was measured at 0 A.
+        while let signal = run.signals.pop(atMost: Seconds(0)) { _ = try take(signal) }
+        streak = 0
         let length = MonotonicTime.now - paused
         end = end + length
         run.update { progress in progress.stepStarted = progress.stepStarted + length }

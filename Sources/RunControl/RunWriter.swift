@@ -31,7 +31,6 @@ final class RunWriter: Sendable {
 
   private struct Shared {
     var failure: String?
-    var beats: UInt64 = 0
     var database: RunDatabase?
     var tell: (@Sendable (String) -> Void)?
   }
@@ -45,7 +44,6 @@ final class RunWriter: Sendable {
     thread.update { $0 = NamedThread("store") { [self] in work(database) } }
   }
 
-  var beats: UInt64 { shared.read { $0.beats } }
   /// Why nothing more can be stored; nil while all is well.
   var failure: String? { shared.read { $0.failure } }
 
@@ -88,7 +86,6 @@ final class RunWriter: Sendable {
     var failed = false
     while let first = next() {
       let batch = first.map { [$0] + queue.drain() } ?? []
-      shared.update { $0.beats += 1 }
       guard !batch.isEmpty, !failed else { continue }
       do throws(DatabaseError) {
         try database.transaction { () throws(DatabaseError) in

@@ -8,7 +8,8 @@ import Testing
 extension DaemonTests {
   @Suite("Limits of a protocol")
   struct Limits {
-    @Test("A charge that runs into the voltage limit trips there instead of being held at it, and insituctl exits with 3")
+    @Test(
+      "A charge that runs into the voltage limit trips there instead of being held at it, and insituctl exits with 3")
     func trip() throws {
       let laboratory = try Laboratory()
       try laboratory.startDaemon()

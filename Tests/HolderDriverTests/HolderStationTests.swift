@@ -8,6 +8,7 @@ import TwinBench
 import USB
 
 private final class Reports: Sendable {
+  let latch = SafetyLatch()
   private let all = Monitor<[HolderReport]>([])
   func add(_ report: HolderReport) { all.update { $0.append(report) } }
   var pairs: [ClockPair] { all.read { $0.compactMap { if case .clockPair(let pair) = $0 { pair } else { nil } } } }
@@ -21,7 +22,7 @@ private func with(_ timeout: Seconds = Seconds(0.4), _ body: (TwinBench, HolderS
   let reports = Reports()
   let settings = HolderSettings(
     model: "obh-1", usb: TwinBench.holder, contacts: HolderContacts(working: 1, counter: 2), heartbeatTimeout: timeout)
-  let station = HolderStation(settings, bus: bench.bus) { reports.add($0) }
+  let station = HolderStation(settings, bus: bench.bus, latch: reports.latch) { reports.add($0) }
   try body(bench, station, reports)
 }
 
@@ -29,7 +30,7 @@ private func with(_ timeout: Seconds = Seconds(0.4), _ body: (TwinBench, HolderS
 struct HolderStationTests {
   @Test("Contacts close only after arming, and open at once when the cell is made safe")
   func contacts() throws {
-    try with { bench, station, _ in
+    try with { bench, station, reports in
       let found = try station.connect()
       #expect(found.identity.model == "OBH-1")
       #expect(found.state.name == "SAFE_OPEN")
@@ -43,7 +44,7 @@ struct HolderStationTests {
       #expect(!bench.world.connection.contactsClosed)
       #expect(station.state?.safeCause == "HOST")
       #expect(throws: USB.SCPIError.self) { try station.arm() }
-      station.release()
+      reports.latch.release()
       try station.arm()
     }
   }

@@ -9,6 +9,7 @@ import USB
 
 /// Reports of a station, collected.
 private final class Reports: Sendable {
+  let latch = SafetyLatch()
   private let all = Monitor<[PotentiostatReport]>([])
   func add(_ report: PotentiostatReport) { all.update { $0.append(report) } }
 
@@ -35,7 +36,7 @@ private func with(
   defer { bench.end() }
   let reports = Reports()
   let station = PotentiostatStation(
-    PotentiostatSettings(model: "keithley-2450", usb: TwinBench.potentiostat), bus: bench.bus
+    PotentiostatSettings(model: "keithley-2450", usb: TwinBench.potentiostat), bus: bench.bus, latch: reports.latch
   ) { reports.add($0) }
   _ = try station.connect()
   try body(bench, station, reports)
@@ -139,7 +140,7 @@ struct StationTests {
 
   @Test("Made safe, the output stays open whatever is asked for, until the hold is ended")
   func held() throws {
-    try with { bench, station, _ in
+    try with { bench, station, reports in
       try station.prepare(acquisition())
       try station.apply(.current(.zero))
       try station.makeSafe()
@@ -148,7 +149,7 @@ struct StationTests {
       #expect(throws: USB.SCPIError.self) { try station.measureZero(of: Amperes(10e-9), for: Seconds(0.1)) }
       #expect(throws: USB.SCPIError.self) { try station.prepare(acquisition()) }
       #expect(bench.world.connection.terminal == .highImpedance)
-      station.release()
+      reports.latch.release()
       try station.apply(.current(Amperes(2e-12)))
       #expect(bench.world.connection.terminal != .highImpedance)
     }
