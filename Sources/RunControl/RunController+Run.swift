@@ -42,7 +42,7 @@ extension RunController {
       let plan = compiled.plan(frameBytes: settings.frameBytes, indexBytes: IndexRecord.byteCount)
       try checkDisk(plan)
       try connectInstruments()
-      try checkAcquisition(compiled, file)
+      let warnings = try checkAcquisition(compiled, file)
       if let reason = stopWanted.read({ $0 }) {
         throw ControlError(.unavailable, "the run does not begin: \(reason)")
       }
@@ -51,9 +51,11 @@ extension RunController {
       publisher.setRun(run.id)
       cameraIdentity.read { $0 }.map { putCamera($0, in: run) }
       event("run_started", "run “\(run.name)” begins: \(plan.summary)", in: run)
+      for warning in warnings { event("range", warning, in: run, .warning) }
       _ = NamedThread("run") { [self] in carryOut(run) }
       return [
         "id": .string(run.id), "name": .string(run.name), "directory": .string(run.directory.path), "plan": plan.json,
+        "warnings": .array(warnings.map(JSONValue.string)),
       ]
     } catch {
       occupation.update { if case .preparing = $0 { $0 = .idle } }
@@ -122,14 +124,16 @@ extension RunController {
   }
 
   /// Holds what a protocol wants to measure against what the potentiostat can.
-  private func checkAcquisition(_ compiled: CompiledProtocol, _ file: String) throws(ControlError) {
+  /// - Returns: what is served otherwise than it was asked for.
+  private func checkAcquisition(_ compiled: CompiledProtocol, _ file: String) throws(ControlError) -> [String] {
     let facts = instruments.potentiostat.run(within: Seconds(1)) { ($0.ranges, $0.shortestPeriod) }
-    guard let (ranges, shortest) = facts, let lowest = ranges.first, let highest = ranges.last else { return }
+    guard let (ranges, shortest) = facts, let lowest = ranges.first, let highest = ranges.last else { return [] }
     guard compiled.samplePeriod >= shortest else {
       throw ControlError(
         .data, "\(file): acquire.sample \(compiled.samplePeriod) is too short for the potentiostat",
         remedy: "Its shortest sample period is \(shortest).")
     }
+    var warnings: [String] = []
     for range in [CellConnection.range(of: compiled)] + compiled.steps.compactMap(\.range) {
       guard range <= highest.range else {
         throw ControlError(
@@ -137,11 +141,11 @@ extension RunController {
           remedy: "Write a smaller range.")
       }
       if range < lowest.range {
-        event(
-          "range", "range \(range) is asked for; the smallest of this potentiostat is \(lowest.range), which is used",
-          in: nil, .warning)
+        warnings.append(
+          "range \(range) is asked for; the smallest of this potentiostat is \(lowest.range), which is used")
       }
     }
+    return warnings
   }
 
   private func create(
@@ -154,6 +158,9 @@ extension RunController {
     let id = ULID(unixNanoseconds: clock.unixNanoseconds)
     do throws(RunStoreError) {
       let directory = try RunDirectory.create(in: data, id: id, name: name)
+      do throws(LinuxError) {
+        _ = try SharedMapping.create(Self.reservePath(directory), size: Self.reserveBytes)
+      } catch { throw RunStoreError(error) }
       let record = RunRecord(
         id: id, name: name, sampleID: compiled.sampleID, protocolText: text, protocolJSON: compiled.json.text,
         started: clock, software: settings.software, host: hostName())
@@ -175,6 +182,10 @@ extension RunController {
       throw ControlError(.cannotCreate, "\(error)")
     }
   }
+
+  /// Room that a run keeps for itself, so that its end can be recorded when the disk is full.
+  private static let reserveBytes = 4 << 20
+  private static func reservePath(_ directory: RunDirectory) -> String { directory.path + "/reserve" }
 
   // MARK: The run's thread
 
@@ -236,18 +247,22 @@ extension RunController {
   /// Aligns, settles the ledger, and closes the run's record.
   private func close(_ run: ActiveRun, _ database: RunDatabase, _ outcome: inout RunOutcome, _ reason: inout String) {
     let clock = HostClockReading.now
-    do throws(DatabaseError) {
-      _ = try RunAlignment.align(
-        database: database.database, options: RunAlignment.Options(doseRate: settings.doseRate))
-    } catch { event("alignment", "frames could not be aligned: \(error)", in: nil, .error) }
+    // On a full disk this is the room for the last words; they come before the alignment, which may need more.
+    FileSystem.remove(Self.reservePath(database.directory))
     do throws(DatabaseError) {
       if outcome == .complete, let unbalanced = try database.ledgers().compactMap(\.imbalance).first {
         (outcome, reason) = (.failed, "the ledger does not balance: \(unbalanced)")
       }
       try database.finish(
         outcome, reason: reason, ended: clock.raw, unixNanoseconds: clock.unixNanoseconds, charge: run.progress.charge)
-      try database.close()
-    } catch { journal.log(.error, "run \(run.id): its record could not be closed: \(error)") }
+    } catch { journal.log(.error, "run \(run.id): its end could not be recorded: \(error)") }
+    do throws(DatabaseError) {
+      _ = try RunAlignment.align(
+        database: database.database, options: RunAlignment.Options(doseRate: settings.doseRate))
+    } catch { event("alignment", "frames could not be aligned: \(error)", in: nil, .error) }
+    do throws(DatabaseError) { try database.close() } catch {
+      journal.log(.error, "run \(run.id): its record could not be closed: \(error)")
+    }
     let directory = database.directory
     let taken = desk.post { [journal] catalog in
       do throws(RunStoreError) { try catalog.set(try CatalogEntry(reading: directory)) } catch {

@@ -126,7 +126,7 @@ package final class RunController: Sendable {
     case .state(let state):
       board.setState("holder", state.contactsClosed ? "\(state.name), contacts closed" : state.name)
     case .openedItself(let cause):
-      journal.log(.error, "the holder opened the cell by itself: \(cause)")
+      event("holder", "the holder opened the cell by itself: \(cause)", in: activeRun, .error)
       activeRun?.signals.push(.failed("the holder opened the cell by itself: \(cause)"))
     case .failed(let reason):
       board.failed("holder", reason)
