@@ -174,7 +174,7 @@ extension RunController {
           startedUnixNanoseconds: clock.unixNanoseconds))
       let run = ActiveRun(
         id: id.description, name: name, directory: directory, compiled: compiled, planned: plan.duration, at: clock,
-        writer: RunWriter(database))
+        writer: RunWriter(database) { FileSystem.remove(Self.reservePath(directory)) })
       run.writer.onFailure { [signals = run.signals] reason in signals.push(.failed("the record: \(reason)")) }
       recorder.begin(run, in: directory, segmentBytes: settings.segmentBytes)
       return run

@@ -39,7 +39,11 @@ final class RunWriter: Sendable {
   private let shared: Monitor<Shared>
   private let thread = Monitor<NamedThread?>(nil)
 
-  init(_ database: RunDatabase) {
+  private let freeReserve: @Sendable () -> Void
+
+  /// - Parameter freeReserve: makes some room on a full disk; called once, when something could not be stored.
+  init(_ database: RunDatabase, freeReserve: @escaping @Sendable () -> Void = {}) {
+    self.freeReserve = freeReserve
     shared = Monitor(Shared(database: database))
     thread.update { $0 = NamedThread("store") { [self] in work(database) } }
   }
@@ -87,13 +91,11 @@ final class RunWriter: Sendable {
     while let first = next() {
       let batch = first.map { [$0] + queue.drain() } ?? []
       guard !batch.isEmpty, !failed else { continue }
-      do throws(DatabaseError) {
-        try database.transaction { () throws(DatabaseError) in
-          for (time, entry) in batch { try Self.store(entry, at: time, in: database) }
-        }
-      } catch {
-        failed = true
+      do throws(DatabaseError) { try Self.store(batch, in: database) } catch {
         fail("\(error)")
+        // The run ends now. What is still to be said about it gets the room that was kept for that.
+        freeReserve()
+        do throws(DatabaseError) { try Self.store(batch, in: database) } catch { failed = true }
       }
       if !failed { for case (_, .barrier(let reached)) in batch { reached() } }
       sleepThread(for: Self.commitInterval)
@@ -104,6 +106,12 @@ final class RunWriter: Sendable {
   private func next() -> (MonotonicTime, RunEntry)?? {
     if let entry = queue.pop(atMost: Seconds(0.25)) { return .some(entry) }
     return queue.isDone ? nil : .some(nil)
+  }
+
+  private static func store(_ batch: [(MonotonicTime, RunEntry)], in database: RunDatabase) throws(DatabaseError) {
+    try database.transaction { () throws(DatabaseError) in
+      for (time, entry) in batch { try store(entry, at: time, in: database) }
+    }
   }
 
   private static func store(_ entry: RunEntry, at time: MonotonicTime, in database: RunDatabase) throws(DatabaseError) {
