@@ -3,12 +3,9 @@ import Glibc
 /// Tells systemd how the service is: one datagram to `$NOTIFY_SOCKET` per message (sd_notify(3)). Does nothing elsewhere.
 package struct ServiceNotifier: Sendable {
   private let path: String?
-  /// The interval in which systemd wants `WATCHDOG=1`, seconds; nil when it does not watch.
-  package let watchdogSeconds: Double?
 
   package init() {
     path = Self.environment("NOTIFY_SOCKET")
-    watchdogSeconds = Self.environment("WATCHDOG_USEC").flatMap { Double($0) }.map { $0 / 1e6 }
   }
 
   private static func environment(_ name: String) -> String? {
@@ -17,7 +14,6 @@ package struct ServiceNotifier: Sendable {
   }
 
   package func ready(_ status: String) { send("READY=1\nSTATUS=\(status)") }
-  package func status(_ text: String) { send("STATUS=\(text)") }
   package func stopping() { send("STOPPING=1") }
   package func feedWatchdog() { send("WATCHDOG=1") }
 

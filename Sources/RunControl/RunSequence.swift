@@ -179,7 +179,7 @@ struct RunSequence {
       guard case .samples(let samples) = try take(signal) else { continue }
       // A reading taken while something settles, or with the output off, ends no step.
       for sample in samples where sample.flags.isDisjoint(with: [.settling, .outputOff, .overflow]) {
-        guard let met = step.until.first(where: { $0.isMet(voltage: sample.voltage, current: sample.current) }) else {
+        guard let met = step.end(voltage: sample.voltage, current: sample.current) else {
           streak = 0
           continue
         }

@@ -78,7 +78,7 @@ package protocol USBTransport: AnyObject, Sendable {
 
 /// A way to reach USB devices.
 package protocol USBBus: Sendable {
-  /// Opens the first device that matches, and claims its first interface of class `interfaceClass`.
+  /// Opens the first device that matches, and claims its first USBTMC interface.
   func open(_ wanted: USBMatch) throws(USBError) -> any USBTransport
 }
 
@@ -88,8 +88,6 @@ package struct USBMatch: Hashable, Sendable {
   package var product: UInt16
   /// Told apart by serial number when several are plugged in; nil takes the only one.
   package var serial: String?
-  /// Interface class and subclass, 0xFE/0x03 for USBTMC.
-  package var interfaceClass: (UInt8, UInt8) { (0xFE, 0x03) }
 
   package init(vendor: UInt16, product: UInt16, serial: String? = nil) {
     self.vendor = vendor
