@@ -41,6 +41,9 @@ let package = Package(
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
     .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CLZ4", providers: [.apt(["liblz4-dev"])]),
+    .systemLibrary(name: "CLibUSB", providers: [.apt(["libusb-1.0-0-dev"])]),
+    .systemLibrary(name: "CLua", providers: [.apt(["liblua5.1-0-dev"])]),
+    .target(name: "CUSBFS", cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "CFrameRing"),
     .target(name: "CBitshuffle"),
@@ -53,7 +56,7 @@ let package = Package(
     room("SQLite", ["CSQLite"]),
     room("ZeroMQ", ["CZeroMQ"]),
     room("YAML", ["CYAML", "Quantities"]),
-    room("USB", ["Linux", "Quantities"]),
+    room("USB", ["CLibUSB", "Linux", "Quantities"]),
     room("FrameRing", ["CFrameRing", "CLinux", "Linux", "Quantities"]),
 
     // instruments
@@ -78,7 +81,8 @@ let package = Package(
 
     // beside: instruments without hardware
     room("EmulatedUSB", ["Linux", "Quantities"]),
-    room("NanobatteryTwin", ["EmulatedUSB", "FrameRing", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
+    room("MockUSBFS", ["CUSBFS", "EmulatedUSB", "Linux", "Quantities"]),
+    room("NanobatteryTwin", ["CLua", "EmulatedUSB", "FrameRing", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
 
     // executables
     program(
@@ -90,7 +94,9 @@ let package = Package(
     program(
       "insituctl",
       ["ControlProtocol", "RunExport", "RunStore", "BiasProtocol", "ZeroMQ", "JSON", "Linux", "Quantities"]),
-    program("insitu-twin", ["NanobatteryTwin", "EmulatedUSB", "YAML", "JSON", "Linux", "Quantities"]),
+    program(
+      "insitu-twin",
+      ["NanobatteryTwin", "MockUSBFS", "EmulatedUSB", "YAML", "JSON", "Linux", "Quantities"]),
     .executableTarget(
       name: "insitu-bench",
       dependencies: [
@@ -125,6 +131,7 @@ let package = Package(
     suite(
       "RunControl", ["RunControl", "FrameRing", "FrameIngest", "RunStore", "SQLite", "Linux", "Quantities", "JSON"]),
     suite("EmulatedUSB", ["EmulatedUSB", "Linux", "Quantities"]),
+    suite("MockUSBFS", ["MockUSBFS", "TwinBench", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite("NanobatteryTwin", ["NanobatteryTwin", "EmulatedUSB", "FrameRing", "JSON", "Linux", "Quantities"]),
     suite(
       "insituctl",

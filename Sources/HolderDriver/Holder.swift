@@ -29,35 +29,35 @@ package struct HolderState: Hashable, Sendable {
 /// A model is one file that conforms, and one line in `HolderModels.all`.
 package protocol Holder: AnyObject {
   var identity: InstrumentIdentity { get }
-  func state() throws(SCPIError) -> HolderState
+  func state() throws(InstrumentError) -> HolderState
   /// Watches over the host from now on: without `beat` within `timeout` the holder opens the cell by itself.
-  func watchHost(timeout: Seconds) throws(SCPIError)
+  func watchHost(timeout: Seconds) throws(InstrumentError)
   /// One sign of life.
-  func beat() throws(SCPIError)
+  func beat() throws(InstrumentError)
   /// Clears what made the holder safe and makes it ready to close contacts; the cell stays open.
-  func arm() throws(SCPIError)
+  func arm() throws(InstrumentError)
   /// Connects the cell's electrodes with the potentiostat.
-  func close(_ contacts: HolderContacts) throws(SCPIError)
+  func close(_ contacts: HolderContacts) throws(InstrumentError)
   /// The safe state at once: contacts open first, then everything to zero.
-  func makeSafe() throws(SCPIError)
+  func makeSafe() throws(InstrumentError)
   /// One comparison of the holder's clock with ours.
-  func clockPair() throws(SCPIError) -> ClockPair?
+  func clockPair() throws(InstrumentError) -> ClockPair?
   /// Insulation of the lines at `bias`; the resistance and the current that flowed.
-  func leakage(at bias: Volts) throws(SCPIError) -> (resistance: Ohms, current: Amperes)
-  func errors() throws(SCPIError) -> [String]
+  func leakage(at bias: Volts) throws(InstrumentError) -> (resistance: Ohms, current: Amperes)
+  func errors() throws(InstrumentError) -> [String]
   func disconnect()
 }
 
 /// One model that can be named in the configuration.
 package struct HolderModel: Sendable {
   package let name: String
-  package let make: @Sendable (SCPIConnection) throws(SCPIError) -> any Holder
+  package let make: @Sendable (SCPIConnection) throws(InstrumentError) -> any Holder
 }
 
 package enum HolderModels {
   /// The one place where a model is registered.
   package static let all: [HolderModel] = [
-    HolderModel(name: "obh-1", make: { connection throws(SCPIError) in try OpenBiasingHolder(connection) })
+    HolderModel(name: "obh-1", make: { connection throws(InstrumentError) in try OpenBiasingHolder(connection) })
   ]
 
   package static func named(_ name: String) -> HolderModel? { all.first { $0.name == name } }

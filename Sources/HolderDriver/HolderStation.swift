@@ -57,13 +57,13 @@ package final class HolderStation {
   package var state: HolderState? { lastState }
 
   /// Opens the holder when it is not open, and asks what state it is in, before anything is changed.
-  package func connect() throws(SCPIError) -> (identity: InstrumentIdentity, state: HolderState) {
+  package func connect() throws(InstrumentError) -> (identity: InstrumentIdentity, state: HolderState) {
     if let holder, let lastState { return (holder.identity, lastState) }
     guard let model = HolderModels.named(settings.model) else {
       throw .unexpected(device: settings.model, command: "configuration", answer: "no such model")
     }
     let connection = try SCPIConnection.open(settings.usb, on: bus, name: settings.model)
-    do throws(SCPIError) {
+    do throws(InstrumentError) {
       let made = try model.make(connection)
       let state = try made.state()
       // What happened before our time, such as a heartbeat that stayed out, must not be taken for a refusal.
@@ -80,41 +80,41 @@ package final class HolderStation {
   }
 
   /// Ready to close contacts; the cell is still open.
-  package func arm() throws(SCPIError) {
+  package func arm() throws(InstrumentError) {
     try refuseWhenHeld()
-    try with { holder throws(SCPIError) in try holder.arm() }
-    lastState = try with { holder throws(SCPIError) in try holder.state() }
+    try with { holder throws(InstrumentError) in try holder.arm() }
+    lastState = try with { holder throws(InstrumentError) in try holder.state() }
   }
 
   /// Connects the cell with the potentiostat.
-  package func closeContacts() throws(SCPIError) {
+  package func closeContacts() throws(InstrumentError) {
     try refuseWhenHeld()
     let contacts = settings.contacts
-    try with { holder throws(SCPIError) in try holder.close(contacts) }
+    try with { holder throws(InstrumentError) in try holder.close(contacts) }
     shouldBeClosed = true
-    lastState = try with { holder throws(SCPIError) in try holder.state() }
+    lastState = try with { holder throws(InstrumentError) in try holder.state() }
   }
 
   /// Contacts open, whatever else is going on, and held there until the latch is released.
-  package func makeSafe() throws(SCPIError) {
+  package func makeSafe() throws(InstrumentError) {
     shouldBeClosed = false
     latch.set()
-    try with { holder throws(SCPIError) in try holder.makeSafe() }
-    lastState = try with { holder throws(SCPIError) in try holder.state() }
+    try with { holder throws(InstrumentError) in try holder.makeSafe() }
+    lastState = try with { holder throws(InstrumentError) in try holder.state() }
   }
 
-  package func leakage(at bias: Volts) throws(SCPIError) -> (resistance: Ohms, current: Amperes) {
-    try with { holder throws(SCPIError) in try holder.leakage(at: bias) }
+  package func leakage(at bias: Volts) throws(InstrumentError) -> (resistance: Ohms, current: Amperes) {
+    try with { holder throws(InstrumentError) in try holder.leakage(at: bias) }
   }
 
-  package func errors() throws(SCPIError) -> [String] {
-    try with { holder throws(SCPIError) in try holder.errors() }
+  package func errors() throws(InstrumentError) -> [String] {
+    try with { holder throws(InstrumentError) in try holder.errors() }
   }
 
   /// One heartbeat and one clock pair; every second beat, the state.
   package func tick() {
     guard let holder else { return }
-    do throws(SCPIError) {
+    do throws(InstrumentError) {
       try holder.beat()
       if let pair = try holder.clockPair() { report(.clockPair(pair)) }
       ticks += 1
@@ -137,20 +137,20 @@ package final class HolderStation {
     holder = nil
   }
 
-  private func refuseWhenHeld() throws(SCPIError) {
+  private func refuseWhenHeld() throws(InstrumentError) {
     guard latch.isSet else { return }
     throw .unexpected(device: settings.model, command: "closing the contacts", answer: "it is held in the safe state")
   }
 
-  private func with<R>(_ body: (any Holder) throws(SCPIError) -> R) throws(SCPIError) -> R {
+  private func with<R>(_ body: (any Holder) throws(InstrumentError) -> R) throws(InstrumentError) -> R {
     guard let holder else { throw .wire(.notFound(device: settings.model, reason: "it is not connected")) }
-    do throws(SCPIError) { return try body(holder) } catch {
+    do throws(InstrumentError) { return try body(holder) } catch {
       lose(error)
       throw error
     }
   }
 
-  private func lose(_ error: SCPIError) {
+  private func lose(_ error: InstrumentError) {
     guard error.isGone else { return }
     close()
     if shouldBeClosed {

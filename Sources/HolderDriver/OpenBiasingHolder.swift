@@ -17,7 +17,7 @@ package final class OpenBiasingHolder: Holder {
   }
 
   /// Checks the identity. Changes nothing in the holder.
-  package init(_ connection: SCPIConnection) throws(SCPIError) {
+  package init(_ connection: SCPIConnection) throws(InstrumentError) {
     self.connection = connection
     identity = try connection.identify { $0.model.hasPrefix("OBH-1") }
     // Another daemon may have used any token before: begin where it cannot have been.
@@ -25,18 +25,18 @@ package final class OpenBiasingHolder: Holder {
   }
 
   package func disconnect() { connection.close() }
-  package func errors() throws(SCPIError) -> [String] { try connection.drainErrors() }
+  package func errors() throws(InstrumentError) -> [String] { try connection.drainErrors() }
 
-  package func watchHost(timeout: Seconds) throws(SCPIError) {
+  package func watchHost(timeout: Seconds) throws(InstrumentError) {
     try connection.apply(":SYST:HEAR:TIM \(timeout.value)")
   }
 
-  package func beat() throws(SCPIError) {
+  package func beat() throws(InstrumentError) {
     token &+= 1
     try connection.send(":SYST:HEAR \(token)")
   }
 
-  package func state() throws(SCPIError) -> HolderState {
+  package func state() throws(InstrumentError) -> HolderState {
     let condition = Int(try connection.query(":STAT:OPER:COND?")) ?? 0
     let questionable = Int(try connection.query(":STAT:QUES:COND?")) ?? 0
     let cause = try connection.query(":SYST:SAF:CAUS?").filter { $0 != "\"" }
@@ -51,7 +51,7 @@ package final class OpenBiasingHolder: Holder {
     return HolderState(name: name, safeCause: cause, contactsClosed: closed.contains("!"))
   }
 
-  package func arm() throws(SCPIError) {
+  package func arm() throws(InstrumentError) {
     try connection.send("*CLS")
     try beat()
     try connection.apply(":SYST:SAF:CLE")
@@ -59,21 +59,21 @@ package final class OpenBiasingHolder: Holder {
     try connection.apply(":SYST:ARM")
   }
 
-  package func close(_ contacts: HolderContacts) throws(SCPIError) {
+  package func close(_ contacts: HolderContacts) throws(InstrumentError) {
     var channels = ["\(contacts.working)!\(Tap.working)", "\(contacts.counter)!\(Tap.counter)"]
     if let reference = contacts.reference { channels.append("\(reference)!\(Tap.sense)") }
     // Break before make: an electrode is never on two taps at once.
     try connection.apply(":ROUT:SEQ BBM", ":ROUT:CLOS (@\(channels.joined(separator: ",")))")
   }
 
-  package func makeSafe() throws(SCPIError) {
+  package func makeSafe() throws(InstrumentError) {
     try connection.send(":SYST:SAF")
     guard try connection.query("*OPC?", within: Seconds(1)) == "1" else {
       throw .unexpected(device: connection.name, command: ":SYST:SAF", answer: "no end of operation")
     }
   }
 
-  package func clockPair() throws(SCPIError) -> ClockPair? {
+  package func clockPair() throws(InstrumentError) -> ClockPair? {
     let asked = MonotonicTime.now
     let answer = try connection.query(":SYST:TIME?")
     let answered = MonotonicTime.now
@@ -85,7 +85,7 @@ package final class OpenBiasingHolder: Holder {
     return ClockPair(deviceNanoseconds: microseconds * 1000, earliest: asked, latest: answered)
   }
 
-  package func leakage(at bias: Volts) throws(SCPIError) -> (resistance: Ohms, current: Amperes) {
+  package func leakage(at bias: Volts) throws(InstrumentError) -> (resistance: Ohms, current: Amperes) {
     let question = ":SENS:LEAK:MEAS? \(bias.value)"
     let answer = try connection.query(question, within: Seconds(5))
     let numbers = answer.split(separator: ",").compactMap { Double($0.drop { $0 == " " }) }

@@ -12,7 +12,7 @@ extension Keithley2450 {
   private static let visibilityDelay = Seconds(0.0005)
 
   /// Rows that have come since the last call.
-  func fetch() throws(SCPIError) -> Acquired {
+  func fetch() throws(InstrumentError) -> Acquired {
     var acquired = Acquired()
     let asked = MonotonicTime.now
     let answer = try connection.query(":TRAC:ACT:END? \"defbuffer1\"")
@@ -39,7 +39,7 @@ extension Keithley2450 {
   }
 
   /// One reading, taken now.
-  func readOnce() throws(SCPIError) -> (sample: Sample, pair: ClockPair) {
+  func readOnce() throws(InstrumentError) -> (sample: Sample, pair: ClockPair) {
     let question = ":READ? \"defbuffer1\",\(Self.elements)"
     let asked = MonotonicTime.now
     let text = try connection.query(question, within: aperture * 4 + Seconds(2))
@@ -47,7 +47,7 @@ extension Keithley2450 {
     return (reading.sample, ClockPair(deviceNanoseconds: reading.stamp, earliest: asked, latest: .now))
   }
 
-  private func parse(_ text: String, _ count: Int, _ question: String) throws(SCPIError) -> [(
+  private func parse(_ text: String, _ count: Int, _ question: String) throws(InstrumentError) -> [(
     sample: Sample, stamp: Int64
   )] {
     let fields = text.split(separator: ",").compactMap { Double($0.drop { $0 == " " }) }

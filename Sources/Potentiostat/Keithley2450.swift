@@ -2,11 +2,21 @@ import Linux
 package import Quantities
 package import USB
 
+extension PotentiostatModel {
+  static let keithley2450 = PotentiostatModel(name: "keithley-2450") { bus, settings throws(InstrumentError) in
+    let connection = try SCPIConnection.open(settings.usb, on: bus, name: settings.model)
+    return try takeOver(connection) { connection throws(InstrumentError) in
+      try Keithley2450(connection, terminals: settings.terminals)
+    }
+  }
+}
+
 /// Keithley 2450 SourceMeter, in its SCPI command set over USBTMC (`scpi-smu.md` §0–2, 9).
 ///
 /// Never sends `*RST`: it would set the output-off state to NORMAL, which holds 0 V and discharges a battery.
 package final class Keithley2450: PotentiostatDriver {
   package let identity: InstrumentIdentity
+  package let abilities = PotentiostatAbilities()
   let connection: SCPIConnection
   private let terminals: Terminals
   private var acquisition: Acquisition?
@@ -28,7 +38,7 @@ package final class Keithley2450: PotentiostatDriver {
   private static let loopTime = Seconds(80_000)
 
   /// Checks the identity and the command language. Changes nothing in the instrument.
-  package init(_ connection: SCPIConnection, terminals: Terminals) throws(SCPIError) {
+  package init(_ connection: SCPIConnection, terminals: Terminals) throws(InstrumentError) {
     self.connection = connection
     self.terminals = terminals
     identity = try connection.identify { $0.manufacturer.hasPrefix("KEITHLEY") && $0.model.hasSuffix("2450") }
@@ -41,7 +51,7 @@ package final class Keithley2450: PotentiostatDriver {
   }
 
   package func close() { connection.close() }
-  package func errors() throws(SCPIError) -> [String] { try connection.drainErrors() }
+  package func errors() throws(InstrumentError) -> [String] { try connection.drainErrors() }
 
   // MARK: Ranges (data sheet SPEC-2450 Rev A, scpi-smu.md §0)
 
@@ -68,7 +78,7 @@ package final class Keithley2450: PotentiostatDriver {
 
   // MARK: Getting ready
 
-  package func prepare(_ acquisition: Acquisition) throws(SCPIError) {
+  package func prepare(_ acquisition: Acquisition) throws(InstrumentError) {
     self.acquisition = acquisition
     try connection.clear()
     try connection.send(":ABOR")
@@ -102,14 +112,14 @@ package final class Keithley2450: PotentiostatDriver {
       ":TRAC:CLE \"defbuffer1\";:TRAC:POIN \(ReadingBuffer.size),\"defbuffer1\"")
   }
 
-  package func setRange(_ currentRange: Amperes) throws(SCPIError) {
+  package func setRange(_ currentRange: Amperes) throws(InstrumentError) {
     try open()
     acquisition?.currentRange = currentRange
     let amperes = number(range.range.value)
     try connection.apply(":SOUR:CURR 0;:SOUR:CURR:RANG \(amperes);:SENS:CURR:RANG \(amperes)")
   }
 
-  package func setPeriod(_ period: Seconds) throws(SCPIError) {
+  package func setPeriod(_ period: Seconds) throws(InstrumentError) {
     acquisition?.period = period
     try connection.apply(":SENS:CURR:NPLC \(number(powerLineCycles));:SENS:VOLT:NPLC \(number(powerLineCycles))")
   }
@@ -122,7 +132,7 @@ package final class Keithley2450: PotentiostatDriver {
 
   // MARK: Bias
 
-  package func finish() throws(SCPIError) -> Acquired {
+  package func finish() throws(InstrumentError) -> Acquired {
     guard state != .off else { return Acquired() }
     try connection.send(":ABOR")
     let rest = try poll()
@@ -130,7 +140,9 @@ package final class Keithley2450: PotentiostatDriver {
     return rest
   }
 
-  package func begin(_ bias: Bias, present: Volts?, isWithinLimits: (Sample) -> Bool) throws(SCPIError) -> Acquired {
+  package func begin(_ bias: Bias, present: Volts?, isWithinLimits: (Sample) -> Bool) throws(InstrumentError)
+    -> Acquired
+  {
     var ramped = Acquired()
     switch bias {
     case .open:
@@ -152,7 +164,7 @@ package final class Keithley2450: PotentiostatDriver {
 
   /// Changes the source function: only with the output off (the cell rests meanwhile), and back on at `level`.
   private func source(_ function: String, _ measured: String, startingAt level: Double, as source: Source)
-    throws(SCPIError)
+    throws(InstrumentError)
   {
     try open()
     try connection.apply(":SOUR:FUNC \(function);:SENS:FUNC \"\(measured)\"", ":SOUR:\(function) \(number(level))")
@@ -162,7 +174,7 @@ package final class Keithley2450: PotentiostatDriver {
   }
 
   /// Goes to a voltage in small steps. Each step is measured, so that no limit is passed unseen on the way.
-  private func ramp(to end: Double, _ isWithinLimits: (Sample) -> Bool) throws(SCPIError) -> Acquired {
+  private func ramp(to end: Double, _ isWithinLimits: (Sample) -> Bool) throws(InstrumentError) -> Acquired {
     var acquired = Acquired()
     let start = voltageLevel
     let steps = max(1, Int((abs(end - start) / Self.rampStep).rounded(.up)))
@@ -180,7 +192,7 @@ package final class Keithley2450: PotentiostatDriver {
   }
 
   /// Readings one after the other into the instrument's buffer, each with a time stamp of its own clock.
-  private func beginLoop() throws(SCPIError) {
+  private func beginLoop() throws(InstrumentError) {
     let period = acquisition?.period.value ?? 0.02
     let pause = max(1e-6, period - aperture.value - 0.0004)
     try connection.apply(
@@ -190,14 +202,14 @@ package final class Keithley2450: PotentiostatDriver {
     loopBegan = .now
   }
 
-  package func open() throws(SCPIError) {
+  package func open() throws(InstrumentError) {
     // One message. The loop ends first, for while it runs settings are refused; the off state goes before the output:
     // whatever was set at the front panel, off must not mean 0 V.
     try connection.send(":ABOR;:OUTP:CURR:SMOD HIMP;:OUTP:VOLT:SMOD HIMP;:OUTP OFF")
     state = .off
   }
 
-  package func poll() throws(SCPIError) -> Acquired {
+  package func poll() throws(InstrumentError) -> Acquired {
     guard buffered != .off else { return Acquired() }
     var acquired = try fetch()
     if state != .off, MonotonicTime.now - loopBegan > Self.loopTime {

@@ -65,6 +65,29 @@ package struct RangeFacts: Hashable, Sendable {
   /// Accuracy is gain·reading + offset.
   package var measureGain: Double
   package var measureOffset: Amperes
+  /// How long a reading takes to settle after the range or the set point changed.
+  package var settling = Seconds(0)
+
+  /// Largest error of a reading of `current` on this range.
+  package func accuracy(at current: Amperes) -> Amperes { current.magnitude * measureGain + measureOffset }
+}
+
+/// What a model can do, as data.
+package struct PotentiostatAbilities: Hashable, Sendable {
+  /// False: the model has no current source. It rests at 0 A with the voltage measured, and holds voltages.
+  package var holdsCurrent = true
+  /// False: voltage and current are not measured together; a rest tells the voltage, a held voltage the current.
+  package var measuresBoth = true
+  package var fourWire = false
+  /// What an operator must know before trusting it, in whole sentences.
+  package var remarks: [String] = []
+
+  package init(holdsCurrent: Bool = true, measuresBoth: Bool = true, fourWire: Bool = false, remarks: [String] = []) {
+    self.holdsCurrent = holdsCurrent
+    self.measuresBoth = measuresBoth
+    self.fourWire = fourWire
+    self.remarks = remarks
+  }
 }
 
 /// New samples, and what they tell of the instrument's clock.
@@ -79,6 +102,7 @@ package struct Acquired: Sendable {
 /// A model is one file that conforms, and one line in `PotentiostatModels.all`.
 package protocol PotentiostatDriver: AnyObject {
   var identity: InstrumentIdentity { get }
+  var abilities: PotentiostatAbilities { get }
   /// The ranges there are, smallest first.
   var ranges: [RangeFacts] { get }
   /// The shortest sample period that is kept up reliably.
@@ -89,36 +113,45 @@ package protocol PotentiostatDriver: AnyObject {
   var voltageAccuracy: Volts { get }
   /// Brings the instrument from whatever state it is in to: output off at high impedance, ranges, limits and
   /// aperture set. The safe off state is set before anything else.
-  func prepare(_ acquisition: Acquisition) throws(SCPIError)
+  func prepare(_ acquisition: Acquisition) throws(InstrumentError)
   /// Ends the measuring under the present bias, which stays on.
   /// - Returns: what was measured under it, to the last reading.
-  func finish() throws(SCPIError) -> Acquired
+  func finish() throws(InstrumentError) -> Acquired
   /// Puts `bias` on the cell and begins to measure. A source that comes on begins at what the cell has: 0 A, or
   /// `present`; a voltage is ramped to.
   /// - Parameter isWithinLimits: asked for every reading of the ramp, which ends where it says no.
   /// - Returns: the readings of the ramp.
-  func begin(_ bias: Bias, present: Volts?, isWithinLimits: (Sample) -> Bool) throws(SCPIError) -> Acquired
+  func begin(_ bias: Bias, present: Volts?, isWithinLimits: (Sample) -> Bool) throws(InstrumentError) -> Acquired
   /// Changes the current range. The output opens for it and stays open until `begin`.
-  func setRange(_ currentRange: Amperes) throws(SCPIError)
+  func setRange(_ currentRange: Amperes) throws(InstrumentError)
   /// Changes how often is measured; with the output open.
-  func setPeriod(_ period: Seconds) throws(SCPIError)
+  func setPeriod(_ period: Seconds) throws(InstrumentError)
   /// Fetches what was measured since the last call.
-  func poll() throws(SCPIError) -> Acquired
+  func poll() throws(InstrumentError) -> Acquired
   /// Output off at high impedance, whatever was set before; the shortest way there is.
-  func open() throws(SCPIError)
+  func open() throws(InstrumentError)
   /// Entries of the instrument's error queue.
-  func errors() throws(SCPIError) -> [String]
+  func errors() throws(InstrumentError) -> [String]
   func close()
 }
 
 /// Which of an instrument's sockets the holder's cable is on.
 package enum Terminals: String, CaseIterable, Sendable { case rear, front }
 
-/// Which instrument, and where.
+/// Which instrument, where, and how it is wired.
 package struct PotentiostatSettings: Sendable {
   package var model: String
   package var usb: USBMatch
   package var terminals: Terminals
+  /// Voltage is sensed by a pair of wires of its own.
+  package var fourWire = false
+  /// Channel of an instrument with several: "a" or "b".
+  package var channel = "a"
+  /// Digital line that gets a pulse with every reading; nil for none.
+  package var triggerOut: Int?
+  /// Digital line whose pulse begins every reading; nil: the instrument's own timer.
+  package var triggerIn: Int?
+
   package init(model: String, usb: USBMatch, terminals: Terminals = .rear) {
     self.model = model
     self.usb = usb
@@ -129,17 +162,25 @@ package struct PotentiostatSettings: Sendable {
 /// One model that can be named in the configuration.
 package struct PotentiostatModel: Sendable {
   package let name: String
-  /// Takes over an open connection. Throws when what answers is another instrument.
-  package let make: @Sendable (SCPIConnection, PotentiostatSettings) throws(SCPIError) -> any PotentiostatDriver
+  /// Opens the instrument on the bus and takes it over; changes nothing in it. Throws when what answers is another one.
+  package let open: @Sendable (any USBBus, PotentiostatSettings) throws(InstrumentError) -> any PotentiostatDriver
 }
 
 package enum PotentiostatModels {
   /// The one place where a model is registered.
   package static let all: [PotentiostatModel] = [
-    PotentiostatModel(
-      name: "keithley-2450",
-      make: { connection, settings throws(SCPIError) in try Keithley2450(connection, terminals: settings.terminals) })
+    .keithley2450
   ]
 
   package static func named(_ name: String) -> PotentiostatModel? { all.first { $0.name == name } }
+}
+
+/// Takes over a connection that was just opened; closes it when that fails.
+func takeOver<Driver>(
+  _ connection: SCPIConnection, _ make: (SCPIConnection) throws(InstrumentError) -> Driver
+) throws(InstrumentError) -> Driver {
+  do throws(InstrumentError) { return try make(connection) } catch {
+    connection.close()
+    throw error
+  }
 }

@@ -61,29 +61,29 @@ package final class PotentiostatStation {
   package var range: RangeFacts? { instrument?.range }
   package var voltageAccuracy: Volts { instrument?.voltageAccuracy ?? .zero }
   package var ranges: [RangeFacts] { instrument?.ranges ?? [] }
+  package var abilities: PotentiostatAbilities { instrument?.abilities ?? PotentiostatAbilities() }
   package var shortestPeriod: Seconds { instrument?.shortestPeriod ?? .zero }
 
   /// Opens the instrument when it is not open.
-  package func connect() throws(SCPIError) -> InstrumentIdentity {
+  package func connect() throws(InstrumentError) -> InstrumentIdentity {
     if let instrument { return instrument.identity }
     guard let model = PotentiostatModels.named(settings.model) else {
       throw .unexpected(device: settings.model, command: "configuration", answer: "no such model")
     }
-    let connection = try SCPIConnection.open(settings.usb, on: bus, name: settings.model)
-    do throws(SCPIError) {
-      let made = try model.make(connection, settings)
+    let made = try model.open(bus, settings)
+    do throws(InstrumentError) {
       // Whoever wanted the cell safe while it could not be reached still wants it.
       if latch.isSet { try made.open() }
       instrument = made
       return made.identity
     } catch {
-      connection.close()
+      made.close()
       throw error
     }
   }
 
   /// Output off at high impedance, ranges and limits set; forgets the zeros.
-  package func prepare(_ acquisition: Acquisition) throws(SCPIError) {
+  package func prepare(_ acquisition: Acquisition) throws(InstrumentError) {
     try refuseWhenHeld()
     isSampling = false
     limits = acquisition.limits
@@ -91,15 +91,15 @@ package final class PotentiostatStation {
     zeros = [:]
     lastVoltage = nil
     wasPrepared = true
-    try with { instrument throws(SCPIError) in try instrument.prepare(acquisition) }
+    try with { instrument throws(InstrumentError) in try instrument.prepare(acquisition) }
   }
 
   /// Reads the current on a range for `span` with the holder's contacts open, keeps its mean as the zero of that range,
   /// and opens the output.
   /// - Returns: the zero and its standard error.
-  package func measureZero(of range: Amperes, for span: Seconds) throws(SCPIError) -> CurrentZero {
+  package func measureZero(of range: Amperes, for span: Seconds) throws(InstrumentError) -> CurrentZero {
     try refuseWhenHeld()
-    let samples = try with { instrument throws(SCPIError) -> [Sample] in
+    let samples = try with { instrument throws(InstrumentError) -> [Sample] in
       try instrument.setRange(range)
       var all = try instrument.begin(.voltage(.zero), present: .zero, isWithinLimits: { _ in true }).samples
       let end = MonotonicTime.now + span
@@ -129,14 +129,14 @@ package final class PotentiostatStation {
 
   /// Puts a bias on the cell. What was measured under the one before is judged first: beyond a limit nothing follows.
   /// - Parameter beforeNew: called when all samples of the bias before have been reported.
-  package func apply(_ bias: Bias, beforeNew: () -> Void = {}) throws(SCPIError) {
+  package func apply(_ bias: Bias, beforeNew: () -> Void = {}) throws(InstrumentError) {
     try refuseWhenHeld()
     isSampling = false
-    take(try with { instrument throws(SCPIError) in try instrument.finish() })
+    take(try with { instrument throws(InstrumentError) in try instrument.finish() })
     try refuseWhenHeld()
     beforeNew()
     let (present, limits) = (lastVoltage, limits)
-    let ramp = try with { instrument throws(SCPIError) in
+    let ramp = try with { instrument throws(InstrumentError) in
       try instrument.begin(bias, present: present) { [self] sample in
         !latch.isSet && limits?.violation(by: corrected(sample)) == nil
       }
@@ -146,27 +146,27 @@ package final class PotentiostatStation {
     take(ramp)
     if latch.isSet {
       isSampling = false
-      try with { instrument throws(SCPIError) in try instrument.open() }
+      try with { instrument throws(InstrumentError) in try instrument.open() }
       try refuseWhenHeld()
     }
   }
 
   /// Changes how often is measured; with the output open.
-  package func setPeriod(_ period: Seconds) throws(SCPIError) {
+  package func setPeriod(_ period: Seconds) throws(InstrumentError) {
     self.period = period
-    try with { instrument throws(SCPIError) in try instrument.setPeriod(period) }
+    try with { instrument throws(InstrumentError) in try instrument.setPeriod(period) }
   }
 
   /// Changes the current range; the output is open until the next bias.
-  package func setRange(_ currentRange: Amperes) throws(SCPIError) {
+  package func setRange(_ currentRange: Amperes) throws(InstrumentError) {
     isSampling = false
-    take(try with { instrument throws(SCPIError) in try instrument.finish() })
-    try with { instrument throws(SCPIError) in try instrument.setRange(currentRange) }
+    take(try with { instrument throws(InstrumentError) in try instrument.finish() })
+    try with { instrument throws(InstrumentError) in try instrument.setRange(currentRange) }
   }
 
   /// Output off at high impedance, whatever else is going on, and held there until the latch is released.
   /// - Parameter mustAnswer: an instrument that cannot be reached is an error even if no run has used it.
-  package func makeSafe(mustAnswer: Bool = false) throws(SCPIError) {
+  package func makeSafe(mustAnswer: Bool = false) throws(InstrumentError) {
     isSampling = false
     latch.set()
     guard let instrument else {
@@ -174,15 +174,15 @@ package final class PotentiostatStation {
       guard wasPrepared || mustAnswer else { return }
       throw .wire(.disconnected(device: settings.model))
     }
-    do throws(SCPIError) { try instrument.open() } catch {
+    do throws(InstrumentError) { try instrument.open() } catch {
       lose(error)
       throw error
     }
     if let rest = try? instrument.poll() { pass(rest) }
   }
 
-  package func errors() throws(SCPIError) -> [String] {
-    try with { instrument throws(SCPIError) in try instrument.errors() }
+  package func errors() throws(InstrumentError) -> [String] {
+    try with { instrument throws(InstrumentError) in try instrument.errors() }
   }
 
   /// Fetches what was measured and holds the limits. An instrument that no longer measures is a failure: limits that see
@@ -190,7 +190,7 @@ package final class PotentiostatStation {
   package func tick() {
     guard isSampling else { return }
     guard let instrument else { return fail("\(settings.model) is gone") }
-    do throws(SCPIError) {
+    do throws(InstrumentError) {
       let acquired = try instrument.poll()
       if !acquired.samples.isEmpty { lastRow = .now }
       take(acquired)
@@ -212,7 +212,7 @@ package final class PotentiostatStation {
   private func fail(_ reason: String) {
     isSampling = false
     latch.set()
-    do throws(SCPIError) { try instrument?.open() } catch { lose(error) }
+    do throws(InstrumentError) { try instrument?.open() } catch { lose(error) }
     report(.failed(reason))
   }
 
@@ -222,7 +222,7 @@ package final class PotentiostatStation {
     if violation != nil {
       isSampling = false
       latch.set()
-      do throws(SCPIError) { try instrument?.open() } catch { lose(error) }
+      do throws(InstrumentError) { try instrument?.open() } catch { lose(error) }
       report(.tripped(violation ?? ""))
     }
     pass(acquired)
@@ -247,24 +247,24 @@ package final class PotentiostatStation {
     return sample
   }
 
-  private func refuseWhenHeld() throws(SCPIError) {
+  private func refuseWhenHeld() throws(InstrumentError) {
     guard latch.isSet else { return }
     throw .unexpected(
       device: settings.model, command: "switching the output on", answer: "it is held in the safe state")
   }
 
-  private func with<R>(_ body: (any PotentiostatDriver) throws(SCPIError) -> R) throws(SCPIError) -> R {
+  private func with<R>(_ body: (any PotentiostatDriver) throws(InstrumentError) -> R) throws(InstrumentError) -> R {
     guard let instrument else {
       throw .wire(.notFound(device: settings.model, reason: "it is not connected"))
     }
-    do throws(SCPIError) { return try body(instrument) } catch {
+    do throws(InstrumentError) { return try body(instrument) } catch {
       lose(error)
       throw error
     }
   }
 
   /// An instrument that is gone is let go, so that the next run opens it anew.
-  private func lose(_ error: SCPIError) {
+  private func lose(_ error: InstrumentError) {
     if error.isGone { close() }
   }
 }

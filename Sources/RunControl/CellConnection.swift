@@ -43,11 +43,11 @@ struct CellConnection {
         ?? max(limits.voltage.upperBound.magnitude, limits.voltage.lowerBound.magnitude),
       limits: CellLimits(voltage: limits.voltage, current: limits.current))
 
-    let found = try instruments.onHolder("connecting the holder") { station throws(SCPIError) in try station.connect() }
-    let identity = try instruments.onPotentiostat("connecting the potentiostat") { station throws(SCPIError) in
+    let found = try instruments.onHolder("connecting the holder") { station throws(InstrumentError) in try station.connect() }
+    let identity = try instruments.onPotentiostat("connecting the potentiostat") { station throws(InstrumentError) in
       try station.connect()
     }
-    try instruments.onPotentiostat("preparing the potentiostat") { station throws(SCPIError) in
+    try instruments.onPotentiostat("preparing the potentiostat") { station throws(InstrumentError) in
       try station.prepare(acquisition)
     }
     if let found {
@@ -58,25 +58,25 @@ struct CellConnection {
           kind: "holder", model: settings.holder?.model ?? "", identity: found.identity.description,
           connection: settings.holder?.usb.description ?? "",
           details: ["state_found": .string(found.state.name), "safe_cause_found": .string(found.state.safeCause)]))
-      try instruments.onHolder("arming the holder") { station throws(SCPIError) in try station.arm() }
+      try instruments.onHolder("arming the holder") { station throws(InstrumentError) in try station.arm() }
     }
     // Without a holder the cell is connected already: 0 V would discharge it.
     var zeros: [CurrentZero] = []
     if settings.holder != nil {
       zeros = try readZeros(first: range)
     } else {
-      try instruments.onPotentiostat("setting the range") { station throws(SCPIError) in try station.setRange(range) }
+      try instruments.onPotentiostat("setting the range") { station throws(InstrumentError) in try station.setRange(range) }
       tell("zero", "no zero is read: without a holder the contacts cannot be opened", [:])
     }
     let period = run.compiled.samplePeriod
-    try instruments.onPotentiostat("setting the sample period") { station throws(SCPIError) in
+    try instruments.onPotentiostat("setting the sample period") { station throws(InstrumentError) in
       try station.setPeriod(period)
     }
     try describePotentiostat(identity, zeros)
 
     try goOn()
-    _ = try instruments.onHolder("closing the contacts") { station throws(SCPIError) in try station.closeContacts() }
-    try instruments.onPotentiostat("switching the output on at 0 A") { station throws(SCPIError) in
+    _ = try instruments.onHolder("closing the contacts") { station throws(InstrumentError) in try station.closeContacts() }
+    try instruments.onPotentiostat("switching the output on at 0 A") { station throws(InstrumentError) in
       try station.apply(.current(.zero))
     }
     return range
@@ -84,7 +84,7 @@ struct CellConnection {
 
   private func measureLeakage() throws(InstrumentFailure) {
     let bias = Self.leakageBias
-    let leakage = try instruments.onHolder("measuring the holder's leakage") { station throws(SCPIError) in
+    let leakage = try instruments.onHolder("measuring the holder's leakage") { station throws(InstrumentError) in
       try station.leakage(at: bias)
     }
     guard let leakage else { return }
@@ -100,7 +100,7 @@ struct CellConnection {
     for range in others + [first] {
       try goOn()
       let zero = try instruments.onPotentiostat("reading the zero", within: span + Seconds(10)) {
-        station throws(SCPIError) in try station.measureZero(of: range, for: span)
+        station throws(InstrumentError) in try station.measureZero(of: range, for: span)
       }
       zeros.append(zero)
       put("potentiostat", "current_zero", zero.current.value, "A")
@@ -113,7 +113,7 @@ struct CellConnection {
   }
 
   private func describePotentiostat(_ identity: InstrumentIdentity, _ zeros: [CurrentZero]) throws(InstrumentFailure) {
-    let (facts, volts) = try instruments.onPotentiostat("asking for the range") { station throws(SCPIError) in
+    let (facts, volts) = try instruments.onPotentiostat("asking for the range") { station throws(InstrumentError) in
       (station.range, station.voltageAccuracy)
     }
     // As limits of error, which the alignment turns into standard uncertainties (÷ √3): with several ranges the largest,

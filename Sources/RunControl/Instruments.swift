@@ -28,7 +28,7 @@ package struct Instruments: Sendable {
     var problems: [String] = []
     let patience = Self.potentiostatPatience
     let opened = potentiostat.run(within: patience, urgently: true, evenWhenLate: true) { station -> String? in
-      do throws(SCPIError) {
+      do throws(InstrumentError) {
         try station.makeSafe(mustAnswer: mustAnswer)
         return nil
       } catch { return "\(error)" }
@@ -40,7 +40,7 @@ package struct Instruments: Sendable {
     }
     guard let holder else { return problems }
     let safe = holder.run(within: Self.holderPatience, urgently: true, evenWhenLate: true) { station -> String? in
-      do throws(SCPIError) {
+      do throws(InstrumentError) {
         try station.makeSafe()
         return nil
       } catch { return "\(error)" }
@@ -56,27 +56,27 @@ package struct Instruments: Sendable {
   /// Runs `work` on the potentiostat's thread and waits for it.
   func onPotentiostat<R: Sendable>(
     _ what: String, within limit: Seconds = Seconds(10),
-    _ work: @escaping @Sendable (PotentiostatStation) throws(SCPIError) -> R
+    _ work: @escaping @Sendable (PotentiostatStation) throws(InstrumentError) -> R
   ) throws(InstrumentFailure) -> R {
     try Self.result(
-      what, potentiostat.run(within: limit) { station in Self.attempt { () throws(SCPIError) in try work(station) } })
+      what, potentiostat.run(within: limit) { station in Self.attempt { () throws(InstrumentError) in try work(station) } })
   }
 
   /// Runs `work` on the holder's thread and waits for it; nil when there is no holder.
   func onHolder<R: Sendable>(
     _ what: String, within limit: Seconds = Seconds(10),
-    _ work: @escaping @Sendable (HolderStation) throws(SCPIError) -> R
+    _ work: @escaping @Sendable (HolderStation) throws(InstrumentError) -> R
   ) throws(InstrumentFailure) -> R? {
     guard let holder else { return nil }
     return try Self.result(
-      what, holder.run(within: limit) { station in Self.attempt { () throws(SCPIError) in try work(station) } })
+      what, holder.run(within: limit) { station in Self.attempt { () throws(InstrumentError) in try work(station) } })
   }
 
-  private static func attempt<R: Sendable>(_ work: () throws(SCPIError) -> R) -> Result<R, SCPIError> {
-    do throws(SCPIError) { return .success(try work()) } catch { return .failure(error) }
+  private static func attempt<R: Sendable>(_ work: () throws(InstrumentError) -> R) -> Result<R, InstrumentError> {
+    do throws(InstrumentError) { return .success(try work()) } catch { return .failure(error) }
   }
 
-  private static func result<R>(_ what: String, _ result: Result<R, SCPIError>?) throws(InstrumentFailure) -> R {
+  private static func result<R>(_ what: String, _ result: Result<R, InstrumentError>?) throws(InstrumentFailure) -> R {
     switch result {
     case .none: throw InstrumentFailure(description: "\(what): the instrument did not answer in time")
     case .some(.failure(let error)): throw InstrumentFailure(description: "\(what): \(error)")

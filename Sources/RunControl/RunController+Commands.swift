@@ -236,7 +236,7 @@ extension RunController {
     }
     var facts = Facts()
     do throws(InstrumentFailure) {
-      facts = try instruments.onPotentiostat("the potentiostat", within: Seconds(8)) { station throws(SCPIError) in
+      facts = try instruments.onPotentiostat("the potentiostat", within: Seconds(8)) { station throws(InstrumentError) in
         let identity = try station.connect()
         _ = identity
         return Facts(range: station.range, lowest: station.ranges.first, errors: try station.errors())
@@ -257,7 +257,7 @@ extension RunController {
   private var holderDevice: JSONValue {
     var errors: [String] = []
     do throws(InstrumentFailure) {
-      let answer = try instruments.onHolder("the holder", within: Seconds(8)) { station throws(SCPIError) in
+      let answer = try instruments.onHolder("the holder", within: Seconds(8)) { station throws(InstrumentError) in
         let found = try station.connect()
         return (found.identity.description, station.state?.name ?? found.state.name, try station.errors())
       }

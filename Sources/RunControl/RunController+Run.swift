@@ -109,11 +109,11 @@ extension RunController {
   /// Instruments that are not there are told of before anything is made or changed.
   private func connectInstruments() throws(ControlError) {
     do throws(InstrumentFailure) {
-      let found = try instruments.onHolder("the holder") { station throws(SCPIError) in try station.connect() }
+      let found = try instruments.onHolder("the holder") { station throws(InstrumentError) in try station.connect() }
       if let found {
         board.connected("holder", found.identity.description, state: found.state.name)
       }
-      let identity = try instruments.onPotentiostat("the potentiostat") { station throws(SCPIError) in
+      let identity = try instruments.onPotentiostat("the potentiostat") { station throws(InstrumentError) in
         try station.connect()
       }
       board.connected("potentiostat", identity.description)

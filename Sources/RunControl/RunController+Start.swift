@@ -18,7 +18,7 @@ extension RunController {
     desk.post { [self] _ in
       var isConnectedCell = false
       do throws(InstrumentFailure) {
-        if let found = try instruments.onHolder("the holder", { station throws(SCPIError) in try station.connect() }) {
+        if let found = try instruments.onHolder("the holder", { station throws(InstrumentError) in try station.connect() }) {
           board.connected("holder", found.identity.description, state: found.state.name)
           journal.log(
             .info,
@@ -31,7 +31,7 @@ extension RunController {
         journal.log(.warning, "\(error)")
       }
       do throws(InstrumentFailure) {
-        let identity = try instruments.onPotentiostat("the potentiostat") { station throws(SCPIError) in
+        let identity = try instruments.onPotentiostat("the potentiostat") { station throws(InstrumentError) in
           try station.connect()
         }
         board.connected("potentiostat", identity.description)

@@ -143,7 +143,7 @@ struct RunSequence {
       }
     // A ramp is measured step by step, and takes its time at long sample periods.
     let limit = Seconds(10) + (run.compiled.samplePeriod + Seconds(0.02)) * Self.longestRamp
-    try instruments.onPotentiostat("applying the bias", within: limit) { [run] station throws(SCPIError) in
+    try instruments.onPotentiostat("applying the bias", within: limit) { [run] station throws(InstrumentError) in
       try station.apply(bias) { if let index { run.setStepOfSamples(index) } }
     }
   }
@@ -151,7 +151,7 @@ struct RunSequence {
   /// Ranges change only between steps, and only where the protocol says so; the output is open meanwhile.
   private mutating func setRange(_ wanted: Amperes?) throws(InstrumentFailure) {
     guard let wanted, wanted != range else { return }
-    try instruments.onPotentiostat("changing the range") { station throws(SCPIError) in try station.setRange(wanted) }
+    try instruments.onPotentiostat("changing the range") { station throws(InstrumentError) in try station.setRange(wanted) }
     range = wanted
   }
 

@@ -1,34 +1,5 @@
 package import Quantities
 
-/// An instrument's own complaint, or a wire that failed.
-package enum SCPIError: Error, Equatable, CustomStringConvertible {
-  case wire(USBError)
-  /// Entries of the instrument's error queue after `command`.
-  case refused(device: String, command: String, errors: [String])
-  case unexpected(device: String, command: String, answer: String)
-
-  package var description: String {
-    switch self {
-    case .wire(let error): "\(error)"
-    case .refused(let device, let command, let errors):
-      "\(device) refused “\(command)”: \(errors.joined(separator: "; "))"
-    case .unexpected(let device, let command, let answer): "\(device) answered “\(answer)” to “\(command)”"
-    }
-  }
-
-  package var isGone: Bool { if case .wire(let error) = self { error.isGone } else { false } }
-}
-
-/// What an instrument answers to `*IDN?` (IEEE 488.2 §10.14).
-package struct InstrumentIdentity: Hashable, Sendable, CustomStringConvertible {
-  package var manufacturer: String
-  package var model: String
-  package var serial: String
-  package var firmware: String
-
-  package var description: String { "\(manufacturer), \(model), serial \(serial), firmware \(firmware)" }
-}
-
 /// Lines of SCPI over USBTMC. Owned by the instrument's thread.
 package final class SCPIConnection {
   private let messages: USBTMC
@@ -40,9 +11,11 @@ package final class SCPIConnection {
   }
 
   /// Opens the device on the bus. Nothing is sent but what reads its descriptors and capabilities.
-  package static func open(_ wanted: USBMatch, on bus: any USBBus, name: String) throws(SCPIError) -> SCPIConnection {
+  package static func open(_ wanted: USBMatch, on bus: any USBBus, name: String) throws(InstrumentError)
+    -> SCPIConnection
+  {
     do throws(USBError) {
-      let transport = try bus.open(wanted)
+      let transport = try bus.open(wanted, .usbtmc, name: name)
       do throws(USBError) { return SCPIConnection(try USBTMC(transport, name: name), name: name) } catch {
         transport.close()
         throw error
@@ -53,17 +26,17 @@ package final class SCPIConnection {
   package func close() { messages.close() }
 
   /// Sends commands that have no answer.
-  package func send(_ command: String, within limit: Seconds = Seconds(2)) throws(SCPIError) {
+  package func send(_ command: String, within limit: Seconds = Seconds(2)) throws(InstrumentError) {
     do throws(USBError) { try messages.write(Array(command.utf8) + [10], within: limit) } catch { throw .wire(error) }
   }
 
   /// Sends a query; its answer without the line end.
-  package func query(_ command: String, within limit: Seconds = Seconds(2)) throws(SCPIError) -> String {
+  package func query(_ command: String, within limit: Seconds = Seconds(2)) throws(InstrumentError) -> String {
     String(decoding: try queryBytes(command, within: limit), as: UTF8.self)
   }
 
   /// The answer as bytes, trimmed by bytes: "\r\n" is one `Character` in Swift.
-  package func queryBytes(_ command: String, within limit: Seconds = Seconds(2)) throws(SCPIError) -> [UInt8] {
+  package func queryBytes(_ command: String, within limit: Seconds = Seconds(2)) throws(InstrumentError) -> [UInt8] {
     do throws(USBError) {
       try messages.write(Array(command.utf8) + [10], within: limit)
       var answer = try messages.read(within: limit)
@@ -73,7 +46,7 @@ package final class SCPIConnection {
   }
 
   /// Sends commands and asks the instrument's error queue whether all were taken.
-  package func apply(_ commands: String...) throws(SCPIError) {
+  package func apply(_ commands: String...) throws(InstrumentError) {
     for command in commands {
       try send(command)
       let errors = try drainErrors()
@@ -83,7 +56,7 @@ package final class SCPIConnection {
 
   /// Asks who the instrument is. Changes nothing in it.
   /// - Throws: `unexpected` when it is not one that `isExpected` takes.
-  package func identify(_ isExpected: (InstrumentIdentity) -> Bool) throws(SCPIError) -> InstrumentIdentity {
+  package func identify(_ isExpected: (InstrumentIdentity) -> Bool) throws(InstrumentError) -> InstrumentIdentity {
     let answer = try query("*IDN?")
     let parts = answer.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
     if parts.count == 4 {
@@ -94,7 +67,7 @@ package final class SCPIConnection {
   }
 
   /// Everything in the error queue, oldest first; at most 64 entries.
-  package func drainErrors() throws(SCPIError) -> [String] {
+  package func drainErrors() throws(InstrumentError) -> [String] {
     var errors: [String] = []
     for _ in 0..<64 {
       let entry = try query(":SYST:ERR?")
@@ -105,7 +78,7 @@ package final class SCPIConnection {
   }
 
   /// Device clear: whatever was under way is forgotten.
-  package func clear() throws(SCPIError) {
+  package func clear() throws(InstrumentError) {
     do throws(USBError) { try messages.clear() } catch { throw .wire(error) }
   }
 }

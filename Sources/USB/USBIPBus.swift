@@ -16,11 +16,11 @@ package struct USBIPBus: USBBus {
     self.patience = patience
   }
 
-  package func open(_ wanted: USBMatch) throws(USBError) -> any USBTransport {
+  package func open(_ wanted: USBMatch, _ kind: USBInterfaceKind, name: String) throws(USBError) -> any USBTransport {
     let end = MonotonicTime.now + patience
     while true {
       do throws(USBError) {
-        return try attempt(wanted)
+        return try attempt(wanted, kind, name)
       } catch .notFound(let device, let reason) {
         if MonotonicTime.now > end { throw .notFound(device: device, reason: reason) }
         sleepThread(for: Seconds(0.05))
@@ -28,21 +28,28 @@ package struct USBIPBus: USBBus {
     }
   }
 
-  private func attempt(_ wanted: USBMatch) throws(USBError) -> any USBTransport {
-    let name = wanted.description
-    let listed = try devices(name).filter { $0.vendor == wanted.vendor && $0.product == wanted.product }
+  private func attempt(_ wanted: USBMatch, _ kind: USBInterfaceKind, _ name: String) throws(USBError)
+    -> any USBTransport
+  {
+    let listed = try devices(name).filter {
+      wanted.id == nil || wanted.id == USBMatch.ID(vendor: $0.vendor, product: $0.product)
+    }
     guard !listed.isEmpty else {
-      throw .notFound(device: name, reason: "the USB/IP server at \(address) does not export it")
+      throw .notFound(device: name, reason: "the USB/IP server at \(address) does not export \(wanted.description)")
     }
+    var reason = "the USB/IP server at \(address) exports no \(wanted.description)"
     for device in listed {
-      let transport = try attach(device.busID, name)
-      if let serial = wanted.serial, transport.serialNumber != serial {
+      do throws(USBError) {
+        let transport = try attach(device.busID, kind, name)
+        if wanted.matches(transport.device) { return transport }
         transport.close()
-        continue
+      } catch {
+        // Of several devices one may be taken, or of another kind.
+        guard listed.count > 1 else { throw error }
+        reason = "\(error)"
       }
-      return transport
     }
-    throw .notFound(device: name, reason: "no device there has that serial number")
+    throw .notFound(device: name, reason: reason)
   }
 
   private func connect(_ name: String) throws(USBError) -> UnixStream {
@@ -73,7 +80,7 @@ package struct USBIPBus: USBBus {
   }
 
   /// OP_REQ_IMPORT; after it the connection carries the transfers of that one device.
-  private func attach(_ busID: [UInt8], _ name: String) throws(USBError) -> USBIPTransport {
+  private func attach(_ busID: [UInt8], _ kind: USBInterfaceKind, _ name: String) throws(USBError) -> USBIPTransport {
     let stream = try connect(name)
     var deviceID: UInt32 = 0
     do throws(LinuxError) {
@@ -87,7 +94,7 @@ package struct USBIPBus: USBBus {
     } catch {
       throw .notFound(device: name, reason: "it is exported but cannot be attached (\(error))")
     }
-    return try USBIPTransport(stream, deviceID: deviceID, name: name)
+    return try USBIPTransport(stream, deviceID: deviceID, kind: kind, name: name)
   }
 }
 

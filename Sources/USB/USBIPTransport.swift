@@ -3,12 +3,12 @@ package import Quantities
 
 /// One device attached over USB/IP. A thread of its own reads the replies, so that several transfers may be under way.
 package final class USBIPTransport: USBTransport {
+  package let device: USBDeviceFacts
   package let interface: USBInterface
-  package let serialNumber: String
   private let wire: Wire
 
-  /// Reads the descriptors, sets the configuration and picks the USBTMC interface.
-  init(_ stream: UnixStream, deviceID: UInt32, name: String) throws(USBError) {
+  /// Reads the descriptors, sets the configuration and picks the interface.
+  init(_ stream: UnixStream, deviceID: UInt32, kind: USBInterfaceKind, name: String) throws(USBError) {
     let wire = Wire(stream, deviceID: deviceID, name: name)
     do throws(USBError) {
       let second = Seconds(1)
@@ -18,8 +18,8 @@ package final class USBIPTransport: USBTransport {
       guard device.count >= 18, head.count >= 9 else { throw .malformed(device: name, reason: "short descriptors") }
       let total = UInt16(head[2]) | UInt16(head[3]) << 8
       let all = try wire.control(USBSetup(0x80, 6, value: 0x0200, length: total), sending: [], within: second)
-      guard let interface = USBInterface.first(classCode: 0xFE, subclass: 0x03, in: all) else {
-        throw .malformed(device: name, reason: "it has no USBTMC interface (class FE, subclass 03)")
+      guard let interface = USBInterface.first(kind, in: all) else {
+        throw .malformed(device: name, reason: "it has no interface of the kind that the driver speaks (\(kind))")
       }
       // Setting the configuration that is set already would reset the device (usbtmc.md §1).
       let current = try wire.control(USBSetup(0x80, 8, length: 1), sending: [], within: second)
@@ -28,7 +28,11 @@ package final class USBIPTransport: USBTransport {
           USBSetup(0x00, 9, value: UInt16(interface.configuration)), sending: [], within: second)
       }
       self.interface = interface
-      serialNumber = try device[16] == 0 ? "" : wire.string(device[16])
+      func text(_ index: UInt8) throws(USBError) -> String { try index == 0 ? "" : wire.string(index) }
+      self.device = USBDeviceFacts(
+        vendor: UInt16(device[8]) | UInt16(device[9]) << 8, product: UInt16(device[10]) | UInt16(device[11]) << 8,
+        release: UInt16(device[12]) | UInt16(device[13]) << 8, serial: try text(device[16]),
+        manufacturerName: try text(device[14]), productName: try text(device[15]))
       self.wire = wire
     } catch {
       wire.close()
@@ -42,12 +46,36 @@ package final class USBIPTransport: USBTransport {
     try wire.control(setup, sending: sending, within: limit)
   }
 
-  package func send(_ bytes: [UInt8], to endpoint: UInt8, within limit: Seconds) throws(USBError) {
-    _ = try wire.transfer(endpoint, setup: nil, sending: bytes, receiving: 0, within: limit)
+  package func send(_ bytes: [UInt8], to endpoint: UInt8, endingWithZeroPacket: Bool, within limit: Seconds)
+    throws(USBError)
+  {
+    _ = try wire.transfer(
+      endpoint, setup: nil, sending: bytes, receiving: 0, flags: endingWithZeroPacket ? Wire.zeroPacket : 0,
+      within: limit)
   }
 
   package func receive(_ most: Int, from endpoint: UInt8, within limit: Seconds) throws(USBError) -> [UInt8] {
     try wire.transfer(endpoint, setup: nil, sending: [], receiving: most, within: limit)
+  }
+
+  package func listen(
+    to endpoint: UInt8, transfers: Int, most: Int,
+    _ heard: @escaping @Sendable (Result<[UInt8], USBError>, MonotonicTime) -> Void
+  ) throws(USBError) {
+    _ = NamedThread("usbip-listen") { [wire] in
+      while true {
+        do throws(USBError) {
+          heard(
+            .success(
+              try wire.transfer(endpoint, setup: nil, sending: [], receiving: most, within: Seconds(3600))), .now)
+        } catch .timedOut {
+          continue
+        } catch {
+          heard(.failure(error), .now)
+          return
+        }
+      }
+    }
   }
 
   package func clearHalt(_ endpoint: UInt8) throws(USBError) {
@@ -63,6 +91,9 @@ private final class Wire: Sendable {
     var commands = USBIPCommands()
     var ended = false
   }
+
+  /// URB_ZERO_PACKET.
+  static let zeroPacket: UInt32 = 0x40
 
   private let stream: UnixStream
   private let deviceID: UInt32
@@ -94,7 +125,9 @@ private final class Wire: Sendable {
   }
 
   /// USBIP_CMD_SUBMIT and its reply; on a time-out USBIP_CMD_UNLINK, and what had arrived by then is not lost.
-  func transfer(_ endpoint: UInt8, setup: USBSetup?, sending: [UInt8], receiving: Int, within limit: Seconds)
+  func transfer(
+    _ endpoint: UInt8, setup: USBSetup?, sending: [UInt8], receiving: Int, flags: UInt32 = 0, within limit: Seconds
+  )
     throws(USBError) -> [UInt8]
   {
     let isIn = endpoint & 0x80 != 0
@@ -102,7 +135,7 @@ private final class Wire: Sendable {
     defer { leave(sequence) }
 
     var message = header(1, sequence, isIn: isIn, endpoint: endpoint)
-    message += bigEndian(0) + bigEndian(UInt32(isIn ? receiving : sending.count)) + bigEndian(0)
+    message += bigEndian(flags) + bigEndian(UInt32(isIn ? receiving : sending.count)) + bigEndian(0)
     message += bigEndian(0xFFFF_FFFF) + bigEndian(0)
     message += setup?.bytes ?? [UInt8](repeating: 0, count: 8)
     if !isIn { message += sending }

@@ -11,14 +11,15 @@ final class TwinBus {
   init(
     path: String, world: World, clocks: TruthRecorder.Clocks, configuration: TwinConfiguration
   ) throws(LinuxError) {
-    var settings = TwinInstruments.Settings()
+    var settings = TwinPotentiostatSettings()
     let smu = configuration.potentiostat
-    settings.potentiostat.currentNoise = smu.noise.value / 2.0.squareRoot()  // stated at 10 ms there, at 20 ms here
-    settings.potentiostat.seed = configuration.seed
-    settings.potentiostat.sourceOffset = smu.sourceOffset.value
-    settings.potentiostat.measureOffset = smu.measureOffset.value
+    settings.currentNoise = smu.noise.value / 2.0.squareRoot()  // stated at 10 ms there, at 20 ms here
+    settings.seed = configuration.seed
+    settings.sourceOffset = smu.sourceOffset.value
+    settings.measureOffset = smu.measureOffset.value
     instruments = TwinInstruments(
-      settings, cell: world, potentiostatClock: clocks.potentiostat, holderClock: clocks.holder)
+      TwinInstruments.Settings(), model: (smu.model, settings), cell: world, potentiostatClock: clocks.potentiostat,
+      holderClock: clocks.holder)
     server = try USBIPServer(path, instruments.exports)
   }
 
@@ -26,7 +27,7 @@ final class TwinBus {
   var connections: Int { server.connectionCount }
 
   /// Since when the potentiostat's output has been on, nil while it is off.
-  var outputOnSince: MonotonicTime? { instruments.potentiostat.perform { instruments.keithley.outputOnSince } }
+  var outputOnSince: MonotonicTime? { instruments.outputOnSince }
 
   func tick(at now: MonotonicTime) { instruments.tick(now) }
   func unplug(_ instrument: PlannedUnplug.Instrument) { device(instrument).unplug() }

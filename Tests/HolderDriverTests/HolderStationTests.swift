@@ -34,7 +34,7 @@ struct HolderStationTests {
       let found = try station.connect()
       #expect(found.identity.model == "OBH-1")
       #expect(found.state.name == "SAFE_OPEN")
-      #expect(throws: USB.SCPIError.self) { try station.closeContacts() }
+      #expect(throws: USB.InstrumentError.self) { try station.closeContacts() }
       #expect(!bench.world.connection.contactsClosed)
       try station.arm()
       #expect(!bench.world.connection.contactsClosed)
@@ -43,7 +43,7 @@ struct HolderStationTests {
       try station.makeSafe()
       #expect(!bench.world.connection.contactsClosed)
       #expect(station.state?.safeCause == "HOST")
-      #expect(throws: USB.SCPIError.self) { try station.arm() }
+      #expect(throws: USB.InstrumentError.self) { try station.arm() }
       reports.latch.release()
       try station.arm()
     }
@@ -83,7 +83,7 @@ struct HolderStationTests {
       station.tick()
       station.tick()
       #expect(reports.opened == ["INTERLOCK"])
-      #expect(throws: USB.SCPIError.self) { try station.arm() }
+      #expect(throws: USB.InstrumentError.self) { try station.arm() }
     }
   }
 

@@ -60,8 +60,6 @@ struct StationTests {
       #expect(bench.world.connection.terminal == .highImpedance || !bench.world.connection.contactsClosed)
       try station.prepare(acquisition())
       #expect(bench.world.connection.terminal == .highImpedance)
-      let connection = bench.instruments.keithley
-      _ = connection
     }
   }
 
@@ -145,9 +143,9 @@ struct StationTests {
       try station.apply(.current(.zero))
       try station.makeSafe()
       #expect(bench.world.connection.terminal == .highImpedance)
-      #expect(throws: USB.SCPIError.self) { try station.apply(.current(Amperes(2e-12))) }
-      #expect(throws: USB.SCPIError.self) { try station.measureZero(of: Amperes(10e-9), for: Seconds(0.1)) }
-      #expect(throws: USB.SCPIError.self) { try station.prepare(acquisition()) }
+      #expect(throws: USB.InstrumentError.self) { try station.apply(.current(Amperes(2e-12))) }
+      #expect(throws: USB.InstrumentError.self) { try station.measureZero(of: Amperes(10e-9), for: Seconds(0.1)) }
+      #expect(throws: USB.InstrumentError.self) { try station.prepare(acquisition()) }
       #expect(bench.world.connection.terminal == .highImpedance)
       reports.latch.release()
       try station.apply(.current(Amperes(2e-12)))
@@ -180,7 +178,7 @@ struct StationTests {
       station.poll(for: Seconds(0.1))
       #expect(reports.failures.count == 1)
       #expect(!station.isConnected)
-      #expect(throws: USB.SCPIError.self) { try station.apply(.current(.zero)) }
+      #expect(throws: USB.InstrumentError.self) { try station.apply(.current(.zero)) }
       bench.instruments.potentiostat.plug()
       #expect(try station.connect().model == "MODEL 2450")
     }

@@ -3,6 +3,7 @@ import USB
 
 /// A device that answers what the test put in, and remembers every byte it was sent.
 final class ScriptedTransport: USBTransport, @unchecked Sendable {
+  let device = USBDeviceFacts(vendor: 0x1209, product: 0x0001)
   let interface: USBInterface
   var sent: [[UInt8]] = []
   var controls: [USBSetup] = []
@@ -22,11 +23,17 @@ final class ScriptedTransport: USBTransport, @unchecked Sendable {
     guard let answer = controlAnswers[setup.request] else { throw .stalled(device: "scripted", endpoint: 0) }
     return answer
   }
-  func send(_ bytes: [UInt8], to endpoint: UInt8, within limit: Seconds) throws(USBError) { sent.append(bytes) }
+  func send(_ bytes: [UInt8], to endpoint: UInt8, endingWithZeroPacket: Bool, within limit: Seconds) throws(USBError) {
+    sent.append(bytes)
+  }
   func receive(_ most: Int, from endpoint: UInt8, within limit: Seconds) throws(USBError) -> [UInt8] {
     guard !answers.isEmpty else { throw .timedOut(device: "scripted", operation: "receive") }
     return try answers.removeFirst().get()
   }
+  func listen(
+    to endpoint: UInt8, transfers: Int, most: Int,
+    _ heard: @escaping @Sendable (Result<[UInt8], USBError>, MonotonicTime) -> Void
+  ) {}
   func clearHalt(_ endpoint: UInt8) { cleared.append(endpoint) }
   func close() {}
 }

@@ -60,7 +60,8 @@ private final class ScriptedServer: Sendable {
   }
 
   func open() throws -> any USBTransport {
-    try USBIPBus(address: path, patience: Seconds(0)).open(USBMatch(vendor: 0x05E6, product: 0x2450))
+    try USBIPBus(address: path, patience: Seconds(0)).open(
+      USBMatch(vendor: 0x05E6, product: 0x2450), .usbtmc, name: "instrument")
   }
 }
 

@@ -26,7 +26,7 @@ struct USBIPTests {
     defer { bench.end() }
     let connection = try bench.connection(TwinBench.potentiostat)
     for _ in 0..<5 {
-      #expect(throws: USB.SCPIError.self) { try connection.query("*CLS", within: Seconds(0.05)) }
+      #expect(throws: USB.InstrumentError.self) { try connection.query("*CLS", within: Seconds(0.05)) }
       #expect(try connection.query("*IDN?").hasPrefix("KEITHLEY"))
     }
   }
@@ -54,7 +54,7 @@ struct USBIPTests {
     bench.instruments.potentiostat.unplug()
     #expect {
       try connection.query("*IDN?")
-    } throws: { ($0 as? USB.SCPIError)?.isGone ?? false }
+    } throws: { ($0 as? USB.InstrumentError)?.isGone ?? false }
     bench.instruments.potentiostat.plug()
     let again = try bench.connection(TwinBench.potentiostat)
     #expect(try again.query("*IDN?").hasPrefix("KEITHLEY"))

@@ -85,12 +85,12 @@ struct USBTMCTests {
     let configuration = bytes(
       "09 02 27 00 01 01 00 80 32 09 04 00 00 03 fe 03 01 00 07 05 83 02 00 02 00 07 05 81 03 08 00 10 07 05 04 02 40 00 00"
     )
-    let interface = try #require(USBInterface.first(classCode: 0xFE, subclass: 3, in: configuration))
+    let interface = try #require(USBInterface.first(.usbtmc, in: configuration))
     #expect(interface.bulkIn == .init(address: 0x83, packetSize: 512))
     #expect(interface.bulkOut == .init(address: 0x04, packetSize: 64))
     #expect(interface.interruptIn == .init(address: 0x81, packetSize: 8))
     for end in 0..<configuration.count {
-      _ = USBInterface.first(classCode: 0xFE, subclass: 3, in: Array(configuration[..<end]))
+      _ = USBInterface.first(.usbtmc, in: Array(configuration[..<end]))
     }
   }
 

@@ -2,9 +2,82 @@ package import EmulatedUSB
 package import Quantities
 import Linux
 
-/// The two USB instruments of the twin, ready to serve: a Keithley 2450 and an OBH-1 holder in front of one cell.
+/// What every potentiostat of the twin can be told, whatever its model.
+package struct TwinPotentiostatSettings: Sendable {
+  /// Nil: the model's own.
+  package var serial: String?
+  /// A rms of a current reading at an aperture of 20 ms, on the lowest range.
+  package var currentNoise = 50e-15
+  /// A by which the current source, and the current reading, is off.
+  package var sourceOffset = 0.0
+  package var measureOffset = 0.0
+  package var seed: UInt64 = 1
+
+  package init() {}
+}
+
+/// A potentiostat of the twin: its USB device, and what the twin looks at in it.
+package struct TwinPotentiostat {
+  package let device: EmulatedUSBDevice
+  /// Since when its output has been on; used inside `device.perform` only.
+  package let outputOnSince: () -> MonotonicTime?
+
+  package init(device: EmulatedUSBDevice, outputOnSince: @escaping () -> MonotonicTime?) {
+    self.device = device
+    self.outputOnSince = outputOnSince
+  }
+}
+
+/// One model of potentiostat that the twin can have.
+package struct TwinPotentiostatModel: Sendable {
+  /// As the daemon's configuration names it.
+  package let name: String
+  package let make:
+    @Sendable (
+      TwinPotentiostatSettings, any CellSide, any InstrumentClock, _ now: @escaping @Sendable () -> MonotonicTime
+    ) -> TwinPotentiostat
+}
+
+package enum TwinPotentiostatModels {
+  /// The one place where a model is registered.
+  package static let all: [TwinPotentiostatModel] = [
+    .keithley2450
+  ]
+
+  package static func named(_ name: String) -> TwinPotentiostatModel? { all.first { $0.name == name } }
+}
+
+extension TwinPotentiostatModel {
+  static let keithley2450 = TwinPotentiostatModel(name: "keithley-2450") { common, cell, clock, now in
+    var settings = Keithley2450.Settings()
+    settings.serial = common.serial ?? settings.serial
+    settings.currentNoise = common.currentNoise
+    settings.sourceOffset = common.sourceOffset
+    settings.measureOffset = common.measureOffset
+    settings.seed = common.seed
+    return .keithley2450(Keithley2450(settings, cell: cell, clock: clock, at: now()), now)
+  }
+}
+
+extension TwinPotentiostat {
+  static func keithley2450(_ instrument: Keithley2450, _ now: @escaping @Sendable () -> MonotonicTime)
+    -> TwinPotentiostat
+  {
+    // Endpoint addresses differ between makers, so that a host has to read them; RL1 and padding as Keithley does.
+    let identity = USBTMCFunction.Identity(
+      vendor: 0x05E6, product: 0x2450, manufacturerName: "Keithley Instruments Inc.", productName: "2450 SourceMeter",
+      serial: instrument.settings.serial)
+    let function = USBTMCFunction(
+      identity, USBTMCCapabilities(indicatorPulse: true, endsOnTermChar: true, remoteLocal: true),
+      padsResponses: true, instrument: SCPIInstrument(instrument), clock: now)
+    return TwinPotentiostat(device: EmulatedUSBDevice(function, clock: now)) { instrument.outputOnSince }
+  }
+}
+
+/// The two USB instruments of the twin, ready to serve: a potentiostat and an OBH-1 holder in front of one cell.
 package final class TwinInstruments: @unchecked Sendable {
   package struct Settings: Sendable {
+    /// Of the potentiostat, when it is the Keithley 2450 that `init` without a model makes.
     package var potentiostat = Keithley2450.Settings()
     package var holder = OpenBiasingHolder.Settings()
     /// Pull the potentiostat's cable so long after its output went on.
@@ -13,35 +86,42 @@ package final class TwinInstruments: @unchecked Sendable {
     package init() {}
   }
 
-  /// 05E6:2450, serial 04412345.
   package let potentiostat: EmulatedUSBDevice
   /// 1209:0B10, serial 000001.
   package let holder: EmulatedUSBDevice
-  /// The instruments themselves, for use inside `potentiostat.perform` and `holder.perform` only.
-  package let keithley: Keithley2450
+  /// The holder itself, for use inside `holder.perform` only.
   package let openHolder: OpenBiasingHolder
+  /// The potentiostat that was made from `settings.potentiostat`, for use inside `potentiostat.perform` only.
+  package let keithley: Keithley2450?
+  private let potentiostatOutputOnSince: () -> MonotonicTime?
+  private let cell: any CellSide
   private let settings: Settings
   /// Only the ticking thread uses it.
   private var hasUnplugged = false
 
-  /// - Parameter now: the present instant; tests pass their own.
+  /// - Parameters:
+  ///   - model: the potentiostat; nil for a Keithley 2450 with `settings.potentiostat`.
+  ///   - now: the present instant; tests pass their own.
   package init(
-    _ settings: Settings, cell: any CellSide, potentiostatClock: any InstrumentClock,
-    holderClock: any InstrumentClock, now: @escaping @Sendable () -> MonotonicTime = { .now }
+    _ settings: Settings, model: (TwinPotentiostatModel, TwinPotentiostatSettings)? = nil, cell: any CellSide,
+    potentiostatClock: any InstrumentClock, holderClock: any InstrumentClock,
+    now: @escaping @Sendable () -> MonotonicTime = { .now }
   ) {
     self.settings = settings
+    self.cell = cell
     let start = now()
-    keithley = Keithley2450(settings.potentiostat, cell: cell, clock: potentiostatClock, at: start)
+    let made: TwinPotentiostat
+    if let (model, common) = model {
+      made = model.make(common, cell, potentiostatClock, now)
+      keithley = nil
+    } else {
+      let instrument = Keithley2450(settings.potentiostat, cell: cell, clock: potentiostatClock, at: start)
+      made = .keithley2450(instrument, now)
+      keithley = instrument
+    }
+    potentiostat = made.device
+    potentiostatOutputOnSince = made.outputOnSince
     openHolder = OpenBiasingHolder(settings.holder, cell: cell, clock: holderClock, at: start)
-
-    // Endpoint addresses differ, so that a host has to read them; RL1 and padding as Keithley does, the holder without.
-    let smu = USBTMCFunction.Identity(
-      vendor: 0x05E6, product: 0x2450, manufacturerName: "Keithley Instruments Inc.", productName: "2450 SourceMeter",
-      serial: settings.potentiostat.serial)
-    let smuFunction = USBTMCFunction(
-      smu, USBTMCCapabilities(indicatorPulse: true, endsOnTermChar: true, remoteLocal: true), padsResponses: true,
-      instrument: SCPIInstrument(keithley), clock: now)
-    potentiostat = EmulatedUSBDevice(smuFunction, clock: now)
 
     var obh = USBTMCFunction.Identity(
       vendor: 0x1209, product: 0x0B10, manufacturerName: "Open Holder", productName: "OBH-1 biasing holder",
@@ -58,15 +138,18 @@ package final class TwinInstruments: @unchecked Sendable {
     [.init(busID: "1-1", device: potentiostat), .init(busID: "1-2", device: holder)]
   }
 
+  /// Since when the potentiostat's output has been on, nil while it is off.
+  package var outputOnSince: MonotonicTime? { potentiostat.perform { potentiostatOutputOnSince() } }
+
   /// Lets both instruments go on; called about every millisecond by one thread.
   package func tick(_ now: MonotonicTime) {
     potentiostat.tick(now)
     holder.tick(now)
     guard let span = settings.unplugPotentiostatAfterOutputOn, !hasUnplugged else { return }
-    let since = potentiostat.perform { keithley.outputOnSince }
+    let since = outputOnSince
     if let since, now - since >= span {
       hasUnplugged = true
-      keithley.cell.note("potentiostat: cable pulled", at: now)
+      cell.note("potentiostat: cable pulled", at: now)
       potentiostat.unplug()
     }
   }

@@ -11,6 +11,7 @@ package struct TwinConfiguration: Sendable {
   }
 
   package struct Potentiostat: Sendable {
+    package var model = TwinPotentiostatModel.keithley2450
     /// Noise of a current reading (rms at 10 ms aperture), and errors of the source's and the meter's zero.
     package var noise = Amperes(50e-15)
     package var sourceOffset = Amperes(120e-15)
@@ -79,7 +80,11 @@ extension TwinConfiguration {
     try cell.read(
       twin.mappingOrEmpty("cell", keys: CellParameters.keys))
     let potentiostat = try twin.mappingOrEmpty(
-      "potentiostat", keys: ["noise", "source_offset", "measure_offset", "clock"])
+      "potentiostat", keys: ["model", "noise", "source_offset", "measure_offset", "clock"])
+    if let field = potentiostat.ifPresent("model") {
+      let name = try field.choice(TwinPotentiostatModels.all.map(\.name))
+      self.potentiostat.model = TwinPotentiostatModels.named(name) ?? self.potentiostat.model
+    }
     self.potentiostat.noise = try potentiostat.positive("noise", self.potentiostat.noise, orZero: true)
     self.potentiostat.sourceOffset = try potentiostat.quantity(
       "source_offset", default: self.potentiostat.sourceOffset)

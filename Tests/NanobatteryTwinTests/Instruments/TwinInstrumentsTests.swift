@@ -162,12 +162,13 @@ struct TwinInstrumentsTests {
   }
 
   @Test("the potentiostat's cable is pulled when the settings say so, and its output stays on")
-  func unplugFault() {
+  func unplugFault() throws {
     var settings = TwinInstruments.Settings()
     settings.unplugPotentiostatAfterOutputOn = Seconds(5)
     let twin = Self.make(settings, cell, hands)
     let line = Array(":ROUT:TERM REAR;:SOUR:FUNC CURR;:SOUR:CURR:RANG 1E-8;:SOUR:CURR 2E-12;:OUTP ON".utf8)
-    twin.potentiostat.perform { SCPIInstrument(twin.keithley).receive(line, at: hands.now) }
+    let keithley = try #require(twin.keithley)
+    twin.potentiostat.perform { SCPIInstrument(keithley).receive(line, at: hands.now) }
     hands.move(4.9)
     twin.tick(hands.now)
     #expect(twin.potentiostat.isPlugged)
