@@ -192,10 +192,12 @@ package struct USBMatch: Hashable, Sendable {
       && (serial == nil || serial == device.serial)
   }
 
-  /// The same by vendor and product: what is known of a device that comes or goes.
-  package func mayBe(_ device: USBDeviceFacts) -> Bool {
-    id == nil || id == ID(vendor: device.vendor, product: device.product)
+  /// True also of a device whose serial number is not known yet, as when it has just been plugged in.
+  package func mayMean(_ device: USBDeviceFacts) -> Bool {
+    matches(device) || device.serial.isEmpty && USBMatch(id: id).matches(device)
   }
+
+  private init(id: ID?) { self.id = id }
 
   package var description: String {
     func four(_ n: UInt16) -> String {
