@@ -29,7 +29,8 @@ package final class InProcessBus: USBBus {
   package init(devices: [EmulatedUSBDevice], patience: Double = 1) {
     self.devices = devices
     self.patience = patience
-    thread = NamedThread("usb-in-process") { [state, events] in Self.run(devices, state, events) }
+    let changes = devices.map(\.plugChanges)
+    thread = NamedThread("usb-in-process") { [state, events] in Self.run(devices, changes, state, events) }
   }
 
   deinit {
@@ -64,8 +65,10 @@ package final class InProcessBus: USBBus {
     throw .notFound(device: name, reason: "the bus in process has no \(wanted.description)")
   }
 
-  private static func run(_ devices: [EmulatedUSBDevice], _ state: Monitor<State>, _ events: BoundedQueue<Event>) {
-    var changes = devices.map(\.plugChanges)
+  private static func run(
+    _ devices: [EmulatedUSBDevice], _ changes: [Int], _ state: Monitor<State>, _ events: BoundedQueue<Event>
+  ) {
+    var changes = changes
     var nextTick = MonotonicTime.now
     while !state.read({ $0.isEnding }) {
       if case .heard(let listener, let completion, let arrival)? = events.pop(
