@@ -69,6 +69,8 @@ package final class EmulatedUSBDevice: @unchecked Sendable {
   // MARK: for tests
 
   package func inject(_ fault: USBFault) { engine.update { $0.inject(fault) } }
+  /// Takes back faults that have not come about.
+  package func forgetFaults() { engine.update { $0.forgetFaults() } }
   /// Transfers taken in on all endpoints, from the beginning: what `USBFault(endpoint: nil, …)` counts.
   package var transferCount: Int { engine.read { $0.submitted } }
   /// How often the cable was pulled or put in.

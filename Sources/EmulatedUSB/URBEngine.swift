@@ -201,6 +201,11 @@ final class URBEngine {
           finish(at, USBStatus.babble)
           return true
         }
+        if packet.count < maximum, endpoints[at].queue[0].fault == .withoutEnd {
+          // Marked as held up: the packets of what comes next are not for this transfer.
+          endpoints[at].queue[0].fault = .timeOut
+          return false
+        }
         if packet.count < maximum || packet.count == room {
           let received = faulty(endpoints[at].queue[0].received, endpoints[at].queue[0])
           endpoints[at].queue[0].received = received
@@ -245,6 +250,8 @@ final class URBEngine {
     guard let endpoint = endpoints.first(where: { $0.address == address }) else { return }
     faults.append((address, endpoint.submitted + fault.transfer, fault.kind))
   }
+
+  func forgetFaults() { faults = [] }
 
   // MARK: the cable
 
