@@ -81,7 +81,7 @@ let package = Package(
 
     // beside: instruments without hardware
     room("EmulatedUSB", ["Linux", "Quantities"]),
-    room("MockUSBFS", ["CUSBFS", "EmulatedUSB", "Linux", "Quantities"]),
+    room("MockUSBFS", ["CUSBFS", "CLinux", "EmulatedUSB", "Linux", "Quantities"]),
     room("NanobatteryTwin", ["CLua", "EmulatedUSB", "FrameRing", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
 
     // executables

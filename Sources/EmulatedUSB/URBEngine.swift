@@ -39,6 +39,7 @@ final class URBEngine {
   var configuration: UInt8
   private var holder: (token: UInt64, unplugged: @Sendable () -> Void)?
   private var nextToken: UInt64 = 1
+  var cableWatchers: [@Sendable (Bool) -> Void] = []
 
   init(_ function: any USBFunction, clock: @escaping () -> MonotonicTime) {
     self.function = function
@@ -267,6 +268,7 @@ final class URBEngine {
     let told = holder
     holder = nil
     told?.unplugged()
+    for watcher in cableWatchers { watcher(false) }
   }
 
   func plug() {
@@ -276,6 +278,7 @@ final class URBEngine {
     replugAt = nil
     configuration = descriptors.configurationValue
     function.plugged()
+    for watcher in cableWatchers { watcher(true) }
   }
 
   func attach(_ unplugged: @escaping @Sendable () -> Void) -> UInt64? {
@@ -286,9 +289,10 @@ final class URBEngine {
     return token
   }
 
-  func detach(_ token: UInt64) {
+  func detach(_ token: UInt64, keepsConversation: Bool) {
     guard let now = holder, now.token == token else { return }
     holder = nil
+    if keepsConversation { return }
     for at in endpoints.indices {
       for pending in endpoints[at].queue { bytesInFlight -= pending.request.cost }
       endpoints[at].queue = []

@@ -44,6 +44,7 @@ struct Main {
       var configuration = try TwinConfiguration(
         parsing: bytes, file: options.configurationFile, runtime: options.runtime)
       if let truth = options.truth { configuration.truth = truth }
+      if let usbMock = options.usbMock { configuration.usbMock = usbMock }
       return configuration
     } catch {
       throw TwinFailure(EX_CONFIG, error.description)
