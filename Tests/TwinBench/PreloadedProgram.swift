@@ -34,7 +34,7 @@ package final class PreloadedProgram {
     ]
     let words = unsafe ([program] + arguments).map { unsafe strdup($0) } + [nil]
     let settings = unsafe (Self.inherited() + own).map { unsafe strdup($0) } + [nil]
-    defer { for unsafetext in unsafe words + settings { unsafe free(text) } }
+    defer { unsafe (words + settings).forEach { unsafe free($0) } }
     var process = pid_t()
     let failure = unsafe posix_spawn(&process, program, &actions, nil, words, settings)
     close(toChild[0])
