@@ -8,8 +8,8 @@ import Testing
 import TwinBench
 
 /// The daemon's USB client over real libusb, in a program of its own (`usb-probe`).
-@Suite("Real libusb reaches the emulated instruments", .serialized)
-final class LibUSBTests {
+@Suite("The daemon's USB client reaches the emulated instruments by real libusb", .serialized)
+final class ProbeTests {
   let bench: MockBench
   let probe: PreloadedProgram
 
