@@ -100,7 +100,8 @@ let package = Package(
     .executableTarget(
       name: "insitu-bench",
       dependencies: [
-        "FrameRing", "FrameIngest", "RunStore", "ControlProtocol", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
+        "Potentiostat", "USB", "FrameRing", "FrameIngest", "RunStore", "ControlProtocol", "SQLite", "ZeroMQ", "JSON",
+        "Linux", "Quantities",
       ],
       path: "Benchmarks/insitu-bench", swiftSettings: strict),
 
@@ -133,6 +134,9 @@ let package = Package(
     suite(
       "RunControl", ["RunControl", "FrameRing", "FrameIngest", "RunStore", "SQLite", "Linux", "Quantities", "JSON"]),
     suite("EmulatedUSB", ["EmulatedUSB", "Linux", "Quantities"]),
+    suite(
+      "Anomaly",
+      ["TwinBench", "Potentiostat", "HolderDriver", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite("MockUSBFS", ["MockUSBFS", "TwinBench", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite("NanobatteryTwin", ["NanobatteryTwin", "EmulatedUSB", "FrameRing", "JSON", "Linux", "Quantities"]),
     suite(
