@@ -110,8 +110,10 @@ let package = Package(
       name: "FakeDaemon", dependencies: ["ControlProtocol", "ZeroMQ", "JSON", "Linux", "Quantities"],
       path: "Tests/FakeDaemon", swiftSettings: strict),
     .target(
-      name: "TwinBench", dependencies: ["USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"],
+      name: "TwinBench", dependencies: ["USB", "MockUSBFS", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"],
       path: "Tests/TwinBench", swiftSettings: strict),
+    .executableTarget(
+      name: "usb-probe", dependencies: ["USB", "Linux", "Quantities"], path: "Tests/usb-probe", swiftSettings: strict),
     suite("Quantities", ["Quantities"]),
     suite("Linux", ["Linux", "Quantities"]),
     suite("JSON", ["JSON"]),
