@@ -18,7 +18,9 @@ extension RunController {
     desk.post { [self] _ in
       var isConnectedCell = false
       do throws(InstrumentFailure) {
-        if let found = try instruments.onHolder("the holder", { station throws(InstrumentError) in try station.connect() }) {
+        if let found = try instruments.onHolder(
+          "the holder", { station throws(InstrumentError) in try station.connect() })
+        {
           board.connected("holder", found.identity.description, state: found.state.name)
           journal.log(
             .info,
@@ -48,7 +50,7 @@ extension RunController {
 
   /// After a daemon that died: whatever it left on is opened.
   private func makeSafeAtStart() {
-    let problems = instruments.makeSafe(mustAnswer: true)
+    let problems = instruments.makeSafe(mustAnswer: true).problems
     for problem in problems { journal.log(.error, problem) }
     if problems.isEmpty { journal.log(.notice, "an earlier daemon ended in a run: output open, contacts open") }
     board.setState("holder", (instruments.holder?.run(within: Seconds(1)) { $0.state?.name } ?? nil) ?? "")
