@@ -146,7 +146,8 @@ extension OpenBiasingHolder {
           }
         }),
       SCPICommand(
-        ":SENSe:CONTact:STATus",
+        // Spelt out: “STAT” is the short form of STATe.
+        ":SENSe:CONTact:STATUS",
         query: { (holder, _) throws(SCPIError) in
           try holder.requirePiezo()
           guard let contact = holder.detector.contact else {
