@@ -206,6 +206,15 @@ package final class PotentiostatStation {
     }
   }
 
+  /// Finds out whether the instrument is still there; a device like it was unplugged.
+  package func checkConnection() {
+    guard let instrument, !isSampling else { return }
+    do throws(InstrumentError) { _ = try instrument.errors() } catch {
+      lose(error)
+      if error.isGone { report(.lost("\(error)")) }
+    }
+  }
+
   package func close() {
     instrument?.close()
     instrument = nil

@@ -254,6 +254,8 @@ extension RunController {
       members["range_A"] = .number(range.range.value)
       members["resolution_A"] = .number(range.measureResolution.value)
       members["accuracy_A"] = .number(range.measureOffset.value)
+      members["accuracy_gain"] = .number(range.measureGain)
+      members["settling_s"] = .number(range.settling.value)
     }
     if let planned {
       members["lowest_range_A"] = .optional(planned.ranges.first?.full.value)

@@ -96,6 +96,7 @@ package final class RunController: Sendable {
     }
     instruments = Instruments(potentiostat: potentiostat, holder: holder, camera: camera, ring: ring, latch: latch)
     link.set(self)
+    bus.watch { change in link.controller?.noticed(change) }
   }
 
   // MARK: What the instruments' threads say

@@ -1,3 +1,4 @@
+import ControlProtocol
 import JSON
 import Linux
 import Quantities
