@@ -11,6 +11,7 @@ extension Holder {
     throw unable("has no relays: wire it by hand, with the potentiostat's output off")
   }
   package func closedChannels() throws(InstrumentError) -> [HolderChannel] { throw unable("has no relays") }
+  package func open(_ channels: [HolderChannel]) throws(InstrumentError) { try openAll() }
   package func openAll() throws(InstrumentError) {
     throw unable("has no relays and cannot open the cell: the potentiostat's output does, with insituctl estop")
   }

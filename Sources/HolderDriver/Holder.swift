@@ -138,6 +138,7 @@ package protocol Holder: AnyObject {
   // .route
   func route(_ channels: [HolderChannel]) throws(InstrumentError)
   func closedChannels() throws(InstrumentError) -> [HolderChannel]
+  func open(_ channels: [HolderChannel]) throws(InstrumentError)
   func openAll() throws(InstrumentError)
   // .insert
   func insert(_ isOn: Bool) throws(InstrumentError)

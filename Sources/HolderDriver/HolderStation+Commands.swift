@@ -29,6 +29,7 @@ extension HolderStation {
   /// Grounds all contacts for the way into the microscope, or ends that.
   package func insert(_ isOn: Bool) throws(InstrumentError) {
     // Only from the safe state (holder.md §4.2).
+    if isOn, isHeating { try heat(to: nil) }
     if isOn, isArmed { try rest() }
     try with { holder throws(InstrumentError) in try holder.insert(isOn) }
     try refreshState()
@@ -38,12 +39,18 @@ extension HolderStation {
     try with { holder throws(InstrumentError) in try holder.blank(isOn) }
   }
 
+  /// Edges at the trigger inputs since they were read last.
+  package func edges() throws(InstrumentError) -> [HolderEdge] {
+    try with { holder throws(InstrumentError) in try holder.edges() }
+  }
+
   // MARK: heater
 
   /// Heats to a temperature, or ends it. The heater goes off by itself when the holder becomes safe.
   package func heat(to temperature: Kelvins?) throws(InstrumentError) {
     try need(.heater) { holder throws(InstrumentError) in try holder.heat(.off) }
     guard let temperature else {
+      isHeating = false
       return try with { holder throws(InstrumentError) in try holder.heat(.off) }
     }
     guard let chip = settings.profile.chip else {
@@ -64,6 +71,7 @@ extension HolderStation {
       if !lines.allSatisfy({ closed.contains($0) }) { try holder.route(lines) }
       try holder.heat(.temperature(temperature, kelvinsPerSecond: ramp))
     }
+    isHeating = true
     try refreshState()
   }
 

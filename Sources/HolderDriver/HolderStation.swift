@@ -27,6 +27,8 @@ package final class HolderStation {
   private var shouldBeClosed = false
   /// Armed by us: it is made safe before we let go of it.
   private(set) var isArmed = false
+  /// The heater is on, as far as we have switched it.
+  package internal(set) var isHeating = false
   /// While it is set the contacts do not close.
   private let latch: SafetyLatch
   private(set) var lastState: HolderState? {
@@ -108,17 +110,26 @@ package final class HolderStation {
   package func makeSafe() throws(InstrumentError) {
     shouldBeClosed = false
     isArmed = false
+    isHeating = false
     latch.set()
     endMotion(.stopped, "the cell was made safe")
     try with { holder throws(InstrumentError) in try holder.makeSafe() }
     try refreshState()
   }
 
-  /// The same, without holding it there: the end of something that was done with no run going on.
+  /// The same, without holding it there: the end of something that was done with no run going on. A sample that is heated
+  /// stays hot: then only what has to do with the cell is opened.
   func rest() throws(InstrumentError) {
     shouldBeClosed = false
-    isArmed = false
-    try with { holder throws(InstrumentError) in try holder.makeSafe() }
+    let keepsHot = isHeating
+    if !keepsHot { isArmed = false }
+    try with { holder throws(InstrumentError) in
+      guard keepsHot else { return try holder.makeSafe() }
+      let cell = try holder.closedChannels().filter { HolderChannel.Tap.cell.contains($0.tap) }
+      if !cell.isEmpty { try holder.open(cell) }
+      if holder.abilities.contains(.piezo) { try holder.detectContact(nil) }
+      try holder.setOutput(false)
+    }
     try refreshState()
   }
 
@@ -177,6 +188,7 @@ package final class HolderStation {
     holder?.disconnect()
     holder = nil
     isArmed = false
+    isHeating = false
     readAt = nil
   }
 

@@ -65,20 +65,6 @@ package struct HolderEdge: Hashable, Sendable {
   }
 }
 
-/// The bytes inside a definite-length block (IEEE 488.2 §8.7.9), cut into records.
-enum HolderBlock {
-  /// - Returns: nil when it is no block, is cut off, or does not hold whole records.
-  static func records(_ answer: [UInt8], of size: Int) -> [ArraySlice<UInt8>]? {
-    guard answer.count >= 2, answer[0] == UInt8(ascii: "#"), (0x31...0x39).contains(answer[1]) else { return nil }
-    let digits = Int(answer[1] - 0x30)
-    guard answer.count >= 2 + digits, let length = Int(String(decoding: answer[2..<2 + digits], as: UTF8.self)),
-      length >= 0, length <= answer.count - 2 - digits, length % size == 0
-    else { return nil }
-    let start = 2 + digits
-    return stride(from: start, to: start + length, by: size).map { answer[$0..<$0 + size] }
-  }
-}
-
 private struct LittleEndianReader {
   private var rest: ArraySlice<UInt8>
   init(_ bytes: ArraySlice<UInt8>) { rest = bytes }

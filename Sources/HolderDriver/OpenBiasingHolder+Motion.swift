@@ -24,12 +24,12 @@ extension OpenBiasingHolder {
   }
 
   private func blocks(_ question: String, of size: Int) throws(InstrumentError) -> [ArraySlice<UInt8>] {
-    // A line end is cut off by its bytes, and records may end with such bytes: a second answer stands behind them.
-    let answer = try connection.queryBytes(question + ";:SYST:VERS?")
-    guard let records = HolderBlock.records(answer, of: size) else {
-      throw .unexpected(device: connection.name, command: question, answer: "\(answer.count) bytes that are no block")
+    let bytes = try connection.queryBlock(question)
+    guard bytes.count % size == 0 else {
+      throw .unexpected(
+        device: connection.name, command: question, answer: "\(bytes.count) bytes that are no records of \(size)")
     }
-    return records
+    return stride(from: 0, to: bytes.count, by: size).map { bytes[$0..<$0 + size] }
   }
 
   package func detectContact(_ settings: ApproachSettings?) throws(InstrumentError) {

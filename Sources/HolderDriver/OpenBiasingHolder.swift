@@ -172,6 +172,9 @@ package final class OpenBiasingHolder: Holder {
     return channels
   }
 
+  package func open(_ channels: [HolderChannel]) throws(InstrumentError) {
+    try connection.apply(":ROUT:OPEN \(HolderChannel.text(channels))")
+  }
   package func openAll() throws(InstrumentError) { try connection.apply(":ROUT:OPEN:ALL") }
   package func insert(_ isOn: Bool) throws(InstrumentError) { try connection.apply(":SYST:INS \(isOn ? "ON" : "OFF")") }
 
