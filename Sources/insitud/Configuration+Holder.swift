@@ -272,13 +272,13 @@ extension Configuration {
     guard data.maximumTemperature > data.temperature, data.maximumTemperature.value <= 2500 else {
       throw try chip.field("T_max").error("is \(data.maximumTemperature); it must lie above T0 and below 2500 K")
     }
+    let rises = "makes a resistance that does not rise up to T_max: the temperature cannot be told from it"
+    let look = "look at the chip's data again; alpha in 1/K, beta in 1/K²"
     guard data.temperature(of: data.resistance(at: data.maximumTemperature)) != nil, abs(data.beta) <= 1e-4,
       data.alpha + 2 * data.beta * (data.maximumTemperature.value - data.temperature.value) > 0
     else {
-      let place = try chip.ifPresent("beta") ?? chip.field("alpha")
-      throw place.error(
-        "makes a resistance that does not rise up to T_max: the temperature cannot be told from it",
-        remedy: "look at the chip's data again; alpha in 1/K, beta in 1/K²")
+      if let beta = chip.ifPresent("beta") { throw beta.error(rises, remedy: look) }
+      throw try chip.field("alpha").error(rises, remedy: look)
     }
     return data
   }

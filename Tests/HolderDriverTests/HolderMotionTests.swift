@@ -37,12 +37,11 @@ private func with(
 private typealias OpenBiasingHolder = NanobatteryTwin.OpenBiasingHolder
 
 /// Ticks as the holder's thread does, until the probe rests.
-private func run(_ station: HolderStation, within limit: Double = 20, also: () throws -> Bool = { true }) rethrows {
+private func run(_ station: HolderStation, within limit: Double = 20) {
   let end = MonotonicTime.now + Seconds(limit)
   while station.isMoving, MonotonicTime.now < end {
     sleepThread(for: station.tickInterval)
     station.tick()
-    guard try also() else { return }
   }
 }
 
