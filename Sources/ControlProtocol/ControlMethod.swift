@@ -41,7 +41,8 @@ package enum ControlMethod: String, CaseIterable, Sendable {
       ]
     case .holder:
       [
-        Parameter(name: "action", isRequired: true, limit: 32), Parameter(name: "channels", isRequired: false, limit: 256),
+        Parameter(name: "action", isRequired: true, limit: 32),
+        Parameter(name: "channels", isRequired: false, limit: 256),
         Parameter(name: "value", isRequired: false, limit: 64), Parameter(name: "axis", isRequired: false, limit: 8),
         Parameter(name: "steps", isRequired: false, limit: 16),
       ]

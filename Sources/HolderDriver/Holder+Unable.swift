@@ -23,7 +23,9 @@ extension Holder {
       "cannot measure its leakage: unplug the cell and measure it with the potentiostat, in a run that holds 1 V")
   }
   package func setOutput(_ isOn: Bool) throws(InstrumentError) { throw unable("has no voltage source of its own") }
-  package func setMeter(range: Amperes?, aperture: Seconds) throws(InstrumentError) { throw unable("has no meter of its own") }
+  package func setMeter(range: Amperes?, aperture: Seconds) throws(InstrumentError) {
+    throw unable("has no meter of its own")
+  }
   package func isMeterSettling() throws(InstrumentError) -> Bool { throw unable("has no meter of its own") }
   package func meterRecords(atMost count: Int) throws(InstrumentError) -> [MeterRecord] {
     throw unable("has no meter of its own")

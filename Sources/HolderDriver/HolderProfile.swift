@@ -40,8 +40,10 @@ package struct HeaterLines: Hashable, Sendable {
 
   var channels: [HolderChannel] {
     [
-      HolderChannel(forceHigh, HolderChannel.Tap.heaterForceHigh), HolderChannel(forceLow, HolderChannel.Tap.heaterForceLow),
-      HolderChannel(senseHigh, HolderChannel.Tap.heaterSenseHigh), HolderChannel(senseLow, HolderChannel.Tap.heaterSenseLow),
+      HolderChannel(forceHigh, HolderChannel.Tap.heaterForceHigh),
+      HolderChannel(forceLow, HolderChannel.Tap.heaterForceLow),
+      HolderChannel(senseHigh, HolderChannel.Tap.heaterSenseHigh),
+      HolderChannel(senseLow, HolderChannel.Tap.heaterSenseLow),
     ]
   }
 }

@@ -3,11 +3,11 @@ package import USB
 
 /// Bias source, meter, piezo, contact detection.
 extension OpenBiasingHolder {
-  package func setOutput(_ isOn: Bool) throws(InstrumentError) { try connection.apply(":OUTP \(isOn ? "ON" : "OFF")") }
+  package func setOutput(_ isOn: Bool) throws(InstrumentError) { try apply(":OUTP \(isOn ? "ON" : "OFF")") }
 
   package func setMeter(range: Amperes?, aperture: Seconds) throws(InstrumentError) {
-    try connection.apply(":SENS:CURR:APER \(aperture.value)")
-    if let range { try connection.apply(":SENS:CURR:RANG \(range.value)") }
+    try apply(":SENS:CURR:APER \(aperture.value)")
+    if let range { try apply(":SENS:CURR:RANG \(range.value)") }
   }
 
   /// Operation condition bit 1 (holder.md §4.3).
@@ -34,8 +34,8 @@ extension OpenBiasingHolder {
 
   package func detectContact(_ settings: ApproachSettings?) throws(InstrumentError) {
     try require(.piezo, "piezo")
-    guard let settings else { return try connection.apply(":SENS:CONT OFF") }
-    try connection.apply(
+    guard let settings else { return try apply(":SENS:CONT OFF") }
+    try apply(
       ":SENS:CONT:BIAS \(settings.bias.value)", ":SENS:CONT:THR \(settings.threshold.value)",
       ":SENS:CONT:DWEL \(settings.dwell.value)", ":SENS:CONT:COUN \(settings.count)", ":SENS:CONT:ACT STOP",
       ":SENS:CONT ON")
@@ -49,7 +49,7 @@ extension OpenBiasingHolder {
 
   package func step(_ axis: PiezoAxis, by count: Int, amplitude: Volts, frequency: Hertz) throws(InstrumentError) {
     try require(.piezo, "piezo")
-    try connection.apply(
+    try apply(
       ":SOUR:PIEZ:COAR:AXIS \(axis.rawValue.uppercased())", ":SOUR:PIEZ:COAR:AMPL \(amplitude.value)",
       ":SOUR:PIEZ:COAR:FREQ \(frequency.value)", ":SOUR:PIEZ:COAR:STEP \(count)")
   }
@@ -63,13 +63,13 @@ extension OpenBiasingHolder {
     var voltages = try fineVoltages()
     voltages[axis.index] = voltage.value
     let text = voltages.map { "\($0)" }.joined(separator: ",")
-    try connection.apply(":SOUR:PIEZ:FINE:SLEW \(voltsPerSecond)", ":SOUR:PIEZ:FINE:VOLT \(text)")
+    try apply(":SOUR:PIEZ:FINE:SLEW \(voltsPerSecond)", ":SOUR:PIEZ:FINE:VOLT \(text)")
   }
 
   package func fineVoltages() throws(InstrumentError) -> [Double] { try numbers(":SOUR:PIEZ:FINE:VOLT?", 3) }
 
   package func stopMotion() throws(InstrumentError) {
     try require(.piezo, "piezo")
-    try connection.apply(":SOUR:PIEZ:COAR:STOP", ":SOUR:PIEZ:FINE:STOP")
+    try apply(":SOUR:PIEZ:COAR:STOP", ":SOUR:PIEZ:FINE:STOP")
   }
 }

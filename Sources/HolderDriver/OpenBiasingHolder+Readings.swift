@@ -9,9 +9,9 @@ extension OpenBiasingHolder {
   package func heat(_ setting: HeaterSetting) throws(InstrumentError) {
     try require(.heater, "heater")
     switch setting {
-    case .off: try connection.apply(":SOUR:HEAT:MODE OFF")
+    case .off: try apply(":SOUR:HEAT:MODE OFF")
     case .temperature(let temperature, let ramp):
-      try connection.apply(
+      try apply(
         ":SOUR:HEAT:RAMP \(ramp)", ":SOUR:HEAT:TEMP \(temperature.value)", ":SOUR:HEAT:MODE TEMP")
     }
   }
@@ -27,7 +27,7 @@ extension OpenBiasingHolder {
 
   package func blank(_ isOn: Bool) throws(InstrumentError) {
     try require(.blank, "output for a beam blanker")
-    try connection.apply(":OUTP:BLAN \(isOn ? "ON" : "OFF")")
+    try apply(":OUTP:BLAN \(isOn ? "ON" : "OFF")")
   }
 
   package func readings() throws(InstrumentError) -> [HolderReading] {

@@ -15,7 +15,8 @@ package final class OpenBiasingHolder: Holder {
 
   package var limitations: [String] { [] }
 
-  package static func open(_ settings: HolderSettings, on bus: any USBBus) throws(InstrumentError) -> OpenBiasingHolder {
+  package static func open(_ settings: HolderSettings, on bus: any USBBus) throws(InstrumentError) -> OpenBiasingHolder
+  {
     guard let usb = settings.usb else {
       throw .unable(device: settings.model, reason: "it is a USB device; say which with “holder.usb”")
     }
@@ -49,13 +50,24 @@ package final class OpenBiasingHolder: Holder {
   package func disconnect() { connection.close() }
   package func errors() throws(InstrumentError) -> [String] { try connection.drainErrors() }
 
+  /// Sends commands and asks whether all were taken. A contact that the firmware stopped at is told through the error queue
+  /// as well (+304, docs/obh-1.md) and is no refusal.
+  func apply(_ commands: String...) throws(InstrumentError) {
+    for command in commands {
+      try connection.send(command)
+      let errors = try connection.drainErrors().filter { !$0.hasPrefix("304,") && !$0.hasPrefix("+304,") }
+      if !errors.isEmpty { throw .refused(device: connection.name, command: command, errors: errors) }
+    }
+  }
+
   func require(_ ability: HolderAbilities, _ what: String) throws(InstrumentError) {
     guard abilities.contains(ability) else {
       throw .unable(device: identity.model, reason: "this holder has no \(what) fitted (*OPT? says what is)")
     }
   }
 
-  func numbers(_ question: String, _ count: Int, within limit: Seconds = Seconds(2)) throws(InstrumentError) -> [Double] {
+  func numbers(_ question: String, _ count: Int, within limit: Seconds = Seconds(2)) throws(InstrumentError) -> [Double]
+  {
     let answer = try connection.query(question, within: limit)
     let numbers = answer.split(separator: ",").compactMap { Double($0.filter { $0 != " " }) }
     guard numbers.count == count else {
@@ -65,7 +77,7 @@ package final class OpenBiasingHolder: Holder {
   }
 
   package func watchHost(timeout: Seconds) throws(InstrumentError) {
-    try connection.apply(":SYST:HEAR:TIM \(timeout.value)")
+    try apply(":SYST:HEAR:TIM \(timeout.value)")
   }
 
   package func beat() throws(InstrumentError) {
@@ -96,10 +108,10 @@ package final class OpenBiasingHolder: Holder {
   package func arm(_ settings: HolderSettings) throws(InstrumentError) {
     try connection.send("*CLS")
     try beat()
-    try connection.apply(":SYST:SAF:CLE")
+    try apply(":SYST:SAF:CLE")
     try prepare(settings)
     try beat()
-    try connection.apply(":SYST:ARM")
+    try apply(":SYST:ARM")
   }
 
   /// What the laboratory says of its holder. None of it moves a relay or a source.
@@ -107,17 +119,17 @@ package final class OpenBiasingHolder: Holder {
     let profile = settings.profile
     // Grounding both electrodes shorts a cell: possible only where there is none, and then nothing is forbidden for it.
     let pairs = HolderProfile.shorts(settings.contacts) + profile.forbidden
-    try connection.apply(":ROUT:FORB (@\(pairs.map(\.description).joined(separator: ",")))")
+    try apply(":ROUT:FORB (@\(pairs.map(\.description).joined(separator: ",")))")
     if profile.groundsWhenSafe {
-      try connection.apply(":SYST:SAF:CELL NONE", ":SYST:SAF:ACT GRO")
+      try apply(":SYST:SAF:CELL NONE", ":SYST:SAF:ACT GRO")
     } else {
-      try connection.apply(":SYST:SAF:CELL PRES", ":SYST:SAF:ACT OPEN")
+      try apply(":SYST:SAF:CELL PRES", ":SYST:SAF:ACT OPEN")
     }
-    try connection.apply(":SENS:LEAK:LIM \(profile.leakageLimit.value)")
+    try apply(":SENS:LEAK:LIM \(profile.leakageLimit.value)")
     if abilities.contains(.piezo) {
       // A tip that moves by itself may crash: it stays where it is when everything else goes to zero.
       let limits = profile.approach.limits
-      try connection.apply(
+      try apply(
         ":SYST:SAF:PIEZ HOLD", ":SOUR:PIEZ:FINE:LIM:LOW \(limits.lowerBound.value)",
         ":SOUR:PIEZ:FINE:LIM:HIGH \(limits.upperBound.value)")
     }
@@ -126,13 +138,14 @@ package final class OpenBiasingHolder: Holder {
         chip.resistance.value, chip.temperature.value, chip.alpha, chip.beta, chip.maximumCurrent.value,
         chip.maximumTemperature.value,
       ]
-      try connection.apply(":SOUR:HEAT:CHIP \(numbers.map { "\($0)" }.joined(separator: ","))")
+      try apply(":SOUR:HEAT:CHIP \(numbers.map { "\($0)" }.joined(separator: ","))")
     }
   }
 
   package func close(_ contacts: HolderContacts) throws(InstrumentError) {
     var channels = [
-      HolderChannel(contacts.working, HolderChannel.Tap.working), HolderChannel(contacts.counter, HolderChannel.Tap.counter),
+      HolderChannel(contacts.working, HolderChannel.Tap.working),
+      HolderChannel(contacts.counter, HolderChannel.Tap.counter),
     ]
     if let reference = contacts.reference { channels.append(HolderChannel(reference, HolderChannel.Tap.sense)) }
     try route(channels)
@@ -161,7 +174,7 @@ package final class OpenBiasingHolder: Holder {
 
   package func route(_ channels: [HolderChannel]) throws(InstrumentError) {
     // Break before make: an electrode is never on two taps at once.
-    try connection.apply(":ROUT:SEQ BBM", ":ROUT:CLOS \(HolderChannel.text(channels))")
+    try apply(":ROUT:SEQ BBM", ":ROUT:CLOS \(HolderChannel.text(channels))")
   }
 
   package func closedChannels() throws(InstrumentError) -> [HolderChannel] {
@@ -173,10 +186,10 @@ package final class OpenBiasingHolder: Holder {
   }
 
   package func open(_ channels: [HolderChannel]) throws(InstrumentError) {
-    try connection.apply(":ROUT:OPEN \(HolderChannel.text(channels))")
+    try apply(":ROUT:OPEN \(HolderChannel.text(channels))")
   }
-  package func openAll() throws(InstrumentError) { try connection.apply(":ROUT:OPEN:ALL") }
-  package func insert(_ isOn: Bool) throws(InstrumentError) { try connection.apply(":SYST:INS \(isOn ? "ON" : "OFF")") }
+  package func openAll() throws(InstrumentError) { try apply(":ROUT:OPEN:ALL") }
+  package func insert(_ isOn: Bool) throws(InstrumentError) { try apply(":SYST:INS \(isOn ? "ON" : "OFF")") }
 
   package func leakage(at bias: Volts) throws(InstrumentError) -> (resistance: Ohms, current: Amperes) {
     let numbers = try numbers(":SENS:LEAK:MEAS? \(bias.value)", 2, within: Seconds(5))

@@ -60,7 +60,8 @@ struct ProbeMotion {
     if goal == .contact {
       try holder.setMeter(range: Amperes(1e-8), aperture: settings.dwell)
       try holder.route([
-        HolderChannel(contacts.working, HolderChannel.Tap.meter), HolderChannel(contacts.counter, HolderChannel.Tap.bias),
+        HolderChannel(contacts.working, HolderChannel.Tap.meter),
+        HolderChannel(contacts.counter, HolderChannel.Tap.bias),
       ])
     }
     try holder.extend(settings.axis, to: settings.retracted, voltsPerSecond: ApproachSettings.retractSlew)
@@ -104,7 +105,8 @@ struct ProbeMotion {
       try step(holder, by: -steps * sign)
     case .contact where isStepDue:
       guard abs(progress.steps) < mostSteps else {
-        return finish(.failed, "no contact after \(mostSteps) coarse steps; give more with --max-steps, or look at the tip")
+        return finish(
+          .failed, "no contact after \(mostSteps) coarse steps; give more with --max-steps, or look at the tip")
       }
       isStepDue = false
       try step(holder, by: sign)
@@ -148,7 +150,8 @@ struct ProbeMotion {
     if abs(current) >= settings.threshold.value {
       progress.current = Amperes(current)
       progress.resistance = Ohms(abs(settings.bias.value / current))
-      return finish(.contact, "contact: \(Amperes(current)) at \(settings.bias), \(Ohms(abs(settings.bias.value / current)))")
+      return finish(
+        .contact, "contact: \(Amperes(current)) at \(settings.bias), \(Ohms(abs(settings.bias.value / current)))")
     }
     retries += 1
     guard retries <= Self.mostRetries else {

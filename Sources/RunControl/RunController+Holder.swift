@@ -178,7 +178,9 @@ extension RunController {
 
   private func leakage(_ text: String?) throws(ControlError) -> JSONValue {
     let bias: Volts
-    do throws(QuantityError) { bias = try text.map { text throws(QuantityError) in try Volts(parsing: text) } ?? Volts(1) } catch {
+    do throws(QuantityError) {
+      bias = try text.map { text throws(QuantityError) in try Volts(parsing: text) } ?? Volts(1)
+    } catch {
       throw ControlError(.usage, "\(error)", remedy: "Say for example: insituctl holder leakage 1 V.")
     }
     guard (0.01...10).contains(bias.value.magnitude) else {

@@ -25,7 +25,9 @@ extension RunController {
     guard claim() else {
       let run = activeRun
       throw ControlError(
-        .busy, run.map { "a run is going on: \($0.name) (\($0.id))" } ?? operation ?? "a run is going on: one is being prepared",
+        .busy,
+        run.map { "a run is going on: \($0.name) (\($0.id))" } ?? operation
+          ?? "a run is going on: one is being prepared",
         remedy: "Wait for its end, or end it with: insituctl run stop")
     }
     // From here on an emergency stop holds whatever the run still wants to do; one that came while this command waited

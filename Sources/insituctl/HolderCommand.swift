@@ -17,7 +17,8 @@ enum HolderCommand: Equatable, Sendable {
 }
 
 extension CommandForm {
-  private static let axis = OptionForm(name: "--axis", value: "x|y|z", summary: "the piezo's axis (else the configured one)")
+  private static let axis = OptionForm(
+    name: "--axis", value: "x|y|z", summary: "the piezo's axis (else the configured one)")
 
   static let holder: [CommandForm] = [
     CommandForm(words: ["holder", "status"], summary: "the holder: state, contacts, abilities, readings, probe"),
@@ -33,9 +34,12 @@ extension CommandForm {
       summary: "ground all contacts for the way into the microscope; refused during a run"),
     CommandForm(
       words: ["holder", "approach"],
-      options: [axis, OptionForm(name: "--max-steps", value: "N", summary: "coarse steps at most (else the configured number)")],
+      options: [
+        axis, OptionForm(name: "--max-steps", value: "N", summary: "coarse steps at most (else the configured number)"),
+      ],
       summary: "bring the probe to the sample until a current flows",
-      explanation: "Shows progress. Ctrl-C stops the probe and ends with 130. Exit code 0 at contact, 4 without, 5 stopped."),
+      explanation:
+        "Shows progress. Ctrl-C stops the probe and ends with 130. Exit code 0 at contact, 4 without, 5 stopped."),
     CommandForm(
       words: ["holder", "retract"],
       options: [axis, OptionForm(name: "--steps", value: "N", summary: "coarse steps after the fine motion (else 1)")],

@@ -12,12 +12,15 @@ enum HolderText {
     let state = result["state"]?.string ?? Wording.nothing
     table.rows.append(["  state", cause == "NONE" ? state : "\(state), made safe last by \(cause)"])
     table.rows.append([
-      "  contacts", (result["contacts_closed"]?.bool == true ? "closed " : "open ") + (result["channels"]?.string ?? ""),
+      "  contacts",
+      (result["contacts_closed"]?.bool == true ? "closed " : "open ") + (result["channels"]?.string ?? ""),
     ])
     let abilities = (result["abilities"]?.array ?? []).compactMap(\.string).joined(separator: ", ")
     table.rows.append(["  abilities", abilities.isEmpty ? "none" : abilities])
     for reading in result["readings"]?.array ?? [] {
-      table.rows.append(["  " + (reading["quantity"]?.string ?? "?"), value(reading["value"], reading["unit"]?.string ?? "")])
+      table.rows.append([
+        "  " + (reading["quantity"]?.string ?? "?"), value(reading["value"], reading["unit"]?.string ?? ""),
+      ])
     }
     if let motion = result["motion"], !motion.isNull { table.rows.append(["  probe", progress(motion)]) }
     for sentence in result["limitations"]?.array ?? [] { table.rows.append(["  warning", sentence.string ?? ""]) }
@@ -70,6 +73,9 @@ enum HolderText {
       "Leakage at \(Wording.volts(result["bias_V"])): \(Wording.amperes(result["current_A"])), "
       + "\(value(result["resistance_Ohm"], "Ohm"))."
     guard result["within_limit"]?.bool == false else { return [line] }
-    return [line, "That is beyond the limit of \(Wording.amperes(result["limit_A"])): clean the holder, or look at its guard."]
+    return [
+      line,
+      "That is beyond the limit of \(Wording.amperes(result["limit_A"])): clean the holder, or look at its guard.",
+    ]
   }
 }

@@ -17,7 +17,10 @@ extension Program {
     case .open: try askHolder("open", text: HolderText.channels)
     case .insert(let isOn):
       try askHolder("insert", ["value": .string(isOn ? "on" : "off")]) { _ in
-        [isOn ? "All contacts are grounded. When the holder is in: insituctl holder insert off" : "The contacts are open."]
+        [
+          isOn
+            ? "All contacts are grounded. When the holder is in: insituctl holder insert off" : "The contacts are open."
+        ]
       }
     case .approach(let axis, let steps): return try move("approach", axis, steps)
     case .retract(let axis, let steps): return try move("retract", axis, steps)
@@ -27,7 +30,9 @@ extension Program {
     case .leakage(let bias):
       try askHolder("leakage", bias.map { ["value": .string($0)] } ?? [:], text: HolderText.leakage)
     case .blank(let isOn):
-      try askHolder("blank", ["value": .string(isOn ? "on" : "off")]) { _ in [isOn ? "The beam is blanked." : "The beam is on."] }
+      try askHolder("blank", ["value": .string(isOn ? "on" : "off")]) { _ in
+        [isOn ? "The beam is blanked." : "The beam is on."]
+      }
     case .safe:
       return try stopAtOnce()
     }

@@ -31,7 +31,8 @@ extension Configuration {
     settings.readingPeriod = try section.quantity("readings", default: settings.readingPeriod)
     guard HolderSettings.readingPeriods.contains(settings.readingPeriod) else {
       throw try section.field("readings").error(
-        "\(settings.readingPeriod) is outside 100 ms … 60 s", remedy: "write how often is read, such as “readings: 500 ms”")
+        "\(settings.readingPeriod) is outside 100 ms … 60 s",
+        remedy: "write how often is read, such as “readings: 500 ms”")
     }
     settings.profile = try profile(section, kind ?? nil, contacts)
     return settings
@@ -62,8 +63,9 @@ extension Configuration {
     let contacts = HolderContacts(
       working: try mapping.integer("working", in: lines), counter: try mapping.integer("counter", in: lines),
       reference: try mapping.ifPresent("reference").map { field throws(YAMLError) in try field.integer(in: lines) })
-    guard Set([contacts.working, contacts.counter, contacts.reference].compactMap(\.self)).count
-      == (contacts.reference == nil ? 2 : 3)
+    guard
+      Set([contacts.working, contacts.counter, contacts.reference].compactMap(\.self)).count
+        == (contacts.reference == nil ? 2 : 3)
     else { throw field.error("names one line twice", remedy: "each electrode is on a line of its own, 1 to 8") }
     if let kind, kind.needsReference, contacts.reference == nil {
       throw field.error(
@@ -72,7 +74,8 @@ extension Configuration {
     }
     if let kind, !kind.allowsReference, let reference = mapping.ifPresent("reference") {
       throw reference.error(
-        "is not possible with the profile “\(kind.rawValue)”", remedy: "its tip is the working electrode and its sample the counter")
+        "is not possible with the profile “\(kind.rawValue)”",
+        remedy: "its tip is the working electrode and its sample the counter")
     }
     return contacts
   }
@@ -97,7 +100,8 @@ extension Configuration {
     for pair in try section.ifPresent("forbid")?.sequence() ?? [] {
       guard let parsed = ForbiddenPair(try pair.text()) else {
         throw pair.error(
-          "“\(try pair.text())” is no pair of channels", remedy: "write LINE!TAP|LINE!TAP in quotes, such as \"3!4|3!0\"")
+          "“\(try pair.text())” is no pair of channels",
+          remedy: "write LINE!TAP|LINE!TAP in quotes, such as \"3!4|3!0\"")
       }
       profile.forbidden.append(parsed)
       guard fixed + profile.forbidden.count <= HolderProfile.mostForbidden else {
@@ -190,7 +194,8 @@ extension Configuration {
     approach.finestStep = try detection.quantity("finest", default: approach.finestStep)
     guard approach.finestStep.value > 0, approach.finestStep.value <= 1e-9 else {
       throw try detection.field("finest").error(
-        "is \(approach.finestStep); at most 1 nm is possible", remedy: "the tip must not move further between two readings")
+        "is \(approach.finestStep); at most 1 nm is possible",
+        remedy: "the tip must not move further between two readings")
     }
     approach.mostSteps = try detection.integer("max_steps", in: 0...30_000, default: approach.mostSteps)
     approach.longest = try detection.quantity("time", default: approach.longest)
@@ -262,7 +267,9 @@ extension Configuration {
       resistance: try chip.quantity("R0"), temperature: try chip.quantity("T0"), alpha: try chip.number("alpha"),
       beta: try chip.number("beta", default: 0), maximumCurrent: try chip.quantity("I_max"),
       maximumTemperature: try chip.quantity("T_max"), serial: try chip.text("serial"))
-    guard 0.1...1e5 ~= data.resistance.value else { throw try chip.field("R0").error("is \(data.resistance); 0.1 Ohm … 100 kOhm is possible") }
+    guard 0.1...1e5 ~= data.resistance.value else {
+      throw try chip.field("R0").error("is \(data.resistance); 0.1 Ohm … 100 kOhm is possible")
+    }
     guard 1e-6...0.1 ~= data.alpha else {
       throw try chip.field("alpha").error("is \(data.alpha) 1/K; 1e-6 … 0.1 is possible")
     }

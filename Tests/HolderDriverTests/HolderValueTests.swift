@@ -41,7 +41,9 @@ struct HolderValueTests {
     #expect(HolderChannel.list(text)?.map(\.description) == expected)
   }
 
-  @Test("What is no channel list is refused", arguments: ["(@0!1)", "(@9!1)", "(@1!10)", "(@1)", "1!1,", "(@2!0:1!0)", "(@1!0:2!1)", "x"])
+  @Test(
+    "What is no channel list is refused",
+    arguments: ["(@0!1)", "(@9!1)", "(@1!10)", "(@1)", "1!1,", "(@2!0:1!0)", "(@1!0:2!1)", "x"])
   func noChannels(text: String) {
     #expect(HolderChannel.list(text) == nil)
   }
@@ -75,7 +77,9 @@ struct HolderValueTests {
     #expect(abs(try Kelvins(parsing: text).value - kelvin) < 1e-9)
   }
 
-  @Test("What is no temperature is refused with what to write", arguments: ["350", "350 F", "350 mK", "-1 K", "-300 C", "hot"])
+  @Test(
+    "What is no temperature is refused with what to write",
+    arguments: ["350", "350 F", "350 mK", "-1 K", "-300 C", "hot"])
   func noTemperature(text: String) {
     #expect(throws: QuantityError.self) { try Kelvins(parsing: text) }
   }

@@ -27,7 +27,8 @@ struct OpenBiasingHolderMotionTests {
 
   // MARK: contact (§4.7 i, f)
 
-  @Test("a current just below the threshold is no contact, just above it is", arguments: [(4.9e-11, "0"), (5.1e-11, "1")])
+  @Test(
+    "a current just below the threshold is no contact, just above it is", arguments: [(4.9e-11, "0"), (5.1e-11, "1")])
   func threshold(current: Double, contact: String) {
     let bench = ready {
       $0.probe.gap = 1e-6
@@ -246,7 +247,8 @@ struct OpenBiasingHolderMotionTests {
   func notFitted() {
     let bench = bench { $0.options = [.blank] }
     #expect(bench.ask("*OPT?") == "BLANK")
-    for command in [":SOUR:PIEZ:FINE:VOLT 0,0,1", ":SOUR:HEAT:MODE TEMP", ":SENS:FORC?", ":SENS:AUX?", ":SENS:CONT ON"] {
+    for command in [":SOUR:PIEZ:FINE:VOLT 0,0,1", ":SOUR:HEAT:MODE TEMP", ":SENS:FORC?", ":SENS:AUX?", ":SENS:CONT ON"]
+    {
       #expect(bench.error(after: command) == -241, "\(command)")
     }
   }

@@ -76,7 +76,9 @@ extension OpenBiasingHolder {
         ":SENSe:HEATer",
         query: { (holder, _) throws(SCPIError) in
           try holder.requireHeater()
-          guard let reading = holder.heater.reading else { return .text(Array(repeating: notANumber, count: 4).joined(separator: ",")) }
+          guard let reading = holder.heater.reading else {
+            return .text(Array(repeating: notANumber, count: 4).joined(separator: ","))
+          }
           let numbers = [reading.resistance, reading.temperature, reading.current, reading.voltage]
           return .text(numbers.map { SCPIText.scientific($0) }.joined(separator: ","))
         }),

@@ -52,7 +52,9 @@ extension OpenBiasingHolder {
         ":SENSe:AUXiliary",
         query: { (holder, _) throws(SCPIError) in
           guard holder.settings.options.contains(.auxiliary) else { throw hardwareMissing }
-          let inputs = holder.settings.auxiliary.map { "\"\($0.name)\",\(SCPIText.scientific($0.value)),\"\($0.unit)\"" }
+          let inputs = holder.settings.auxiliary.map {
+            "\"\($0.name)\",\(SCPIText.scientific($0.value)),\"\($0.unit)\""
+          }
           return .text(inputs.joined(separator: ","))
         }),
       SCPICommand(

@@ -62,7 +62,9 @@ extension OpenBiasingHolder {
     let input = meterInput(at: centre)
     let full = HolderMeter.ranges[meter.rangeIndex] * 1.05
     let isOver = abs(input) > full
-    if isOver && meter.isAutoRange { meter.setRange(min(meter.rangeIndex + 1, HolderMeter.ranges.count - 1), at: centre) }
+    if isOver && meter.isAutoRange {
+      meter.setRange(min(meter.rangeIndex + 1, HolderMeter.ranges.count - 1), at: centre)
+    }
     let isSettling = relays.settledAt > centre || meter.settledAt > centre
     var bits = RecordBit.outputOn
     if abs(input) >= bias.currentProtection { bits |= RecordBit.compliance }

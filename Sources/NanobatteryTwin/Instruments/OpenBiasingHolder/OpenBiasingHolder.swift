@@ -218,9 +218,10 @@ package final class OpenBiasingHolder: SCPIDevice {
   /// Lets relays, heartbeat and sources do what is due, in the order of its time.
   package func advance(to now: MonotonicTime) {
     if !needsCycle { cycledTo = max(cycledTo, now) }
-    while let due = [relays.nextAction, heartbeatDeadline, zeroSourcesAt, piezo.nextStepAt, nextCycle].compactMap(\.self)
-      .min(), due <= now
-    {
+    while let due = [relays.nextAction, heartbeatDeadline, zeroSourcesAt, piezo.nextStepAt, nextCycle].compactMap(
+      \.self
+    )
+    .min(), due <= now {
       measure(until: due)
       if nextCycle == due {
         runCycle(at: due)
