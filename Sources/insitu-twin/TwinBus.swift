@@ -19,8 +19,10 @@ final class TwinBus {
     settings.seed = configuration.seed
     settings.sourceOffset = smu.sourceOffset.value
     settings.measureOffset = smu.measureOffset.value
+    var all = TwinInstruments.Settings()
+    if let gap = configuration.holderGap { all.holder.probe.gap = gap.value }
     instruments = TwinInstruments(
-      TwinInstruments.Settings(), model: (smu.model, settings), cell: world, potentiostatClock: clocks.potentiostat,
+      all, model: (smu.model, settings), cell: world, potentiostatClock: clocks.potentiostat,
       holderClock: clocks.holder)
     let devices = instruments.exports.map(\.device)
     mock = try configuration.usbMock.map { root throws(LinuxError) in try MockUSBFS(root: root, devices: devices) }
