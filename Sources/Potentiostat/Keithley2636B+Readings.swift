@@ -12,8 +12,8 @@ extension Keithley2636B {
     var left = 0
     var isOutputOn = true
     var why = ""
-    /// The script has begun.
-    var hasBegun = false
+    /// When the script began, if that is what it said.
+    var began: Double?
   }
 
   struct Row {
@@ -45,7 +45,9 @@ extension Keithley2636B {
         answer.left = left
         answer.isOutputOn = output == 1
         answer.why = fields[4]
-      case ("B", 2): answer.hasBegun = true
+      case ("B", 2):
+        guard (0..<1e9).contains(numbers[0]) else { fallthrough }
+        answer.began = numbers[0]
       default: throw .unexpected(device: device, command: "rows", answer: String(line.prefix(80)))
       }
     }
@@ -57,9 +59,11 @@ extension Keithley2636B {
     var samples: [Sample] = []
     for row in answer.rows where row.number > lastRow {
       lastRow = row.number
+      isRamping = row.flags & 8 != 0
       samples.append(sample(row))
     }
     if !answer.isOutputOn { outputOpened() }
+    if isRunning, !answer.why.isEmpty, answer.left == 0 { scriptEnded(answer.why) }
     return samples
   }
 
@@ -80,7 +84,8 @@ extension Keithley2636B {
   }
 
   /// Asks the running script for its rows, or sees whether the answer to the last question is there. Waits for nothing.
-  func ask() throws(InstrumentError) -> Acquired {
+  /// - Parameter isLast: no further question follows the answer.
+  func ask(isLast: Bool = false) throws(InstrumentError) -> Acquired {
     var acquired = Acquired()
     if let asked {
       let looked = MonotonicTime.now
@@ -101,7 +106,7 @@ extension Keithley2636B {
         if looked - asked > Self.answerPatience + aperture { self.asked = nil }
       }
     }
-    if asked == nil, isRunning {
+    if asked == nil, isRunning, !isLast {
       notYet = nil
       asked = .now
       try connection.trigger()
@@ -113,18 +118,24 @@ extension Keithley2636B {
   func awaitAnswer() throws(InstrumentError) -> Acquired {
     var acquired = Acquired()
     let end = MonotonicTime.now + Self.answerPatience + aperture
-    while asked != nil, MonotonicTime.now < end {
-      let running = isRunning
-      isRunning = false
-      defer { isRunning = running }
-      let more = try ask()
-      acquired.samples += more.samples
-      acquired.clockPairs += more.clockPairs
+    while isRunning, asked != nil, MonotonicTime.now < end {
+      acquired += try ask(isLast: true)
       if asked != nil { sleepThread(for: Seconds(0.001)) }
     }
     asked = nil
     return acquired
   }
+
+  /// Answers that nobody has read, so that none is taken for another.
+  func drained() throws(InstrumentError) -> Acquired {
+    var acquired = Acquired()
+    for _ in 0..<Self.mostUnread {
+      guard try connection.statusByte() & Self.messageAvailable != 0 else { break }
+      acquired.samples += take(try Self.parse(try connection.read(), device: connection.name))
+    }
+    return acquired
+  }
+  private static let mostUnread = 16
 
   /// Rows that the script has kept and that were not seen yet; while no script runs.
   func fetchRest() throws(InstrumentError) -> Acquired {
@@ -136,5 +147,18 @@ extension Keithley2636B {
       if answer.left == 0 { break }
     }
     return acquired
+  }
+}
+
+extension Acquired {
+  static func + (a: Acquired, b: Acquired) -> Acquired {
+    var sum = a
+    sum += b
+    return sum
+  }
+
+  static func += (a: inout Acquired, b: Acquired) {
+    a.samples += b.samples
+    a.clockPairs += b.clockPairs
   }
 }
