@@ -60,6 +60,7 @@ enum ResidentScript {
       local due = life
       trigger.clear()
       why = ""
+      told = last
       print(string.format("B,%.6f", life))
       while true do
         local ramping = 0

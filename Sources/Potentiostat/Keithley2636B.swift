@@ -43,6 +43,10 @@ package final class Keithley2636B: PotentiostatDriver {
   var isRunning = false
   /// Rows may be left in the instrument that were not fetched.
   private var hasRest = false
+  /// An answer was asked for and cut off by what was sent next; it may be there, or be the error −410.
+  private var hasUnread = false
+  private var unread = Acquired()
+  private var wasInterrupted = false
   /// Why the script ended by itself.
   private var ending: String?
 
@@ -127,6 +131,8 @@ package final class Keithley2636B: PotentiostatDriver {
     try connection.clear()
     try open()
     hasRest = false
+    try takeUnread()
+    unread = Acquired()
     measured = .off
     try apply(["errorqueue.clear()", "localnode.prompts = 0 localnode.showerrors = 0"])
     lineFrequency = try number("localnode.linefreq")
@@ -208,6 +214,7 @@ package final class Keithley2636B: PotentiostatDriver {
 
   /// Sends lines and asks the error queue whether all were taken.
   private func apply(_ lines: [String]) throws(InstrumentError) {
+    try takeUnread()
     for line in lines { try connection.send(line) }
     let errors = try errors()
     guard errors.isEmpty else {
@@ -223,9 +230,23 @@ package final class Keithley2636B: PotentiostatDriver {
     return value
   }
 
+  /// What was cut off: rows are kept for the next poll, and the error is our own doing.
+  private func takeUnread() throws(InstrumentError) {
+    guard hasUnread else { return }
+    unread += try drained()
+    hasUnread = false
+    wasInterrupted = true
+  }
+
+  private func takenUnread() -> Acquired {
+    defer { unread = Acquired() }
+    return unread
+  }
+
   /// The error queue, oldest first. While the script runs nothing else is executed: then nothing is asked.
   package func errors() throws(InstrumentError) -> [String] {
     guard !isRunning else { return [] }
+    try takeUnread()
     var errors: [String] = []
     for _ in 0..<Self.mostErrors {
       // Code, text, severity, node; tab separated, the code as a number of any form.
@@ -235,8 +256,10 @@ package final class Keithley2636B: PotentiostatDriver {
           device: connection.name, command: "errorqueue.next()", answer: entry.joined(separator: " "))
       }
       if code == 0 { break }
+      if code == -410, wasInterrupted { continue }
       errors.append("\(Int(code)), \(entry[1])")
     }
+    wasInterrupted = false
     return errors
   }
 
@@ -246,6 +269,7 @@ package final class Keithley2636B: PotentiostatDriver {
     // The script goes first, for while it runs nothing else is executed; the off mode goes before the output: whatever
     // was set at the front panel, off must not mean 0 V.
     hasRest = hasRest || isRunning
+    hasUnread = hasUnread || asked != nil
     isRunning = false
     asked = nil
     ending = nil
@@ -259,8 +283,10 @@ package final class Keithley2636B: PotentiostatDriver {
   func outputOpened() { state = .off }
 
   package func finish() throws(InstrumentError) -> Acquired {
-    guard measured != .off else { return Acquired() }
+    guard state != .off || isRunning else { return Acquired() }
     var acquired = try awaitAnswer()
+    try takeUnread()
+    acquired += takenUnread()
     if isRunning { try connection.send("abort") }
     isRunning = false
     hasRest = false
@@ -317,6 +343,9 @@ package final class Keithley2636B: PotentiostatDriver {
       level, Self.rampStep, period, Self.silence.value, volts.lowerBound, volts.upperBound, amperes.lowerBound,
       amperes.upperBound,
     ]
+    // Rows of another bias that nobody asked for are nobody's.
+    hasRest = false
+    unread = Acquired()
     let line = "insitud_run(\(numbers.map { "\($0)" }.joined(separator: ", ")))"
     try connection.send(line)
     let end = MonotonicTime.now + Self.beginPatience
@@ -382,7 +411,8 @@ package final class Keithley2636B: PotentiostatDriver {
     if isRunning { return try ask() }
     if hasRest {
       hasRest = false
-      return try drained() + fetchRest()
+      try takeUnread()
+      return try takenUnread() + fetchRest()
     }
     guard let why = ending else { return Acquired() }
     ending = nil

@@ -1,5 +1,5 @@
 import EmulatedUSB
-import Quantities
+package import Quantities
 
 extension TwinPotentiostatModel {
   static let keithley2450 = keithley(.k2450)
@@ -22,7 +22,7 @@ extension TwinPotentiostatModel {
 }
 
 extension TwinPotentiostat {
-  static func keithley2450(_ instrument: Keithley2450, _ now: @escaping @Sendable () -> MonotonicTime)
+  package static func keithley2450(_ instrument: Keithley2450, _ now: @escaping @Sendable () -> MonotonicTime)
     -> TwinPotentiostat
   {
     // Endpoint addresses differ between makers, so that a host has to read them; RL1 and padding as Keithley does.

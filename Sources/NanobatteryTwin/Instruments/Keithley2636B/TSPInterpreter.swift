@@ -55,7 +55,7 @@ final class TSPInterpreter {
   /// Puts the instrument's names in place; `answer` must be there.
   func begin() {
     // Nothing of the prelude can fail but memory and its own text.
-    guard start(tspPrelude) == nil, resume([]) == .finished else { fatalError("the prelude does not run") }
+    guard start(tspPrelude, named: INSITU_INSTRUMENT) == nil, resume([]) == .finished else { fatalError("the prelude does not run") }
   }
 
   deinit { unsafe lua_close(state) }
@@ -65,11 +65,11 @@ final class TSPInterpreter {
 
   /// Compiles a chunk as the script to `resume` next.
   /// - Returns: what is wrong with its syntax; nil when it can run.
-  func start(_ text: String) -> String? {
+  func start(_ text: String, named name: String = "=tsp") -> String? {
     abandon()
     let bytes = text.utf8.map { CChar(bitPattern: $0) }
     guard let thread = unsafe lua_newthread(state) else { return "no memory" }
-    let status = unsafe luaL_loadbuffer(thread, bytes, bytes.count, "=tsp")
+    let status = unsafe luaL_loadbuffer(thread, bytes, bytes.count, name)
     guard status == 0 else {
       let problem = unsafe Self.text(thread, -1) ?? "unknown"
       unsafe lua_settop(state, -2)
@@ -77,7 +77,6 @@ final class TSPInterpreter {
     }
     unsafe anchor = luaL_ref(state, LUA_REGISTRYINDEX)
     unsafe script = thread
-    unsafe insitu_limit(thread, Self.instructionsAtOnce)
     return nil
   }
 
@@ -85,6 +84,7 @@ final class TSPInterpreter {
   func resume(_ values: [TSPValue]) -> TSPOutcome {
     guard let thread = unsafe script else { return .finished }
     for value in values { unsafe Self.push(thread, value) }
+    unsafe insitu_limit(thread, Self.instructionsAtOnce)
     let status = unsafe lua_resume(thread, Int32(values.count))
     switch status {
     case LUA_YIELD:
