@@ -41,7 +41,8 @@ package struct TwinPotentiostatModel: Sendable {
 package enum TwinPotentiostatModels {
   /// The one place where a model is registered.
   package static let all: [TwinPotentiostatModel] = [
-    .keithley2450
+    .keithley2450,
+    .keysightB2901A, .keysightB2902A, .keysightB2911A, .keysightB2912A, .keysightB2985A, .keysightB2987A,
   ]
 
   package static func named(_ name: String) -> TwinPotentiostatModel? { all.first { $0.name == name } }
