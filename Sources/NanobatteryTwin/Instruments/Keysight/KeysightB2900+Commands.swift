@@ -62,7 +62,7 @@ extension KeysightB2900 {
     ] + Function.allCases.flatMap { quantityCommands(source, sense, $0, number) }
   }
 
-  private static func flag(_ header: String, _ number: Int, _ path: WritableKeyPath<Channel, Bool> & Sendable)
+  private static func flag(_ header: String, _ number: Int, _ path: WritableKeyPath<Channel, Bool>)
     -> SCPICommand<KeysightB2900>
   {
     SCPICommand(

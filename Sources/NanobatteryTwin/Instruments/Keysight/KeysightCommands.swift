@@ -1,18 +1,19 @@
 import Quantities
 
 extension KeysightDevice {
+  /// The whole error queue in one line, and empties it.
+  private func takeErrors(at now: MonotonicTime) -> String {
+    var entries: [String] = []
+    while !status.errors.isEmpty { entries.append(describe(status.nextError(), at: now)) }
+    return entries.isEmpty ? describe(SCPIError.none, at: now) : entries.joined(separator: ",")
+  }
+
   /// What has no channel suffix.
   static var systemCommands: [SCPICommand<Self>] {
-    [
+    let general: [SCPICommand<Self>] = [
       SCPICommand(
         ":SYSTem:ERRor:ALL",
-        query: { device, call in
-          var entries: [String] = []
-          while !device.status.errors.isEmpty {
-            entries.append(device.describe(device.status.nextError(), at: call.time))
-          }
-          return .text(entries.isEmpty ? device.describe(.none, at: call.time) : entries.joined(separator: ","))
-        }),
+        query: { device, call in .text(device.takeErrors(at: call.time)) }),
       SCPICommand(":SYSTem:LFRequency", query: { device, _ in .integer(Int(device.lineFrequency)) }),
       SCPICommand(":SYSTem:INTerlock:TRIPped", query: { device, _ in .flag(device.isInterlockOpen) }),
       SCPICommand(
@@ -31,7 +32,8 @@ extension KeysightDevice {
         ":SYSTem:TIME:TIMer:COUNt:RESet:AUTO",
         set: { (device, call) throws(SCPIError) in device.resetsTimer = try call.flag() },
         query: { device, _ in .flag(device.resetsTimer) }),
-    ] + formatCommands + measuringCommands + (1...14).map(digitalLineCommand)
+    ]
+    return general + formatCommands + measuringCommands + (1...14).map { digitalLineCommand($0) }
   }
 
   private static var formatCommands: [SCPICommand<Self>] {
