@@ -201,6 +201,13 @@ package struct USBMatch: Hashable, Sendable {
       && (serial == nil || serial == device.serial)
   }
 
+  /// True also of a device whose serial number is not known yet, as when it has just been plugged in.
+  package func mayMean(_ device: USBDeviceFacts) -> Bool {
+    matches(device) || device.serial.isEmpty && USBMatch(id: id).matches(device)
+  }
+
+  private init(id: ID?) { self.id = id }
+
   package var description: String {
     func four(_ n: UInt16) -> String {
       let text = String(n, radix: 16, uppercase: true)
