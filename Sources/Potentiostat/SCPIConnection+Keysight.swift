@@ -36,25 +36,12 @@ extension SCPIConnection {
 
   /// Asks for readings in binary.
   func keysightReadings(_ question: String, within limit: Seconds) throws(InstrumentError) -> [KeysightReading] {
-    let answer = try queryBytes(question, within: limit)
-    guard let bytes = Self.blockContent(answer), let rows = KeysightReading.rows(bytes) else {
+    let bytes = try queryBlock(question, within: limit)
+    guard let rows = KeysightReading.rows(bytes) else {
       throw .unexpected(
-        device: name, command: question, answer: "\(answer.count) bytes that are no block of readings: \(answer.prefix(16))")
+        device: name, command: question, answer: "a block of \(bytes.count) bytes that are no readings: \(bytes.prefix(16))")
     }
     return rows
-  }
-
-  /// What is in a definite-length block (IEEE 488.2 §8.7.9). `queryBytes` trims what looks like the end of a line: bytes
-  /// that are missing at the end were zeros, for the last element is a whole number.
-  static func blockContent(_ answer: [UInt8]) -> [UInt8]? {
-    guard answer.count >= 2, answer[0] == UInt8(ascii: "#"), (49...57).contains(answer[1]) else { return nil }
-    let digits = Int(answer[1] - 48)
-    guard answer.count >= 2 + digits,
-      let length = Int(String(decoding: answer[2..<2 + digits], as: UTF8.self)), length <= 1 << 24
-    else { return nil }
-    let content = answer[(2 + digits)...].prefix(length)
-    guard length - content.count <= 8 else { return nil }
-    return content + [UInt8](repeating: 0, count: length - content.count)
   }
 }
 
