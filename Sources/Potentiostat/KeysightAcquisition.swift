@@ -139,7 +139,8 @@ final class KeysightAcquisition {
     let pause = Seconds(nanoseconds: row.stamp - lastStamp)
     if notes.count == Self.mostNotes { notes.removeFirst() }
     notes.append(
-      "the buffer of \(countBeforeNew) readings was full and was begun anew: \(pause) between two readings instead of \(period)")
+      "the buffer of \(countBeforeNew) readings was full and was begun anew: \(pause) between two readings instead of \(period)"
+    )
   }
 
   /// What an operator should know, since the last call.

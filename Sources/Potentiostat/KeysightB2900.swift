@@ -134,7 +134,8 @@ package final class KeysightB2900: PotentiostatDriver {
       ":OUTP\(c):OFF:AUTO 0;:OUTP\(c):PROT 0;:OUTP\(c):HCAP 0",
       ":SOUR\(c):FUNC:SHAP DC;:SOUR\(c):VOLT:MODE FIX;:SOUR\(c):CURR:MODE FIX",
       ":SOUR\(c):CURR 0;:SOUR\(c):VOLT 0",
-      ":SOUR\(c):CURR:RANG:AUTO 0;:SOUR\(c):VOLT:RANG:AUTO 0", ":SOUR\(c):VOLT:RANG \(keysightNumber(voltageRange.range))",
+      ":SOUR\(c):CURR:RANG:AUTO 0;:SOUR\(c):VOLT:RANG:AUTO 0",
+      ":SOUR\(c):VOLT:RANG \(keysightNumber(voltageRange.range))",
       ":SENS\(c):FUNC:OFF:ALL;:SENS\(c):FUNC \"VOLT\",\"CURR\"", ":SENS\(c):REM \(fourWire ? 1 : 0);:SENS\(c):WAIT 0",
       ":SENS\(c):CURR:RANG:AUTO 0;:SENS\(c):VOLT:RANG:AUTO 0",
       ":SENS\(c):VOLT:RANG \(keysightNumber(voltageRange.range))",
@@ -151,7 +152,8 @@ package final class KeysightB2900: PotentiostatDriver {
     guard tripped == "0" else {
       throw .unable(
         device: connection.name,
-        reason: "its interlock is open, and the \(voltageRange.range) V range needs it closed above ±42 V; close it, or keep the protocol within ±20 V"
+        reason:
+          "its interlock is open, and the \(voltageRange.range) V range needs it closed above ±42 V; close it, or keep the protocol within ±20 V"
       )
     }
   }
@@ -276,7 +278,8 @@ package final class KeysightB2900: PotentiostatDriver {
   /// (not tried on hardware).
   private func sample(_ row: KeysightReading, extra: SampleFlags) -> Sample {
     Sample(
-      deviceNanoseconds: row.stamp + aperture.nanoseconds / 2, arrival: .now, voltage: row.voltage.value.map { Volts($0) },
+      deviceNanoseconds: row.stamp + aperture.nanoseconds / 2, arrival: .now,
+      voltage: row.voltage.value.map { Volts($0) },
       current: row.current.value.map { Amperes($0) }, range: range.range, aperture: aperture,
       flags: row.flags.union(extra))
   }

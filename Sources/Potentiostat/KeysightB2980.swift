@@ -133,7 +133,8 @@ package final class KeysightB2980: PotentiostatDriver {
       let interlock = try connection.query(":SYST:INT:TRIP?") == "0" ? "closed" : "open"
       throw .unable(
         device: connection.name,
-        reason: "\(acquisition.voltageRange) needs its 1000 V range, which has no high-impedance off state (the interlock is \(interlock)); keep the protocol within ±20 V"
+        reason:
+          "\(acquisition.voltageRange) needs its 1000 V range, which has no high-impedance off state (the interlock is \(interlock)); keep the protocol within ±20 V"
       )
     }
     wanted = acquisition
@@ -185,7 +186,8 @@ package final class KeysightB2980: PotentiostatDriver {
     if case .current(let amperes) = bias, amperes != .zero {
       throw .unable(
         device: connection.name,
-        reason: "\(amperes) cannot be held: it has no current source. Hold a voltage instead, or use a source-measure unit"
+        reason:
+          "\(amperes) cannot be held: it has no current source. Hold a voltage instead, or use a source-measure unit"
       )
     }
     try acquisition.end()
@@ -235,7 +237,8 @@ package final class KeysightB2980: PotentiostatDriver {
     let row = try acquisition.readOnce().row
     guard let meter = row.voltage.value else {
       try open()
-      throw .unexpected(device: connection.name, command: ":MEAS?", answer: "no voltage, before the ammeter is connected")
+      throw .unexpected(
+        device: connection.name, command: ":MEAS?", answer: "no voltage, before the ammeter is connected")
     }
     return Volts(level - meter)
   }

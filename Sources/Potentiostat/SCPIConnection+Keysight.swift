@@ -39,7 +39,8 @@ extension SCPIConnection {
     let bytes = try queryBlock(question, within: limit)
     guard let rows = KeysightReading.rows(bytes) else {
       throw .unexpected(
-        device: name, command: question, answer: "a block of \(bytes.count) bytes that are no readings: \(bytes.prefix(16))")
+        device: name, command: question,
+        answer: "a block of \(bytes.count) bytes that are no readings: \(bytes.prefix(16))")
     }
     return rows
   }

@@ -70,10 +70,11 @@ final class KeysightBench {
   }
 
   var terminal: CellTerminal { cell.world.connection.terminal }
-  var samples: [Sample] {
-    reports.read { $0.flatMap { if case .samples(let samples, _) = $0 { samples } else { [] } } }
+  private var batches: [(samples: [Sample], pairs: [ClockPair])] {
+    reports.read { $0.compactMap { if case .samples(let samples, let pairs) = $0 { (samples, pairs) } else { nil } } }
   }
-  var pairs: [ClockPair] { reports.read { $0.flatMap { if case .samples(_, let pairs) = $0 { pairs } else { [] } } } }
+  var samples: [Sample] { batches.flatMap(\.samples) }
+  var pairs: [ClockPair] { batches.flatMap(\.pairs) }
   var trips: [String] { reports.read { $0.compactMap { if case .tripped(let text) = $0 { text } else { nil } } } }
   var failures: [String] {
     reports.read {
@@ -91,7 +92,7 @@ final class KeysightBench {
     let connection = try SCPIConnection.open(USBMatch(serial: nil), on: bus, name: "by hand")
     defer { connection.close() }
     for command in commands { try connection.send(command) }
-    _ = try connection.query("*OPC?")
+    _ = try connection.query("*IDN?")
   }
 
   func close() { cell.setContacts(closed: true, at: .now) }
@@ -107,9 +108,9 @@ final class KeysightBench {
 
 func keysightAcquisition(
   range: Double = 100e-9, period: Double = 0.01,
-  voltage: ClosedRange<Volts> = Volts(-0.5)...Volts(4.5)
+  voltage: ClosedRange<Volts> = Volts(-0.5)...Volts(4.5), current: Double = 200e-12
 ) -> Acquisition {
   Acquisition(
     period: Seconds(period), currentRange: Amperes(range), voltageRange: Volts(5),
-    limits: CellLimits(voltage: voltage, current: Amperes(-200e-12)...Amperes(200e-12)))
+    limits: CellLimits(voltage: voltage, current: Amperes(-current)...Amperes(current)))
 }

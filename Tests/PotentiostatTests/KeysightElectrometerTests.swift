@@ -26,7 +26,10 @@ struct KeysightElectrometerTests {
       ["*RST", ":OUTP:LOW COMM;:OUTP:OFF:MODE ZERO;:SENS:FUNC \"VOLT\";:INP ON;:OUTP ON"],
       // The 1000 V range has no high impedance.
       ["*RST", ":OUTP:LOW COMM;:SOUR:VOLT:RANG 1000;:SOUR:VOLT 3.2;:OUTP ON;:INP ON"],
-      ["*RST", ":OUTP:LOW COMM;:SOUR:VOLT 3.2;:OUTP ON;:INP ON", ":TRIG:ACQ:SOUR TIM;:TRIG:ACQ:TIM 1E-3;:TRIG:ACQ:COUN INF", ":INIT:ACQ"],
+      [
+        "*RST", ":OUTP:LOW COMM;:SOUR:VOLT 3.2;:OUTP ON;:INP ON",
+        ":TRIG:ACQ:SOUR TIM;:TRIG:ACQ:TIM 1E-3;:TRIG:ACQ:COUN INF", ":INIT:ACQ",
+      ],
     ])
   func prepares(model: String, found: [String]) throws {
     let bench = try KeysightBench(model)
@@ -50,7 +53,8 @@ struct KeysightElectrometerTests {
     try bench.station.apply(.current(.zero))
     bench.poll(for: 0.4)
     let voltage = try #require(bench.samples.last?.voltage)
-    #expect(abs(voltage.value - bench.cell.world.cell.voltage) < 1e-3)
+    // The cell is still recovering from what the cable's capacitance took when the contacts closed.
+    #expect(abs(voltage.value - bench.cell.world.cell.voltage) < 10e-3)
     #expect(bench.samples.allSatisfy { $0.current == nil })
     #expect(bench.samples.first?.flags.contains(.settling) == true)
     #expect(bench.samples.last?.flags.isEmpty == true)
@@ -68,10 +72,12 @@ struct KeysightElectrometerTests {
     let resting = try #require(bench.samples.last?.voltage)
     try bench.station.apply(.voltage(resting + Volts(0.05)))
     bench.poll(for: 0.3)
+    let now = MonotonicTime.now
+    let truth = bench.cell.world.means(from: now - Seconds(0.02), to: now).current
     let sample = try #require(bench.samples.last)
     #expect(abs((sample.voltage?.value ?? 0) - resting.value - 0.05) < 1e-9, "the set voltage")
     #expect(abs(bench.cell.world.cell.voltage - resting.value - 0.05) < 1.5e-3)
-    #expect((sample.current?.value ?? 0) > 1e-12, "it charges")
+    #expect(abs((sample.current?.value ?? 1) - truth) < 0.5e-12, "\(truth) A flow")
     #expect(bench.station.voltageAccuracy.value > 5e-3)
     #expect(bench.trips.isEmpty, "\(bench.trips)")
     // Back to rest, and another hold.
@@ -110,10 +116,10 @@ struct KeysightElectrometerTests {
     try bench.station.prepare(keysightAcquisition(range: 2e-9))
     bench.close()
     try bench.station.apply(.current(.zero))
-    bench.poll(for: 0.3)
+    bench.poll(for: 1.5)
     let told = try #require(bench.samples.last?.voltage)
     let cell = bench.cell.world.cell.voltage
-    #expect(abs(told.value - cell + 8e-3) < 1e-3)
+    #expect(abs(told.value - cell + 8e-3) < 2e-3)
     #expect(abs(told.value - cell) < bench.station.voltageAccuracy.value)
     try bench.station.apply(.voltage(told))
     bench.poll(for: 0.1)
@@ -125,7 +131,9 @@ struct KeysightElectrometerTests {
     let bench = try KeysightBench("keysight-b2985a") { cell, clock in
       var settings = NanobatteryTwin.KeysightB2980.Settings()
       settings.measureOffset = 20e-15
-      return .keysight(NanobatteryTwin.KeysightB2980(settings, cell: FixedCurrent(current), clock: clock, at: .now), 0x9218) {
+      return .keysight(
+        NanobatteryTwin.KeysightB2980(settings, cell: FixedCurrent(current), clock: clock, at: .now), 0x9218
+      ) {
         .now
       }
     }
@@ -185,7 +193,7 @@ struct KeysightElectrometerTests {
 
     let hold = try KeysightBench("keysight-b2985a")
     _ = try hold.station.connect()
-    try hold.station.prepare(keysightAcquisition(range: 2e-9))
+    try hold.station.prepare(keysightAcquisition(range: 2e-9, current: 20e-12))
     hold.close()
     try hold.station.apply(.current(.zero))
     hold.poll(for: 0.2)

@@ -37,15 +37,17 @@ struct KeysightReadingTests {
     "Not a number and infinity, as text has them and as binary",
     arguments: [
       (9.91e37, KeysightNumber.missing), (.nan, .missing), (9.9e37, .overflow), (-9.9e37, .overflow),
-      (.infinity, .overflow), (-.infinity, .overflow), (-9.6420389e-12, .value(-9.6420389e-12)), (2.24e-14, .value(2.24e-14)),
+      (.infinity, .overflow), (-.infinity, .overflow), (-9.6420389e-12, .value(-9.6420389e-12)),
+      (2.24e-14, .value(2.24e-14)),
     ])
   func numbers(number: Double, expected: KeysightNumber) { #expect(KeysightNumber(number) == expected) }
 
   @Test(
     "Bits of the status word",
     arguments: [
-      (0, SampleFlags()), (1, []), (2, .compliance), (4, .compliance), (7, .compliance), (8, .outputOff), (16, .outputOff),
-      (33, .outputOff), (8192, .overflow), (65536, []),
+      (0, SampleFlags()), (1, SampleFlags()), (2, .compliance), (4, .compliance), (7, .compliance), (8, .outputOff),
+      (16, .outputOff),
+      (33, .outputOff), (8192, .overflow), (65536, SampleFlags()),
     ])
   func status(word: Int, expected: SampleFlags) throws {
     let row = try #require(KeysightReading([1, 1, 1, Double(word)]))
@@ -93,7 +95,8 @@ struct KeysightReadingTests {
     }
     #expect(samples.count >= 70)
     let steps = zip(samples, samples.dropFirst()).map { Double($1.deviceNanoseconds - $0.deviceNanoseconds) * 1e-9 }
-    #expect(steps.allSatisfy { $0 > 0.0049 }, "the timer goes on through it")
+    // The timer itself goes on; its intervals begin with the new acquisition, which the aperture of 4 ms keeps apart.
+    #expect(steps.allSatisfy { $0 > 0.0039 })
     let uneven = steps.enumerated().filter { abs($0.element - 0.005) > 2e-6 }.map(\.offset)
     #expect(uneven.allSatisfy { ($0 + 1) % 20 == 0 }, "only where the buffer was full: \(uneven)")
     let notes = try driver.errors()

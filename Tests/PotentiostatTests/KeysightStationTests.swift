@@ -1,9 +1,10 @@
+import EmulatedUSB
 import Linux
-import NanobatteryTwin
 import Quantities
 import Testing
 import USB
 
+@testable import NanobatteryTwin
 @testable import Potentiostat
 
 private let models = ["keysight-b2901a", "keysight-b2902a", "keysight-b2911a", "keysight-b2912a"]
@@ -18,7 +19,9 @@ struct KeysightStationTests {
     let identity = try bench.station.connect()
     #expect(identity.model.lowercased() == model.dropFirst("keysight-".count))
     #expect(bench.cell.steps.count == before)
-    #expect(bench.station.ranges.first?.range == Amperes(bench.station.abilities.holdsCurrent ? (identity.model.hasPrefix("B291") ? 10e-9 : 100e-9) : 2e-12))
+    #expect(
+      bench.station.ranges.first?.range
+        == Amperes(bench.station.abilities.holdsCurrent ? (identity.model.hasPrefix("B291") ? 10e-9 : 100e-9) : 2e-12))
   }
 
   @Test(
@@ -29,9 +32,14 @@ struct KeysightStationTests {
       ["*RST"],
       ["*RST", ":OUTP:OFF:MODE NORM;:SOUR:VOLT 1;:OUTP ON"],
       ["*RST", ":OUTP:OFF:MODE ZERO"],
-      ["*RST", ":OUTP:OFF:MODE ZERO;:SOUR:VOLT 1;:OUTP ON", ":TRIG:SOUR TIM;:TRIG:TIM 1E-3;:TRIG:COUN 100000", ":INIT"],
+      [
+        "*RST", ":OUTP:OFF:MODE ZERO;:SOUR:VOLT 1;:OUTP ON", ":TRIG:SOUR TIM;:TRIG:TIM 1E-3;:TRIG:COUN 100000", ":INIT",
+      ],
       ["*RST", ":TRIG:SOUR TIM;:TRIG:TIM 1E-2;:TRIG:COUN INF;:SOUR:FUNC:MODE CURR", ":INIT"],
-      ["*RST", ":SOUR:VOLT:RANG:AUTO 0;:SOUR:VOLT:RANG 200;:SOUR:VOLT 20;:OUTP:OFF:AUTO 1;:OUTP:PROT 1", ":BAD:COMMAND"],
+      [
+        "*RST", ":SOUR:VOLT:RANG:AUTO 0;:SOUR:VOLT:RANG 200;:SOUR:VOLT 20;:OUTP:OFF:AUTO 1;:OUTP:PROT 1",
+        ":BAD:COMMAND",
+      ],
     ])
   func prepares(model: String, found: [String]) throws {
     let bench = try KeysightBench(model)
@@ -46,7 +54,9 @@ struct KeysightStationTests {
     #expect(try bench.station.errors().isEmpty)
   }
 
-  @Test("The zero that is read with the contacts open is the meter's offset, and is subtracted", arguments: ["keysight-b2911a", "keysight-b2901a"])
+  @Test(
+    "The zero that is read with the contacts open is the meter's offset, and is subtracted",
+    arguments: ["keysight-b2911a", "keysight-b2901a"])
   func zero(model: String) throws {
     var common = TwinPotentiostatSettings()
     common.measureOffset = 5e-12
@@ -60,10 +70,13 @@ struct KeysightStationTests {
     try bench.station.apply(.current(Amperes(20e-12)))
     bench.poll(for: 0.4)
     let currents = bench.samples.dropFirst(10).compactMap(\.current?.value)
-    #expect(abs(currents.reduce(0, +) / Double(max(1, currents.count)) - 20e-12) < 0.3e-12, "\(currents.count) readings")
+    #expect(
+      abs(currents.reduce(0, +) / Double(max(1, currents.count)) - 20e-12) < 0.3e-12, "\(currents.count) readings")
   }
 
-  @Test("Samples come as often as asked, in order, with bounds on the clock that no two of them contradict", arguments: ["keysight-b2912a", "keysight-b2901a"])
+  @Test(
+    "Samples come as often as asked, in order, with bounds on the clock that no two of them contradict",
+    arguments: ["keysight-b2912a", "keysight-b2901a"])
   func samples(model: String) throws {
     let bench = try KeysightBench(model)
     _ = try bench.station.connect()
@@ -84,7 +97,9 @@ struct KeysightStationTests {
     #expect(most <= least + 60_000, "the rate makes 35 µs in 0.7 s")
   }
 
-  @Test("A voltage beyond the limit opens the output in the poll that sees it", arguments: ["keysight-b2901a", "keysight-b2911a"])
+  @Test(
+    "A voltage beyond the limit opens the output in the poll that sees it",
+    arguments: ["keysight-b2901a", "keysight-b2911a"])
   func trip(model: String) throws {
     let bench = try KeysightBench(model)
     _ = try bench.station.connect()
@@ -97,7 +112,9 @@ struct KeysightStationTests {
     #expect(bench.terminal == .highImpedance)
   }
 
-  @Test("A hold begins at the voltage the cell has, in steps, and reaches its set point", arguments: ["keysight-b2902a", "keysight-b2912a"])
+  @Test(
+    "A hold begins at the voltage the cell has, in steps, and reaches its set point",
+    arguments: ["keysight-b2902a", "keysight-b2912a"])
   func hold(model: String) throws {
     let bench = try KeysightBench(model)
     _ = try bench.station.connect()
@@ -151,7 +168,9 @@ struct KeysightStationTests {
     #expect(bench.terminal != .highImpedance)
   }
 
-  @Test("A cable that is pulled is reported once, and the instrument opens anew", arguments: ["keysight-b2901a", "keysight-b2985a"])
+  @Test(
+    "A cable that is pulled is reported once, and the instrument opens anew",
+    arguments: ["keysight-b2901a", "keysight-b2985a"])
   func unplugged(model: String) throws {
     let bench = try KeysightBench(model)
     _ = try bench.station.connect()

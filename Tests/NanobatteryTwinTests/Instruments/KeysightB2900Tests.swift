@@ -78,7 +78,9 @@ struct KeysightB2900Tests {
     bench.send(":SOUR:VOLT 5;:MEAS?")
     bench.wait(0.01)
     #expect(bench.read() == "+2.000000E+00")
-    #expect(cell.history.terminals.suffix(2).first?.terminal == .voltage(0, currentLimit: 1e-10) || cell.terminal == .voltage(0, currentLimit: 1e-10))
+    #expect(
+      cell.history.terminals.suffix(2).first?.terminal == .voltage(0, currentLimit: 1e-10)
+        || cell.terminal == .voltage(0, currentLimit: 1e-10))
     bench.wait(0.01)
     #expect(cell.terminal == .highImpedance)
     #expect(bench.ask(":OUTP?") == "0")

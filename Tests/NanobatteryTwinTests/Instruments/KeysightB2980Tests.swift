@@ -76,7 +76,9 @@ struct KeysightB2980Tests {
     #expect(abs(measure()[1]) < 1e-12, "the current was taken for zero")
   }
 
-  @Test("a range settles as slowly as the data sheet says", arguments: [("2E-12", 16.0), ("2E-10", 1.4), ("2E-9", 13e-3), ("2E-6", 550e-6)])
+  @Test(
+    "a range settles as slowly as the data sheet says",
+    arguments: [("2E-12", 16.0), ("2E-10", 1.4), ("2E-9", 13e-3), ("2E-6", 550e-6)])
   func settling(range: String, time: Double) {
     let full = Double(range) ?? 1
     bench.send(":SENS:CURR:APER 1E-4;:SENS:FUNC \"CURR\";:INP:ZCOR 1;:CURR:RANG \(range)")

@@ -67,7 +67,8 @@ extension KeysightB2900 {
   {
     SCPICommand(
       header,
-      set: { (smu, call) throws(SCPIError) in smu.channels[try smu.channel(number) - 1][keyPath: path] = try call.flag() },
+      set: { (smu, call) throws(SCPIError) in smu.channels[try smu.channel(number) - 1][keyPath: path] = try call.flag()
+      },
       query: { (smu, _) throws(SCPIError) in .flag(smu.channels[try smu.channel(number) - 1][keyPath: path]) })
   }
 
@@ -102,7 +103,8 @@ extension KeysightB2900 {
             guard quantity.sourcesAutomatically || abs(level) <= quantity.sourceRange * 1.05 else { throw .outOfRange }
             quantity.level = level
           }
-        }, query: { (smu, _) throws(SCPIError) in .text(KeysightFormat.text(try smu.quantity(number, function).level)) }),
+        }, query: { (smu, _) throws(SCPIError) in .text(KeysightFormat.text(try smu.quantity(number, function).level)) }
+      ),
       SCPICommand(
         "\(sourceRoot):MODE", set: { (_, call) throws(SCPIError) in try call.keyword([("FIXed", ())]) },
         query: { _, _ in .text("FIX") }),
@@ -137,7 +139,8 @@ extension KeysightB2900 {
           }
           smu.noteRangeChange(at: call.time)
         },
-        query: { (smu, _) throws(SCPIError) in .text(KeysightFormat.text(try smu.quantity(number, function).senseRange)) }),
+        query: { (smu, _) throws(SCPIError) in .text(KeysightFormat.text(try smu.quantity(number, function).senseRange))
+        }),
       SCPICommand(
         "\(senseRoot):RANGe:AUTO",
         set: { (smu, call) throws(SCPIError) in
@@ -152,7 +155,8 @@ extension KeysightB2900 {
           guard value >= smu.ranges(function)[0] * 0.0099 else { throw .outOfRange }
           try smu.change(number, function, at: call.time) { $0.compliance = value }
         },
-        query: { (smu, _) throws(SCPIError) in .text(KeysightFormat.text(try smu.quantity(number, function).compliance)) }),
+        query: { (smu, _) throws(SCPIError) in .text(KeysightFormat.text(try smu.quantity(number, function).compliance))
+        }),
       SCPICommand(
         "\(senseRoot):PROTection:TRIPped",
         query: { (smu, call) throws(SCPIError) in
@@ -166,7 +170,9 @@ extension KeysightB2900 {
         set: { (smu, call) throws(SCPIError) in
           smu.channels[try smu.channel(number) - 1].aperture = try call.number(in: 8e-6...2, default: 1e-4)
         },
-        query: { (smu, _) throws(SCPIError) in .text(KeysightFormat.text(smu.channels[try smu.channel(number) - 1].aperture)) }),
+        query: { (smu, _) throws(SCPIError) in
+          .text(KeysightFormat.text(smu.channels[try smu.channel(number) - 1].aperture))
+        }),
       SCPICommand(
         "\(senseRoot):NPLCycles",
         set: { (smu, call) throws(SCPIError) in

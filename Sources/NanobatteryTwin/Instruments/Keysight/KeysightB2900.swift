@@ -95,7 +95,8 @@ package final class KeysightB2900: KeysightDevice {
     triggers = (0..<settings.channels).map { _ in KeysightTrigger() }
     channels = (0..<settings.channels).map { _ in Channel() }
     currentInput = MeterInput(noise: MeterNoise(white: settings.currentNoise, flicker: 0, seed: settings.seed))
-    voltageInput = MeterInput(noise: MeterNoise(white: settings.voltageNoise, flicker: 0, seed: settings.seed &+ 0x2911))
+    voltageInput = MeterInput(
+      noise: MeterNoise(white: settings.voltageNoise, flicker: 0, seed: settings.seed &+ 0x2911))
     reset(at: now)
   }
 
@@ -138,7 +139,9 @@ package final class KeysightB2900: KeysightDevice {
     }
     if isOn != before.isOn, number == 1 {
       cell.note(
-        isOn ? "potentiostat: output on, \(before.function.rawValue)" : "potentiostat: output off, state \(before.offMode.rawValue)",
+        isOn
+          ? "potentiostat: output on, \(before.function.rawValue)"
+          : "potentiostat: output off, state \(before.offMode.rawValue)",
         at: now)
     }
     present(number, at: now)
@@ -187,7 +190,8 @@ package final class KeysightB2900: KeysightDevice {
   static let voltageRanges = [0.2, 2, 20, 200.0]
   func ranges(_ function: Function) -> [Double] {
     function == .voltage
-      ? Self.voltageRanges : [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 1.5].filter { $0 >= settings.lowestRange }
+      ? Self.voltageRanges
+      : [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 1.5].filter { $0 >= settings.lowestRange }
   }
 
   func sourceRange(_ channel: Channel, _ function: Function) -> Double {

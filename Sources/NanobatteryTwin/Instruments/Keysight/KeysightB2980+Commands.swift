@@ -50,12 +50,14 @@ extension KeysightB2980 {
       SCPICommand(
         "[:SENSe]:VOLTage[:DC]:RANGe:AUTO", set: { (_, call) throws(SCPIError) in _ = try call.flag() },
         query: { _, _ in .flag(false) }),
-    ] + Function.allCases.map { function in
-      SCPICommand(
-        "[:SENSe]:\(function.keyword)[:DC]:APERture",
-        set: { (meter, call) throws(SCPIError) in meter.apertureTime = try call.number(in: 10e-6...2, default: 1e-4) },
-        query: { meter, _ in .text(KeysightFormat.text(meter.apertureTime)) })
-    }
+    ]
+      + Function.allCases.map { function in
+        SCPICommand(
+          "[:SENSe]:\(function.keyword)[:DC]:APERture",
+          set: { (meter, call) throws(SCPIError) in meter.apertureTime = try call.number(in: 10e-6...2, default: 1e-4)
+          },
+          query: { meter, _ in .text(KeysightFormat.text(meter.apertureTime)) })
+      }
   }
 
   private static var sourceCommands: [SCPICommand<KeysightB2980>] {

@@ -80,7 +80,8 @@ package final class KeysightB2980: KeysightDevice {
     self.cell = cell
     self.clock = clock
     currentInput = MeterInput(noise: MeterNoise(white: settings.currentNoise, flicker: 0, seed: settings.seed))
-    voltageInput = MeterInput(noise: MeterNoise(white: settings.voltageNoise, flicker: 0, seed: settings.seed &+ 0x2985))
+    voltageInput = MeterInput(
+      noise: MeterNoise(white: settings.voltageNoise, flicker: 0, seed: settings.seed &+ 0x2985))
     reset(at: now)
   }
 
@@ -117,7 +118,9 @@ package final class KeysightB2980: KeysightDevice {
     }
     if isOn != wasOn {
       cell.note(
-        isOn ? "potentiostat: output on, VOLT \(SCPIText.scientific(level))" : "potentiostat: output off, state \(offMode.rawValue)",
+        isOn
+          ? "potentiostat: output on, VOLT \(SCPIText.scientific(level))"
+          : "potentiostat: output off, state \(offMode.rawValue)",
         at: now)
     }
     present(at: now)

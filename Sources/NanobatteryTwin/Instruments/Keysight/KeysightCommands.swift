@@ -138,7 +138,8 @@ extension KeysightDevice {
     return [
       SCPICommand(
         "\(root):SOURce[:SIGNal]",
-        set: { (device, call) throws(SCPIError) in device.triggers[try index(device)].source = try call.keyword(sources) },
+        set: { (device, call) throws(SCPIError) in device.triggers[try index(device)].source = try call.keyword(sources)
+        },
         query: { (device, _) throws(SCPIError) in .text(device.triggers[try index(device)].source.name) }),
       SCPICommand(
         "\(root):TIMer",
