@@ -1,6 +1,6 @@
 package import EmulatedUSB
 import Linux
-import Quantities
+package import Quantities
 package import USB
 
 /// A bus straight on emulated devices: no socket, no kernel. For tests that need many cases, or time-outs.
@@ -24,13 +24,32 @@ package final class InProcessBus: USBBus {
   private let patience: Double
   private let state = Monitor(State())
   private let events = BoundedQueue<Event>(limit: mostEvents)
-  private let thread: NamedThread
+  private let steps: Steps
+  private let thread: NamedThread?
 
   package init(devices: [EmulatedUSBDevice], patience: Double = 1) {
     self.devices = devices
     self.patience = patience
-    thread = NamedThread("usb-in-process") { [state, events] in Self.run(devices, state, events) }
+    let steps = Steps(devices, state, events)
+    self.steps = steps
+    thread = NamedThread("usb-in-process") { [state, events] in
+      while !state.read({ $0.isEnding }) {
+        _ = events.pop(atMost: Self.tickTime).map(Steps.tell)
+        steps.take(at: .now)
+      }
+    }
   }
+
+  /// A bus without a thread of its own, in simulated time: `step` is called by the clock.
+  package init(simulating devices: [EmulatedUSBDevice]) {
+    self.devices = devices
+    patience = 1
+    steps = Steps(devices, state, events)
+    thread = nil
+  }
+
+  /// Lets time pass for the devices, and hands out what listeners hear.
+  package func step(_ now: MonotonicTime) { steps.take(at: now) }
 
   deinit {
     state.update { $0.isEnding = true }
@@ -41,7 +60,7 @@ package final class InProcessBus: USBBus {
   package func end() {
     state.update { $0.isEnding = true }
     events.close()
-    thread.join()
+    thread?.join()
   }
 
   /// Transfers submitted to that device so far, on all endpoints: what `USBFault(endpoint: nil, transfer: n)` counts on.
@@ -64,31 +83,40 @@ package final class InProcessBus: USBBus {
     throw .notFound(device: name, reason: "the bus in process has no \(wanted.description)")
   }
 
-  private static func run(_ devices: [EmulatedUSBDevice], _ state: Monitor<State>, _ events: BoundedQueue<Event>) {
-    var changes = devices.map(\.plugChanges)
-    var nextTick = MonotonicTime.now
-    while !state.read({ $0.isEnding }) {
-      if case .heard(let listener, let completion, let arrival)? = events.pop(
-        atMost: max(Seconds(0), nextTick - .now))
-      {
-        listener.take(completion, at: arrival)
-      }
-      guard MonotonicTime.now >= nextTick else { continue }
-      nextTick = .now + tickTime
+  /// What happens on the bus at each step of time; on one thread.
+  private final class Steps: @unchecked Sendable {
+    private let devices: [EmulatedUSBDevice]
+    private let state: Monitor<State>
+    private let events: BoundedQueue<Event>
+    private var changes: [Int]
+
+    init(_ devices: [EmulatedUSBDevice], _ state: Monitor<State>, _ events: BoundedQueue<Event>) {
+      self.devices = devices
+      self.state = state
+      self.events = events
+      changes = devices.map(\.plugChanges)
+    }
+
+    func take(at now: MonotonicTime) {
       for (number, device) in devices.enumerated() {
-        device.tick(.now)
-        let now = device.plugChanges
-        guard now != changes[number] else { continue }
+        device.tick(now)
+        let plugChanges = device.plugChanges
+        guard plugChanges != changes[number] else { continue }
         // Pulled and put back between two looks: both are told.
         let facts = USBDeviceFacts(device.descriptors)
         let told: [USBChange] =
-          now - changes[number] > 1
+          plugChanges - changes[number] > 1
           ? (device.isPlugged ? [.left(facts), .arrived(facts)] : [.arrived(facts), .left(facts)])
           : [device.isPlugged ? .arrived(facts) : .left(facts)]
-        changes[number] = now
+        changes[number] = plugChanges
         let watchers = state.read { $0.watchers }
         for change in told { for watcher in watchers { watcher(change) } }
       }
+      for event in events.drain() { Self.tell(event) }
+    }
+
+    static func tell(_ event: Event) {
+      if case .heard(let listener, let completion, let arrival) = event { listener.take(completion, at: arrival) }
     }
   }
 }
