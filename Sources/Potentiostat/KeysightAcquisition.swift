@@ -18,7 +18,9 @@ final class KeysightAcquisition {
   private static let visibilityDelay = Seconds(0.001)
 
   private let connection: SCPIConnection
-  private let channel: Int
+  /// "1" or "2" in the headers of an instrument that has channels, and the list that names it; else nothing.
+  private let suffix: String
+  private let list: String
   private let countBeforeNew: Int
   /// Trigger line that begins every reading; nil: the instrument's timer.
   private let triggerIn: Int?
@@ -34,13 +36,16 @@ final class KeysightAcquisition {
   private var isBegunAnew = false
   private var notes: [String] = []
 
-  /// - Parameter countBeforeNew: readings after which it begins anew; tests take few.
+  /// - Parameters:
+  ///   - channel: nil for an instrument without channels.
+  ///   - countBeforeNew: readings after which it begins anew; tests take few.
   init(
-    _ connection: SCPIConnection, channel: Int, triggerIn: Int? = nil, triggerOut: Int? = nil,
+    _ connection: SCPIConnection, channel: Int?, triggerIn: Int? = nil, triggerOut: Int? = nil,
     countBeforeNew: Int = mostReadings
   ) {
     self.connection = connection
-    self.channel = channel
+    suffix = channel.map { "\($0)" } ?? ""
+    list = channel.map { " (@\($0))" } ?? ""
     self.triggerIn = triggerIn
     self.triggerOut = triggerOut
     self.countBeforeNew = min(countBeforeNew, Self.mostReadings)
@@ -55,7 +60,7 @@ final class KeysightAcquisition {
     if let triggerOut {
       try connection.applyKeysight(
         ":SOUR:DIG:EXT\(triggerOut):FUNC TOUT",
-        ":TRIG\(channel):ACQ:TOUT:SIGN EXT\(triggerOut);:TRIG\(channel):ACQ:TOUT:STAT ON")
+        ":TRIG\(suffix):ACQ:TOUT:SIGN EXT\(triggerOut);:TRIG\(suffix):ACQ:TOUT:STAT ON")
     }
   }
 
@@ -65,15 +70,15 @@ final class KeysightAcquisition {
     self.aperture = aperture
     let source = triggerIn.map { "EXT\($0)" } ?? "TIM"
     try connection.applyKeysight(
-      ":TRIG\(channel):ACQ:SOUR \(source);:TRIG\(channel):ACQ:TIM \(keysightNumber(period.value))",
-      ":TRIG\(channel):ACQ:COUN \(countBeforeNew);:TRIG\(channel):ACQ:DEL 0")
+      ":TRIG\(suffix):ACQ:SOUR \(source);:TRIG\(suffix):ACQ:TIM \(keysightNumber(period.value))",
+      ":TRIG\(suffix):ACQ:COUN \(countBeforeNew);:TRIG\(suffix):ACQ:DEL 0")
     lastStamp = nil
     isBegunAnew = false
     try initiate()
   }
 
   private func initiate() throws(InstrumentError) {
-    try connection.applyKeysight(":INIT:ACQ (@\(channel))")
+    try connection.applyKeysight(":INIT:ACQ\(list)")
     read = 0
     lastAsked = nil
     isRunning = true
@@ -83,7 +88,7 @@ final class KeysightAcquisition {
   /// Ends the measuring; what was measured can still be fetched.
   func end() throws(InstrumentError) {
     guard isRunning else { return }
-    try connection.send(":ABOR:ACQ (@\(channel))")
+    try connection.send(":ABOR:ACQ\(list)")
     isRunning = false
   }
 
@@ -99,7 +104,7 @@ final class KeysightAcquisition {
   func fetch() throws(InstrumentError) -> (rows: [KeysightReading], pairs: [ClockPair]) {
     guard hasRows else { return ([], []) }
     let asked = MonotonicTime.now
-    let text = try connection.query(":SYST:DATA:QUAN? (@\(channel))")
+    let text = try connection.query(":SYST:DATA:QUAN?\(list)")
     let answered = MonotonicTime.now
     guard let count = Double(text).flatMap({ Int(exactly: $0) }), (0...Self.mostReadings).contains(count) else {
       throw .unexpected(device: connection.name, command: ":SYST:DATA:QUAN?", answer: text)
@@ -108,7 +113,7 @@ final class KeysightAcquisition {
     var pairs: [ClockPair] = []
     while read < count {
       let size = min(count - read, Self.mostPerQuestion)
-      let question = ":SENS\(channel):DATA? \(read),\(size)"
+      let question = ":SENS\(suffix):DATA? \(read),\(size)"
       let batch = try connection.keysightReadings(question, within: Seconds(4))
       guard batch.count == size else {
         throw .unexpected(device: connection.name, command: question, answer: "\(batch.count) readings")
@@ -151,7 +156,7 @@ final class KeysightAcquisition {
 
   /// One reading, taken now, with the acquisition at rest.
   func readOnce() throws(InstrumentError) -> (row: KeysightReading, pair: ClockPair) {
-    let question = ":MEAS? (@\(channel))"
+    let question = ":MEAS?\(list)"
     let asked = MonotonicTime.now
     let rows = try connection.keysightReadings(question, within: aperture * 4 + Seconds(2))
     guard rows.count == 1 else {

@@ -29,7 +29,8 @@ package final class KeysightB2900: PotentiostatDriver {
   package let abilities = PotentiostatAbilities(
     fourWire: true,
     remarks: [
-      "An emergency (over-temperature, interlock, over-voltage) sets the output to 0 V before its switch opens, whatever was set."
+      "An emergency (over-temperature, interlock, over-voltage) sets the output to 0 V before its switch opens, whatever was set.",
+      "The driver follows the command reference; it has not been tried on the instrument.",
     ])
   private let connection: SCPIConnection
   private let model: KeysightB2900Model

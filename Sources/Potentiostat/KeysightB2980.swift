@@ -52,7 +52,6 @@ package final class KeysightB2980: PotentiostatDriver {
   private static let longestStepWait = Seconds(0.05)
   /// Per cent; below it the operator is told.
   private static let lowBattery = 20
-  private static let channel = 1
 
   /// Checks the identity. Changes nothing in the instrument.
   init(
@@ -75,13 +74,14 @@ package final class KeysightB2980: PotentiostatDriver {
       "It has no current source: it rests at 0 A with the voltage measured, and holds voltages with the current measured.",
       "While a voltage is held the set voltage is reported; nothing measures it at the cell.",
       "The lowest ranges settle slowly: 16 s at 2 pA, 1.4 s at 20 and 200 pA.",
+      "The driver follows public programs and memory of the manual; it has not been tried on the instrument.",
     ]
     if hasBattery {
       remarks.append("Its noise is lowest on battery; the battery is at \(try connection.query(":SYST:BATT?")) %.")
     }
     abilities = PotentiostatAbilities(holdsCurrent: false, measuresBoth: false, remarks: remarks)
     acquisition = KeysightAcquisition(
-      connection, channel: Self.channel, triggerIn: settings.triggerIn, triggerOut: settings.triggerOut,
+      connection, channel: nil, triggerIn: settings.triggerIn, triggerOut: settings.triggerOut,
       countBeforeNew: countBeforeNew)
   }
 

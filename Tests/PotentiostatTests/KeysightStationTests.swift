@@ -26,7 +26,7 @@ struct KeysightStationTests {
 
   @Test(
     "Prepared, the cell is open whatever the instrument was doing before",
-    arguments: models,
+    arguments: ["keysight-b2902a", "keysight-b2911a"],
     [
       // After a reset: INIT switches on, off is NORM.
       ["*RST"],
