@@ -111,7 +111,8 @@ package final class PotentiostatStation {
     let samples = try with { instrument throws(InstrumentError) -> [Sample] in
       try instrument.setRange(range)
       var all = try instrument.begin(.voltage(.zero), present: .zero, isWithinLimits: { _ in true }).samples
-      let end = MonotonicTime.now + span
+      // On its lowest ranges an electrometer needs longer to settle than the zero takes.
+      let end = MonotonicTime.now + span + instrument.range.settling
       while MonotonicTime.now < end, !latch.isSet {
         sleepThread(for: Seconds(0.02))
         all += try instrument.poll().samples

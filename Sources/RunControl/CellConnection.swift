@@ -20,6 +20,8 @@ struct CellConnection {
   /// How long the current is read with the contacts open to find the zero of a range: so long, or so many readings.
   private static let zeroTime = Seconds(0.6)
   private static let zeroReadings = 12.0
+  /// What setting a range and its settling may take besides: 16 s on the 2 pA range of an electrometer.
+  private static let longestZero = Seconds(30)
   /// The zero is read at least so often, however slowly the run samples.
   private static let zeroPeriod = Seconds(0.05)
   private static let leakageBias = Volts(1)
@@ -114,7 +116,7 @@ struct CellConnection {
     var zeros: [CurrentZero] = []
     for range in others + [first] {
       try goOn()
-      let zero = try instruments.onPotentiostat("reading the zero", within: span + Seconds(10)) {
+      let zero = try instruments.onPotentiostat("reading the zero", within: span + Self.longestZero) {
         station throws(InstrumentError) in try station.measureZero(of: range, for: span)
       }
       zeros.append(zero)

@@ -42,6 +42,7 @@ package enum TwinPotentiostatModels {
   /// The one place where a model is registered.
   package static let all: [TwinPotentiostatModel] = [
     .keithley2450, .keithley2460, .keithley2461, .keithley2470, .keithley2634B, .keithley2635B, .keithley2636B,
+    .keysightB2901A, .keysightB2902A, .keysightB2911A, .keysightB2912A, .keysightB2985A, .keysightB2987A,
   ]
 
   package static func named(_ name: String) -> TwinPotentiostatModel? { all.first { $0.name == name } }
