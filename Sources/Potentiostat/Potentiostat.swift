@@ -169,7 +169,8 @@ package struct PotentiostatModel: Sendable {
 package enum PotentiostatModels {
   /// The one place where a model is registered.
   package static let all: [PotentiostatModel] = [
-    .keithley2450
+    .keithley2450,
+    .emStat4LR, .emStat4HR, .nexus, .emStatPico,
   ]
 
   package static func named(_ name: String) -> PotentiostatModel? { all.first { $0.name == name } }

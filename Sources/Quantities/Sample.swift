@@ -11,6 +11,21 @@ package struct SampleFlags: OptionSet, Hashable, Sendable {
   package static let settling = SampleFlags(rawValue: 4)
   /// The source output was off.
   package static let outputOff = SampleFlags(rawValue: 8)
+
+  /// The instrument could not keep the sample period.
+  package static let timingNotMet = SampleFlags(rawValue: 256)
+  /// The reading uses so little of its range that a smaller one would be better.
+  package static let underload = SampleFlags(rawValue: 512)
+  /// The reading is near the end of its range.
+  package static let overloadWarning = SampleFlags(rawValue: 1024)
+  /// Nothing was measured, and the cell was open, for a moment before this reading.
+  package static let afterHole = SampleFlags(rawValue: 2048)
+  /// The cell switch was open as asked for: the voltage is that of the open circuit, and no current flowed.
+  package static let openCircuit = SampleFlags(rawValue: 4096)
+
+  /// The instrument's own noise level, 0…15, in the four highest bits; 0 also where it gives none.
+  package static func noise(level: Int) -> SampleFlags { SampleFlags(rawValue: UInt32(level & 15) << 28) }
+  package var noiseLevel: Int { Int(rawValue >> 28) }
 }
 
 /// One simultaneous reading of voltage and current.
