@@ -41,7 +41,8 @@ package struct TwinPotentiostatModel: Sendable {
 package enum TwinPotentiostatModels {
   /// The one place where a model is registered.
   package static let all: [TwinPotentiostatModel] = [
-    .keithley2450
+    .keithley2450,
+    .emStat4LR, .emStat4HR, .nexus, .emStatPico,
   ]
 
   package static func named(_ name: String) -> TwinPotentiostatModel? { all.first { $0.name == name } }
