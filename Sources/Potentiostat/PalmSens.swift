@@ -16,7 +16,9 @@ package final class PalmSens: PotentiostatDriver {
   private let scriptTime: Double
   private var acquisition: Acquisition?
   private var bias = Bias.open
-  var reader: PalmSensReader
+  private var reader: PalmSensReader
+  /// What came while the cell was being opened.
+  private var leftOver = Acquired()
   /// Why the script ended by itself, to be said once what it measured has been given out.
   private var ending: InstrumentError?
   private var notes: [String] = []
@@ -148,14 +150,17 @@ package final class PalmSens: PotentiostatDriver {
   package func open() throws(InstrumentError) {
     bias = .open
     ending = nil
-    for output in try link.makeSafe() { take(output, into: &reader.rest) }
+    var rest = Acquired()
+    for output in try link.makeSafe() { take(output, into: &rest) }
+    leftOver.samples += rest.samples
+    leftOver.clockPairs += rest.clockPairs
     // The script that was ended is nobody's failure.
     ending = nil
   }
 
   package func poll() throws(InstrumentError) -> Acquired {
-    var acquired = reader.rest
-    reader.rest = Acquired()
+    var acquired = leftOver
+    leftOver = Acquired()
     guard bias != .open else { return acquired }
     if let ending { throw ending }
     for output in try link.output() { take(output, into: &acquired) }

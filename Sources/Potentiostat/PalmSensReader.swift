@@ -14,8 +14,6 @@ struct PalmSensReader {
   /// The zero of the time base.
   let epoch: MonotonicTime
   private(set) var phase = Phase.starting
-  /// What came after the output was opened.
-  var rest = Acquired()
   /// The next reading is the first after a hole.
   var isAfterHole = false
   var damagedLines = 0
