@@ -113,7 +113,7 @@ struct MethodScriptValueTests {
 
   @Test("Damaged lines are never taken for more than they are, and never stop the program")
   func mutated() {
-    let cases = getenv("INSITUD_FUZZ").flatMap { Int(String(cString: $0)) } ?? 200_000
+    let cases = getenv("INSITUD_FUZZ").flatMap { Int(String(cString: $0)) } ?? 40_000
     var state: UInt64 = 0x300A_0000
     func random(_ bound: Int) -> Int {
       state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
