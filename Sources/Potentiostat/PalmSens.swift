@@ -104,7 +104,8 @@ package final class PalmSens: PotentiostatDriver {
     if case .current(let amperes) = bias, amperes != .zero, !model.holdsCurrent {
       throw .unable(
         device: link.name,
-        reason: "the \(model.product) has no galvanostat and holds no current; hold voltages, or take another instrument")
+        reason:
+          "the \(model.product) has no galvanostat and holds no current; hold voltages, or take another instrument")
     }
     if case .voltage(let volts) = bias, !model.potential.contains(volts.value) {
       throw .unable(
@@ -181,7 +182,8 @@ package final class PalmSens: PotentiostatDriver {
     switch output.line {
     case .error(let error):
       note("\(error)")
-      ending = .refused(device: link.name, command: "the running script", errors: ["\(error)", "the cell was switched off"])
+      ending = .refused(
+        device: link.name, command: "the running script", errors: ["\(error)", "the cell was switched off"])
     case .text(PalmSensScript.limitText):
       note("a limit inside the script opened the cell")
       ending = .refused(

@@ -88,7 +88,9 @@ struct PalmSensReader {
     if status.contains(.underload) { flags.insert(.underload) }
     if status.contains(.overloadWarning) { flags.insert(.overloadWarning) }
     // An amplifier at its end reads no value, and what it should hold it no longer holds.
-    if status.contains(.overload) { flags.formUnion(phase == .holding && !isResting ? [.overflow, .compliance] : .overflow) }
+    if status.contains(.overload) {
+      flags.formUnion(phase == .holding && !isResting ? [.overflow, .compliance] : .overflow)
+    }
     flags.formUnion(.noise(level: max(voltage?.noise ?? 0, current?.noise ?? 0)))
     let range = current?.range.flatMap { index in model.ranges.first { $0.indices.contains(index) } } ?? script.range
     acquired.samples.append(

@@ -18,22 +18,32 @@ struct MethodScriptValueTests {
   }
 
   static let vectors: [Vector] = [
-    Vector(line: "Pda7F85F3Fu;ba48D503Dp,10,288", values: [("da", -0.499905), ("ba", -57.847747e-6)], status: 0, range: 0x88),
-    Vector(line: "Pda7F9234Bu;ba4E2C324p,10,288", values: [("da", -0.449717), ("ba", -52.247772e-6)], status: 0, range: 0x88),
-    Vector(line: "Pda806EC24u;baAE16C6Dp,10,288", values: [("da", 0.453668), ("ba", 48.327789e-6)], status: 0, range: 0x88),
-    Vector(line: "Pda807B031u;baB360495p,10,288", values: [("da", 0.503857), ("ba", 53.871765e-6)], status: 0, range: 0x88),
-    Vector(line: "Pda7F85F3Fu;ba4BA99F0p,10,288", values: [("da", -0.499905), ("ba", -54.879760e-6)], status: 0, range: 0x88),
+    Vector(
+      line: "Pda7F85F3Fu;ba48D503Dp,10,288", values: [("da", -0.499905), ("ba", -57.847747e-6)], status: 0, range: 0x88),
+    Vector(
+      line: "Pda7F9234Bu;ba4E2C324p,10,288", values: [("da", -0.449717), ("ba", -52.247772e-6)], status: 0, range: 0x88),
+    Vector(
+      line: "Pda806EC24u;baAE16C6Dp,10,288", values: [("da", 0.453668), ("ba", 48.327789e-6)], status: 0, range: 0x88),
+    Vector(
+      line: "Pda807B031u;baB360495p,10,288", values: [("da", 0.503857), ("ba", 53.871765e-6)], status: 0, range: 0x88),
+    Vector(
+      line: "Pda7F85F3Fu;ba4BA99F0p,10,288", values: [("da", -0.499905), ("ba", -54.879760e-6)], status: 0, range: 0x88),
     Vector(
       line: "PdcDF5DFF4u;cc896D904m,10,287;cd82DB1A8u,10,287",
       values: [("dc", 99.999732), ("cc", 9885.956), ("cd", 2.9946)], status: 0, range: 0x87),
-    Vector(line: "Pda84E63DAn;ba82AB973f,14,284", values: [("da", 5.13737e-3), ("ba", 2.799987e-9)], status: 4, range: 0x84),
+    Vector(
+      line: "Pda84E63DAn;ba82AB973f,14,284", values: [("da", 5.13737e-3), ("ba", 2.799987e-9)], status: 4, range: 0x84),
     Vector(
       line: "Pja8000001i;da7F0BDF9u;ba7678CD7p,10,20F,40",
       values: [("ja", 1), ("da", -0.999943), ("ba", -9.990953e-6)], status: 0, range: 0x0F, noise: 0),
     Vector(line: "Peb9570C36u;ba898E141p,10,20F,40", values: [("eb", 22.481974)], status: 0, range: 0x0F, noise: 0),
-    Vector(line: "Pda8000000 ;ba9AE0ABCf,14,212,40", values: [("da", 0), ("ba", 28.183228e-9)], status: 4, range: 0x12),
-    Vector(line: "PdaDF5CB18n;ba9699F74p,14,218,40", values: [("da", 0.099994392), ("ba", 23.699316e-6)], status: 4, range: 0x18),
-    Vector(line: "Pda8000800u;ba8000800u,10,20B", values: [("da", 2.048e-3), ("ba", 2.048e-3)], status: 0, range: 0x0B),
+    Vector(
+      line: "Pda8000000 ;ba9AE0ABCf,14,212,40", values: [("da", 0), ("ba", 28.183228e-9)], status: 4, range: 0x12),
+    Vector(
+      line: "PdaDF5CB18n;ba9699F74p,14,218,40", values: [("da", 0.099994392), ("ba", 23.699316e-6)], status: 4,
+      range: 0x18),
+    Vector(
+      line: "Pda8000800u;ba8000800u,10,20B", values: [("da", 2.048e-3), ("ba", 2.048e-3)], status: 0, range: 0x0B),
   ]
 
   @Test("Recorded packages decode to their stated values", arguments: vectors)
@@ -52,13 +62,16 @@ struct MethodScriptValueTests {
 
   @Test(
     "Single values",
-    arguments: [("800000Am", 0.01), ("7FFFFF6m", -0.01), ("8000001i", 1), ("8000000", 0), ("8000000 ", 0), ("800000AE", 1e19)])
+    arguments: [
+      ("800000Am", 0.01), ("7FFFFF6m", -0.01), ("8000001i", 1), ("8000000", 0), ("8000000 ", 0), ("800000AE", 1e19),
+    ])
   func single(text: String, value: Double) { #expect(near(MethodScriptValue.decode(Array(text.utf8)), value)) }
 
   @Test("A value that the instrument does not have is not a number, and no damage")
   func notANumber() { #expect(MethodScriptValue.decode(Array("     nan".utf8))?.isNaN == true) }
 
-  @Test("What is no value is refused", arguments: ["", "800000", "800000Ax", "80000G0m", "800000Amm", "nam", "-800000m"])
+  @Test(
+    "What is no value is refused", arguments: ["", "800000", "800000Ax", "80000G0m", "800000Amm", "nam", "-800000m"])
   func damaged(text: String) { #expect(MethodScriptValue.decode(Array(text.utf8)) == nil) }
 
   @Test("Unknown metadata are skipped, damaged ones damage the package")
@@ -119,7 +132,9 @@ struct MethodScriptValueTests {
       state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
       return Int((state >> 33) % UInt64(bound))
     }
-    let seeds = Self.vectors.map { Array($0.line.utf8) } + ["M0007", "!4001: Line 1, Col 27", "C0001", "Thello", "*", ""].map { Array($0.utf8) }
+    let seeds =
+      Self.vectors.map { Array($0.line.utf8) }
+      + ["M0007", "!4001: Line 1, Col 27", "C0001", "Thello", "*", ""].map { Array($0.utf8) }
     var packages = 0
     for _ in 0..<cases {
       var line = seeds[random(seeds.count)]

@@ -19,7 +19,10 @@ private final class DamagedWire: MethodScriptWire {
     return SerialInput.Line(text: "\u{FFFD}" + line.text.dropFirst(3), arrival: line.arrival)
   }
   func write(_ bytes: [UInt8], within limit: Seconds) throws(InstrumentError) { try inner.write(bytes, within: limit) }
-  func lines() throws(InstrumentError) -> [SerialInput.Line] { try inner.lines().map(damage) }
+  func lines() throws(InstrumentError) -> [SerialInput.Line] {
+    guard !isDamaged else { throw .wire(.malformed(device: "the line", reason: "bytes were lost")) }
+    return try inner.lines()
+  }
   func line(within limit: Seconds) throws(InstrumentError) -> SerialInput.Line? {
     count += 1
     if isDamaged, count % 3 == 0 { throw .wire(.malformed(device: "the line", reason: "bytes were lost")) }
@@ -30,7 +33,8 @@ private final class DamagedWire: MethodScriptWire {
 }
 
 private func with(
-  _ hardware: PalmSensHardware = .emStat4LR, scriptTime: Double = 45, _ body: (PalmSensBench, PalmSens, DamagedWire) throws -> Void
+  _ hardware: PalmSensHardware = .emStat4LR, scriptTime: Double = 45,
+  _ body: (PalmSensBench, PalmSens, DamagedWire) throws -> Void
 ) throws {
   let bench = try PalmSensBench(hardware)
   defer { bench.end() }
@@ -61,7 +65,9 @@ extension PalmSens {
 
 @Suite("Scripts of the PalmSens driver")
 struct PalmSensDriverTests {
-  @Test("A step longer than a script goes on in the next one, and the first reading after the hole says so", arguments: [true, false])
+  @Test(
+    "A step longer than a script goes on in the next one, and the first reading after the hole says so",
+    arguments: [true, false])
   func hole(isHeld: Bool) throws {
     try with(scriptTime: 0.3) { bench, driver, _ in
       bench.world.setContacts(closed: true, at: .now)
@@ -80,6 +86,17 @@ struct PalmSensDriverTests {
     }
   }
 
+  @Test("With the host silent a script is over when its time is, and the cell open")
+  func deadMan() throws {
+    try with(scriptTime: 0.3) { bench, driver, _ in
+      _ = try driver.begin(.voltage(Volts(0.05)), present: nil, isWithinLimits: { _ in true })
+      #expect(bench.isCellOn)
+      let end = MonotonicTime.now + Seconds(5)
+      while bench.isRunning, MonotonicTime.now < end { sleepThread(for: Seconds(0.01)) }
+      #expect(!bench.isCellOn && bench.world.connection.terminal == .highImpedance)
+    }
+  }
+
   @Test("Opening the cell needs no healthy stream")
   func damagedStream() throws {
     try with { bench, driver, wire in
@@ -87,7 +104,7 @@ struct PalmSensDriverTests {
       wire.isDamaged = true
       sleepThread(for: Seconds(0.1))
       #expect(bench.isCellOn)
-      _ = try? driver.poll()
+      #expect(try driver.poll().samples.isEmpty, "a loss is told by errors(), and ends nothing")
       let asked = MonotonicTime.now
       try driver.open()
       print("opened on a damaged stream within \(MonotonicTime.now - asked)")
@@ -151,7 +168,8 @@ struct PalmSensDriverTests {
     let bench = try PalmSensBench(.emStat4LR)
     defer { bench.end() }
     let link = MethodScriptLink(
-      try SerialConnection.open(bench.match, .cdcACM, baud: 921_600, on: bench.bus, name: "instrument"), name: "instrument")
+      try SerialConnection.open(bench.match, .cdcACM, baud: 921_600, on: bench.bus, name: "instrument"),
+      name: "instrument")
     defer { link.close() }
     _ = try link.synchronize()
     #expect {

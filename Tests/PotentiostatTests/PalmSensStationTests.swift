@@ -168,7 +168,8 @@ struct PalmSensStationTests {
     }
   }
 
-  @Test("A hold begins at the voltage that the cell has and reaches its set point in small steps", arguments: Subject.all)
+  @Test(
+    "A hold begins at the voltage that the cell has and reaches its set point in small steps", arguments: Subject.all)
   func hold(subject: Subject) throws {
     try with(subject) { table in
       _ = try table.station.connect()

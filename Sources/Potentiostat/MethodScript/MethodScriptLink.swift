@@ -178,7 +178,16 @@ package final class MethodScriptLink {
   /// switched off before anybody hears of it (§2.6).
   package func output() throws(InstrumentError) -> [Output] {
     var output: [Output] = []
-    for line in try wire.lines() { output.append(try take(line)) }
+    var lines: [SerialInput.Line] = []
+    do throws(InstrumentError) { lines = try wire.lines() } catch {
+      // The script holds the limits meanwhile; what was lost is counted and told.
+      guard case .wire(.malformed) = error else {
+        state = .unknown
+        throw error
+      }
+      damagedLines += 1
+    }
+    for line in lines { output.append(try take(line)) }
     return output
   }
 

@@ -162,7 +162,8 @@ struct PalmSensInstrumentTests {
   @Test("Running, it takes Z, Y, h and H and refuses the rest")
   func whileRunning() {
     let talk = Talk()
-    let script = on + ["meas_loop_ca p c 500m 100m 100", "endloop", "send_string \"after\"", "on_finished:", "cell_off"]
+    let script =
+      on + ["meas_loop_ca p c 500m 100m 100", "endloop", "send_string \"after\"", "on_finished:", "cell_off"]
     #expect(talk.run(script, wait: 0.25) == ["e", "M0007"])
     #expect(talk.say("t") == ["t!0006"])
     _ = talk.listen(0.2)
@@ -195,7 +196,8 @@ struct PalmSensInstrumentTests {
       "if i >= 4", "breakloop", "endif", "endloop", "mul_var x 3", "sub_var x 500m", "div_var x 2", "pck_start",
       "pck_add x", "pck_add i", "pck_end",
     ])
-    #expect(lines == ["e", "L", "Tother", "Ttwo", "Tthree", "Tother", "+", "Pab89896800n;ja8000004i", ""] || lines.count == 9)
+    #expect(
+      lines == ["e", "L", "Tother", "Ttwo", "Tthree", "Tother", "+", "Pab89896800n;ja8000004i", ""] || lines.count == 9)
     #expect(lines[7].hasSuffix(";ja8000004i"))
   }
 

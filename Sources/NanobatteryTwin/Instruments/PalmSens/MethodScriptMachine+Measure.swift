@@ -43,7 +43,9 @@ extension MethodScriptMachine {
     -> (levels: [Double], interval: Double)
   {
     func count(_ number: Double) throws(MethodScriptFault) -> Int {
-      guard number.isFinite, number >= 0, number < Double(Self.mostPoints) else { throw MethodScriptFault(code: 0x4205) }
+      guard number.isFinite, number >= 0, number < Double(Self.mostPoints) else {
+        throw MethodScriptFault(code: 0x4205)
+      }
       return Int(number)
     }
     switch technique {
@@ -55,7 +57,8 @@ extension MethodScriptMachine {
     case .lsv, .lsp, .cv:
       let (step, rate) = (arguments[arguments.count - 2], arguments[arguments.count - 1])
       guard step > 0, rate > 0 else { throw MethodScriptFault(code: 0x4204) }
-      let corners = technique == .cv ? [arguments[0], arguments[1], arguments[2], arguments[0]] : Array(arguments[..<2])
+      let corners =
+        technique == .cv ? [arguments[0], arguments[1], arguments[2], arguments[0]] : Array(arguments[..<2])
       var levels = [corners[0]]
       for (from, to) in zip(corners, corners.dropFirst()) {
         let steps = try count((abs(to - from) / step + 1e-6).rounded(.down))

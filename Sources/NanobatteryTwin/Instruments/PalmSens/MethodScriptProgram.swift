@@ -127,7 +127,9 @@ struct MethodScriptProgram {
       emit(.loop(try condition(s), end: 0), s)
     case "endloop": try endLoop(s)
     case "breakloop":
-      guard blocks.contains(where: { if case .condition = $0 { false } else { true } }) else { throw s.fault(0x400C, 0) }
+      guard blocks.contains(where: { if case .condition = $0 { false } else { true } }) else {
+        throw s.fault(0x400C, 0)
+      }
       emit(.breakLoop, s)
     case "abort": emit(.abort, s)
     case "wait": emit(.wait(try operand(s, 1)), s)
@@ -170,7 +172,8 @@ struct MethodScriptProgram {
       emit(.nothing, s)
     case "get_gpio", "get_gpio_msk": emit(.store(try variable(s, 1), .literal(0, isInteger: true), type: "ec"), s)
     default:
-      guard command.hasPrefix("meas_loop_"), let technique = MethodScriptTechnique(rawValue: String(command.dropFirst(10)))
+      guard command.hasPrefix("meas_loop_"),
+        let technique = MethodScriptTechnique(rawValue: String(command.dropFirst(10)))
       else { throw s.fault(0x4001, 0) }
       try addMeasureLoop(technique, s)
     }
@@ -234,7 +237,9 @@ struct MethodScriptProgram {
       operations[begin].operation = .loop(condition, end: operations.count)
       emit(.endLoop(begin: begin), s)
     case .measureLoop(let begin)?:
-      guard case .measureLoop(let technique, let arguments, let outputs, _) = operations[begin].operation else { return }
+      guard case .measureLoop(let technique, let arguments, let outputs, _) = operations[begin].operation else {
+        return
+      }
       operations[begin].operation = .measureLoop(technique, arguments, outputs: outputs, end: operations.count)
       emit(.endLoop(begin: begin), s)
     default: throw s.fault(0x400C, 0)
