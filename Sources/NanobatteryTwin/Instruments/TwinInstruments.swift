@@ -43,6 +43,7 @@ package enum TwinPotentiostatModels {
   package static let all: [TwinPotentiostatModel] = [
     .keithley2450, .keithley2460, .keithley2461, .keithley2470, .keithley2634B, .keithley2635B, .keithley2636B,
     .keysightB2901A, .keysightB2902A, .keysightB2911A, .keysightB2912A, .keysightB2985A, .keysightB2987A,
+    .emStat4LR, .emStat4HR, .nexus, .emStatPico,
   ]
 
   package static func named(_ name: String) -> TwinPotentiostatModel? { all.first { $0.name == name } }
