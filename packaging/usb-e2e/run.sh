@@ -55,7 +55,7 @@ programs=$(swift build -c "$configuration" --show-bin-path)
 
 python=/usr/bin/python3
 [ -x "$python" ] || python=$(python3 -c 'import sys; print(sys.executable)')
-kernel=$(python3 packaging/usb-e2e/prepare.py "$work/root" "$work" "PACKAGES=$work/root" \
+kernel=$(python3 packaging/usb-e2e/prepare.py "$work/root" "$work" \
   "CHECKS=$PWD/packaging/usb-e2e" "PROGRAMS=$programs" "PYTHON=$python" "E2E_BUS=${E2E_BUS:-}")
 
 echo "Booting $(basename "$kernel") without KVM ..."
@@ -66,6 +66,7 @@ timeout --foreground --kill-after=5 "$limit" qemu-system-x86_64 \
   -kernel "$kernel" -initrd "$work/initramfs" \
   -append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable" \
   -virtfs "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap" \
+  -virtfs "local,path=$work/root,mount_tag=packages,security_model=none,readonly=on,multidevs=remap" \
   -serial stdio </dev/null 2>"$work/qemu.log" | tr -d '\r' | tee "$work/console.log" || {
   echo "usb-e2e: FAILED: the virtual machine did not end within $limit s (see $work/console.log)" >&2
   exit 1
