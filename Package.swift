@@ -100,7 +100,8 @@ let package = Package(
     .executableTarget(
       name: "insitu-bench",
       dependencies: [
-        "FrameRing", "FrameIngest", "RunStore", "ControlProtocol", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
+        "Potentiostat", "USB", "FrameRing", "FrameIngest", "RunStore", "ControlProtocol", "SQLite", "ZeroMQ", "JSON",
+        "Linux", "Quantities",
       ],
       path: "Benchmarks/insitu-bench", swiftSettings: strict),
 

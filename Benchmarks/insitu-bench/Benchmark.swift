@@ -1,6 +1,8 @@
 import Glibc
 import Linux
+import Potentiostat
 import Quantities
+import USB
 
 /// All measurements in order, and the table that comes of them.
 struct Benchmark {
@@ -21,6 +23,7 @@ struct Benchmark {
   mutating func run() throws(BenchmarkError) {
     if options.wants(.ring) { try ringHandover() }
     if options.wants(.disk) { try recordedFrames() }
+    if options.wants(.usb) { try instruments() }
     guard [.load, .latency, .limit].contains(where: options.wants) else { return }
     let daemon = try DaemonUnderTest(
       programs: options.programs, configuration: options.configuration, work: options.work, runtime: options.runtime)
@@ -92,6 +95,27 @@ struct Benchmark {
       table.remark(
         "CPU for one frame of \(name): \(time(Spread(recorder).median)) in the recorder, "
           + "\(time(Spread(source).median)) in the source (copy and CRC-32C).")
+    }
+  }
+
+  // MARK: Instruments over USB
+
+  private mutating func instruments() throws(BenchmarkError) {
+    for model in PotentiostatModels.all {
+      say("the \(model.name) of the twin")
+      let twin = try TwinOfModel(
+        model.name, programs: options.programs, work: options.work, runtime: options.runtime)
+      let settings = PotentiostatSettings(model: model.name, usb: USBMatch(serial: nil))
+      let figures = try InstrumentSpeed(bus: USBIPBus(address: twin.socket), settings: settings).measure()
+      table.add(
+        ResultRow(
+          what: "\(model.name): a question", figure: time(figures.question.median),
+          spread: "p99 \(time(figures.question.percentile(99)))", yardstick: "", ratio: "", budget: ""))
+      table.add(
+        ResultRow(
+          what: "  samples sustained", figure: "\(plain(figures.samplesPerSecond)) /s, \(figures.missing) missing",
+          spread: "\(share(figures.share)) of a core", yardstick: "asked for \(plain(figures.askedPerSecond)) /s",
+          ratio: plain(figures.samplesPerSecond / figures.askedPerSecond)))
     }
   }
 

@@ -25,6 +25,7 @@ extension CompiledProtocol {
         "dose_e_per_A2": .optional(limits.dose?.value),
         "range_A": .optional(range?.value),
         "voltage_range_V": .optional(voltageRange?.value),
+        "wait_for_instruments_s": .optional(waitForInstruments?.value),
         "text": .string(text),
       ],
       "method": .array(steps.map(\.json)),

@@ -32,6 +32,7 @@ extension CompiledProtocol {
       samplePeriod: Seconds(period), range: try ours["range_A"].positiveIfPresent().map { Amperes($0) },
       voltageRange: try ours["voltage_range_V"].positiveIfPresent().map { Volts($0) }, steps: [],
       text: try ours["text"].textIfPresent() ?? "")
+    waitForInstruments = try ours["wait_for_instruments_s"].positiveIfPresent().map { Seconds($0) }
 
     let method = try root["method"].elements()
     guard !method.isEmpty else { throw root["method"].error("has no step") }

@@ -18,6 +18,8 @@ package struct CompiledProtocol: Hashable, Sendable {
   /// `repeat` within `repeat`.
   package static let maximumNesting = 8
   package static let maximumSteps = 100_000
+  /// An instrument is waited for no longer than this.
+  package static let maximumWait = Seconds(24 * 3600)
   package static let maximumSamplePeriod = Seconds(10)
   package static let maximumFrameRate = Hertz(100_000)
   /// Bytes of a name, a mark or a sample's id.
@@ -37,6 +39,8 @@ package struct CompiledProtocol: Hashable, Sendable {
   package var range: Amperes?
   /// Voltage range; nil leaves it to the instrument's driver.
   package var voltageRange: Volts?
+  /// An instrument that is unplugged is waited for so long, with the cell open; nil ends the run.
+  package var waitForInstruments: Seconds?
   package var steps: [Step]
   /// The source as it was written; empty when there was none.
   package var text: String

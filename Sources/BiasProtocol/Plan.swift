@@ -40,14 +40,14 @@ extension CompiledProtocol {
   /// - Parameters:
   ///   - frameBytes: pixels of one frame.
   ///   - indexBytes: index record of one frame.
-  ///   - resolution: smallest current the instrument tells apart in the range used, where it is known.
+  ///   - instrument: the potentiostat, where it is known.
   ///   - cameraRate: frames per second of a camera that decides itself, where it is known.
   package func plan(
-    frameBytes: Int, indexBytes: Int, resolution: Amperes? = nil, cameraRate: Hertz? = nil
+    frameBytes: Int, indexBytes: Int, instrument: PlannedInstrument? = nil, cameraRate: Hertz? = nil
   ) -> Plan {
     var plan = Plan(
       name: name, steps: [], duration: .zero, charge: .zero, frames: 0, bytes: 0, samples: 0,
-      hasUnplannedFrames: false, warnings: warnings(resolution: resolution, cameraRate: cameraRate))
+      hasUnplannedFrames: false, warnings: warnings(instrument, cameraRate))
     for step in steps {
       let rate: Hertz? =
         switch step.recording {
@@ -81,27 +81,23 @@ extension CompiledProtocol {
 
   // MARK: - Warnings
 
-  private func warnings(resolution: Amperes?, cameraRate: Hertz?) -> [String] {
-    var texts: [String] = []
+  private func warnings(_ instrument: PlannedInstrument?, _ cameraRate: Hertz?) -> [String] {
+    var texts = instrument.map(doubts) ?? []
     var seen: Set<String> = []
     for step in steps where texts.count < Plan.maximumWarnings {
       // Repeats say it once.
-      for text in warnings(step, resolution, cameraRate) where seen.insert("\(step.line) \(text)").inserted {
+      for text in warnings(step, instrument, cameraRate) where seen.insert("\(step.line) \(text)").inserted {
         texts.append(step.line > 0 ? "line \(step.line): \(text)" : "step \(step.index): \(text)")
       }
     }
     return Array(texts.prefix(Plan.maximumWarnings))
   }
 
-  private func warnings(_ step: Step, _ resolution: Amperes?, _ cameraRate: Hertz?) -> [String] {
+  private func warnings(_ step: Step, _ instrument: PlannedInstrument?, _ cameraRate: Hertz?) -> [String] {
+    let resolution = instrument?.range(for: step.range ?? startRange)?.resolution
     var texts: [String] = []
     if !step.boundIsExplicit {
       texts.append("“\(step.sentence)” gives no time; it ends after max_step (\(step.bound.exactText)) at the latest")
-    }
-    if case .current(let current) = step.action, let resolution, current.magnitude < resolution * 10 {
-      texts.append(
-        "\(current.magnitude.exactText) is less than 10 times the resolution of \(resolution.exactText); choose a"
-          + " smaller range if the instrument has one")
     }
     for stop in step.until {
       if let reason = hindrance(to: stop, step, resolution) {

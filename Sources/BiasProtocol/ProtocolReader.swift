@@ -29,7 +29,7 @@ struct ProtocolReader {
   init(text: String) { self.text = text }
 
   mutating func read(_ root: YAMLNode) -> CompiledProtocol? {
-    let keys = ["protocol", "name", "sample", "limits", "acquire", "max_step", "steps"]
+    let keys = ["protocol", "name", "sample", "limits", "acquire", "max_step", "wait_for_instruments", "steps"]
     guard let top = findings.open(root, "", keys) else { return nil }
     // Another version may mean other things by the same words, so nothing else is said about it.
     let version = findings.collect { () throws(YAMLError) in try top.integer("protocol") }
@@ -54,14 +54,24 @@ struct ProtocolReader {
     }) {
       checker.maximumStep = longest
     }
+    let wait = findings.collectIfPresent { () throws(YAMLError) in
+      let wait = try top.ifPresent("wait_for_instruments")?.positive(Seconds.self)
+      if let wait, wait > CompiledProtocol.maximumWait {
+        throw try top.field("wait_for_instruments").error(
+          "is \(wait.exactText); at most \(CompiledProtocol.maximumWait.exactText) is possible")
+      }
+      return wait
+    }
     let steps = readSteps(top, checker)
     guard findings.errors.isEmpty, let name, let voltage = checker.voltage, let current = checker.current else {
       return nil
     }
-    return CompiledProtocol(
+    var compiled = CompiledProtocol(
       name: name, sampleID: sampleID, sampleArea: sampleArea,
       limits: Limits(voltage: voltage, current: current, dose: dose), samplePeriod: checker.samplePeriod,
       range: checker.range, voltageRange: voltageRange, steps: steps, text: text)
+    compiled.waitForInstruments = wait
+    return compiled
   }
 
   // MARK: - Sections

@@ -28,6 +28,10 @@ int64_t clinux_process_cpu_ns(void) {
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+static _Thread_local void *thread_clock;
+void *clinux_thread_clock(void) { return thread_clock; }
+void clinux_set_thread_clock(void *clock) { thread_clock = clock; }
+
 int clinux_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 
 int clinux_signalfd(const int *signals, int count) {

@@ -10,6 +10,8 @@ package enum HolderReport: Sendable {
   /// The holder opened the cell by itself: heartbeat, interlock, hardware.
   case openedItself(cause: String)
   case failed(String)
+  /// The holder is unplugged with the cell connected; opening it again may help.
+  case lost(String)
 }
 
 /// Which holder, where, and how the cell is wired.
@@ -155,7 +157,7 @@ package final class HolderStation {
     close()
     if shouldBeClosed {
       shouldBeClosed = false
-      report(.failed("\(error)"))
+      report(.lost("\(error)"))
     }
   }
 }

@@ -49,6 +49,7 @@ package final class Monitor<State>: @unchecked Sendable {
 
   /// Waits until `body` gives a value or `span` is over; nil then.
   package func wait<Result>(atMost span: Seconds, for body: (inout State) -> Result?) -> Result? {
+    if let clock = SimulatedClock.current { return clock.wait(atMost: span) { update { body(&$0) } } }
     var end = timespec()
     unsafe clock_gettime(CLOCK_MONOTONIC, &end)
     let total = Int64(end.tv_nsec) + max(0, span.nanoseconds)

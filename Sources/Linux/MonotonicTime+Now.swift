@@ -9,8 +9,10 @@ private func read(_ clock: clockid_t) -> Int64 {
 }
 
 extension MonotonicTime {
-  /// The present instant.
-  package static var now: MonotonicTime { MonotonicTime(nanoseconds: read(CLOCK_MONOTONIC_RAW)) }
+  /// The present instant; of the thread's `SimulatedClock` where it has one.
+  package static var now: MonotonicTime {
+    SimulatedClock.current?.now ?? MonotonicTime(nanoseconds: read(CLOCK_MONOTONIC_RAW))
+  }
 }
 
 extension HostClockReading {
@@ -29,6 +31,7 @@ extension HostClockReading {
 /// Blocks the calling thread. Only threads of our own sleep, never a cooperative pool.
 package func sleepThread(for span: Seconds) {
   guard span.value > 0 else { return }
+  if let clock = SimulatedClock.current { return clock.advance(by: span) }
   let end = read(CLOCK_MONOTONIC) + span.nanoseconds
   while clinux_sleep_until_monotonic(end) == EINTR {}
 }

@@ -9,6 +9,8 @@ package enum PotentiostatReport: Sendable {
   case tripped(String)
   /// The instrument is gone or does not obey; what the output does is not known.
   case failed(String)
+  /// The instrument is unplugged; what its output does is not known, and opening it again may help.
+  case lost(String)
 }
 
 /// What a current range reads when no current flows.
@@ -189,7 +191,7 @@ package final class PotentiostatStation {
   /// no samples hold nothing.
   package func tick() {
     guard isSampling else { return }
-    guard let instrument else { return fail("\(settings.model) is gone") }
+    guard let instrument else { return fail("\(settings.model) is gone", isLost: true) }
     do throws(InstrumentError) {
       let acquired = try instrument.poll()
       if !acquired.samples.isEmpty { lastRow = .now }
@@ -200,7 +202,16 @@ package final class PotentiostatStation {
       }
     } catch {
       lose(error)
-      fail("\(error)")
+      fail("\(error)", isLost: error.isGone)
+    }
+  }
+
+  /// Finds out whether the instrument is still there; a device like it was unplugged.
+  package func checkConnection() {
+    guard let instrument, !isSampling else { return }
+    do throws(InstrumentError) { _ = try instrument.errors() } catch {
+      lose(error)
+      if error.isGone { report(.lost("\(error)")) }
     }
   }
 
@@ -209,11 +220,11 @@ package final class PotentiostatStation {
     instrument = nil
   }
 
-  private func fail(_ reason: String) {
+  private func fail(_ reason: String, isLost: Bool = false) {
     isSampling = false
     latch.set()
     do throws(InstrumentError) { try instrument?.open() } catch { lose(error) }
-    report(.failed(reason))
+    report(isLost ? .lost(reason) : .failed(reason))
   }
 
   /// Judges samples against the limits; beyond one the output opens before anybody hears of it.

@@ -11,6 +11,9 @@ package struct SampleFlags: OptionSet, Hashable, Sendable {
   package static let settling = SampleFlags(rawValue: 4)
   /// The source output was off.
   package static let outputOff = SampleFlags(rawValue: 8)
+  /// Samples are missing between the one before and this one: nothing may be interpolated, and the charge that flowed
+  /// meanwhile was not measured.
+  package static let afterHole = SampleFlags(rawValue: 16)
 }
 
 /// One simultaneous reading of voltage and current.

@@ -9,6 +9,8 @@ enum RunSignal: Sendable {
   /// The potentiostat's thread has opened the output already.
   case tripped(String)
   case failed(String)
+  /// An instrument is unplugged; it may come back.
+  case lost(String)
   case stop(reason: String)
   case pause
   case resume
@@ -28,7 +30,7 @@ package struct FrameCounts: Hashable, Sendable {
 
 /// Where a run stands, for `status`.
 package struct RunProgress: Sendable {
-  package enum State: String, Sendable { case starting, running, paused, stopping }
+  package enum State: String, Sendable { case starting, running, paused, waiting, stopping }
 
   package var state = State.starting
   package var step = 0
@@ -58,6 +60,7 @@ package final class ActiveRun: Sendable {
   private let monitor: Monitor<RunProgress>
   private let charge: Monitor<ChargeCounter>
   private let stepOfSamples = Monitor(0)
+  private let isAfterHole = Monitor(false)
 
   init(
     id: String, name: String, directory: RunDirectory, compiled: CompiledProtocol, planned: Seconds,
@@ -80,11 +83,21 @@ package final class ActiveRun: Sendable {
   func update(_ change: (inout RunProgress) -> Void) { monitor.update { change(&$0) } }
   /// Samples that come from now on belong to this step.
   func setStepOfSamples(_ step: Int) { stepOfSamples.update { $0 = step } }
+  /// Samples are missing before the next one.
+  func markHole() { isAfterHole.update { $0 = true } }
   var holes: (count: Int, time: Seconds) { charge.read { ($0.holes, $0.holeTime) } }
 
   /// Takes in samples on the potentiostat's thread: integrates the charge, stores, and tells the run's thread.
   /// - Returns: the samples with the charge at each.
-  func take(_ samples: [Sample]) -> [StoredSample] {
+  func take(_ taken: [Sample]) -> [StoredSample] {
+    var samples = taken
+    if !samples.isEmpty,
+      isAfterHole.update({ isAfterHole in
+        defer { isAfterHole = false }; return isAfterHole
+      })
+    {
+      samples[0].flags.insert(.afterHole)
+    }
     let step = stepOfSamples.read { $0 }
     let charged = charge.update { counter in
       samples.map { StoredSample($0, step: step, charge: counter.add($0)) }

@@ -24,11 +24,6 @@ struct CellConnection {
   private static let zeroPeriod = Seconds(0.05)
   private static let leakageBias = Volts(1)
 
-  /// The current range of a protocol that names none: what holds its limits.
-  static func range(of compiled: CompiledProtocol) -> Amperes {
-    compiled.range ?? max(compiled.limits.current.upperBound.magnitude, compiled.limits.current.lowerBound.magnitude)
-  }
-
   private func goOn() throws(InstrumentFailure) {
     if let reason = stopWanted() { throw InstrumentFailure(description: reason) }
   }
@@ -36,14 +31,16 @@ struct CellConnection {
   /// - Returns: the current range in use.
   func make() throws(InstrumentFailure) -> Amperes {
     let limits = run.compiled.limits
-    let range = Self.range(of: run.compiled)
+    let range = run.compiled.startRange
     let acquisition = Acquisition(
       period: min(run.compiled.samplePeriod, Self.zeroPeriod), currentRange: range,
       voltageRange: run.compiled.voltageRange
         ?? max(limits.voltage.upperBound.magnitude, limits.voltage.lowerBound.magnitude),
       limits: CellLimits(voltage: limits.voltage, current: limits.current))
 
-    let found = try instruments.onHolder("connecting the holder") { station throws(InstrumentError) in try station.connect() }
+    let found = try instruments.onHolder("connecting the holder") { station throws(InstrumentError) in
+      try station.connect()
+    }
     let identity = try instruments.onPotentiostat("connecting the potentiostat") { station throws(InstrumentError) in
       try station.connect()
     }
@@ -65,7 +62,9 @@ struct CellConnection {
     if settings.holder != nil {
       zeros = try readZeros(first: range)
     } else {
-      try instruments.onPotentiostat("setting the range") { station throws(InstrumentError) in try station.setRange(range) }
+      try instruments.onPotentiostat("setting the range") { station throws(InstrumentError) in
+        try station.setRange(range)
+      }
       tell("zero", "no zero is read: without a holder the contacts cannot be opened", [:])
     }
     let period = run.compiled.samplePeriod
@@ -75,7 +74,9 @@ struct CellConnection {
     try describePotentiostat(identity, zeros)
 
     try goOn()
-    _ = try instruments.onHolder("closing the contacts") { station throws(InstrumentError) in try station.closeContacts() }
+    _ = try instruments.onHolder("closing the contacts") { station throws(InstrumentError) in
+      try station.closeContacts()
+    }
     try instruments.onPotentiostat("switching the output on at 0 A") { station throws(InstrumentError) in
       try station.apply(.current(.zero))
     }

@@ -19,7 +19,7 @@ package struct ChargeCounter: Sendable {
     guard let current = sample.current?.value else { return charge }
     if let last {
       let pause = Seconds(nanoseconds: sample.deviceNanoseconds - last.deviceNanoseconds)
-      if pause > longestPause || pause.value < 0 {
+      if pause > longestPause || pause.value < 0 || sample.flags.contains(.afterHole) {
         holes += 1
         holeTime = holeTime + max(pause, .zero)
       } else {

@@ -21,11 +21,10 @@ package struct Instruments: Sendable {
   /// The safe state, in the one order there is (design §8): source at high impedance, then the holder's contacts open.
   /// A potentiostat that does not answer holds the holder up for less than half a second.
   /// - Parameter mustAnswer: a potentiostat that cannot be reached is a problem even if no run has used it.
-  /// - Returns: what did not work, in words; empty when the cell is known to be open.
-  package func makeSafe(mustAnswer: Bool = false) -> [String] {
+  package func makeSafe(mustAnswer: Bool = false) -> SafeState {
+    var state = SafeState()
     // First of all, and at once: nothing that is under way may switch anything on any more.
     latch.set()
-    var problems: [String] = []
     let patience = Self.potentiostatPatience
     let opened = potentiostat.run(within: patience, urgently: true, evenWhenLate: true) { station -> String? in
       do throws(InstrumentError) {
@@ -34,11 +33,11 @@ package struct Instruments: Sendable {
       } catch { return "\(error)" }
     }
     switch opened {
-    case .none: problems.append("the potentiostat did not answer within \(Self.potentiostatPatience)")
-    case .some(.some(let problem)): problems.append("the potentiostat could not open its output: \(problem)")
-    case .some(.none): break
+    case .none: state.problems.append("the potentiostat did not answer within \(Self.potentiostatPatience)")
+    case .some(.some(let problem)): state.problems.append("the potentiostat could not open its output: \(problem)")
+    case .some(.none): state.isOutputOpen = true
     }
-    guard let holder else { return problems }
+    guard let holder else { return state }
     let safe = holder.run(within: Self.holderPatience, urgently: true, evenWhenLate: true) { station -> String? in
       do throws(InstrumentError) {
         try station.makeSafe()
@@ -46,11 +45,11 @@ package struct Instruments: Sendable {
       } catch { return "\(error)" }
     }
     switch safe {
-    case .none: problems.append("the holder did not answer within \(Self.holderPatience)")
-    case .some(.some(let problem)): problems.append("the holder could not be made safe: \(problem)")
-    case .some(.none): break
+    case .none: state.problems.append("the holder did not answer within \(Self.holderPatience)")
+    case .some(.some(let problem)): state.problems.append("the holder could not be made safe: \(problem)")
+    case .some(.none): state.areContactsOpen = true
     }
-    return problems
+    return state
   }
 
   /// Runs `work` on the potentiostat's thread and waits for it.
@@ -59,7 +58,8 @@ package struct Instruments: Sendable {
     _ work: @escaping @Sendable (PotentiostatStation) throws(InstrumentError) -> R
   ) throws(InstrumentFailure) -> R {
     try Self.result(
-      what, potentiostat.run(within: limit) { station in Self.attempt { () throws(InstrumentError) in try work(station) } })
+      what,
+      potentiostat.run(within: limit) { station in Self.attempt { () throws(InstrumentError) in try work(station) } })
   }
 
   /// Runs `work` on the holder's thread and waits for it; nil when there is no holder.
@@ -79,13 +79,25 @@ package struct Instruments: Sendable {
   private static func result<R>(_ what: String, _ result: Result<R, InstrumentError>?) throws(InstrumentFailure) -> R {
     switch result {
     case .none: throw InstrumentFailure(description: "\(what): the instrument did not answer in time")
-    case .some(.failure(let error)): throw InstrumentFailure(description: "\(what): \(error)")
+    case .some(.failure(let error)): throw InstrumentFailure(description: "\(what): \(error)", isGone: error.isGone)
     case .some(.success(let value)): return value
     }
   }
 }
 
+/// What came of the way to the safe state.
+package struct SafeState: Sendable {
+  package var isOutputOpen = false
+  package var areContactsOpen = false
+  /// What did not work, in words; empty when the cell is open on both sides.
+  package var problems: [String] = []
+  /// One of the two is enough for the cell.
+  package var isCellOpen: Bool { isOutputOpen || areContactsOpen }
+}
+
 /// An instrument that did not do what it was asked to.
 struct InstrumentFailure: Error, Sendable, CustomStringConvertible {
   var description: String
+  /// It is unplugged; opening it again may help.
+  var isGone = false
 }

@@ -136,7 +136,7 @@ extension RunController {
     demandStop("emergency stop")
     let run = activeRun
     run?.signals.push(.stop(reason: "emergency stop"))
-    let problems = instruments.makeSafe()
+    let problems = instruments.makeSafe().problems
     journal.log(.warning, "emergency stop")
     for problem in problems { event("safe_state", problem, in: run, .error) }
     if problems.isEmpty { event("safe_state", "emergency stop: output open, contacts open", in: run, .warning) }
@@ -149,9 +149,8 @@ extension RunController {
   private func check(_ text: String, _ file: String) -> Result<JSONValue, ControlError> {
     do throws(ControlError) {
       let compiled = try compile(text, file)
-      let resolution = instruments.potentiostat.run(within: Seconds(0.5)) { $0.range?.measureResolution } ?? nil
       let plan = compiled.plan(
-        frameBytes: settings.frameBytes, indexBytes: IndexRecord.byteCount, resolution: resolution)
+        frameBytes: settings.frameBytes, indexBytes: IndexRecord.byteCount, instrument: plannedInstrument)
       return .success(["plan": plan.json, "compiled": compiled.json])
     } catch { return .failure(error) }
   }
@@ -231,26 +230,37 @@ extension RunController {
   private var potentiostatDevice: JSONValue {
     struct Facts: Sendable {
       var range: RangeFacts?
-      var lowest: RangeFacts?
+      var remarks: [String] = []
       var errors: [String] = []
     }
     var facts = Facts()
     do throws(InstrumentFailure) {
-      facts = try instruments.onPotentiostat("the potentiostat", within: Seconds(8)) { station throws(InstrumentError) in
+      facts = try instruments.onPotentiostat("the potentiostat", within: Seconds(8)) {
+        station throws(InstrumentError) in
         let identity = try station.connect()
         _ = identity
-        return Facts(range: station.range, lowest: station.ranges.first, errors: try station.errors())
+        return Facts(range: station.range, remarks: station.abilities.remarks, errors: try station.errors())
       }
       let identity = instruments.potentiostat.run(within: Seconds(1)) { $0.identity?.description } ?? nil
       board.connected("potentiostat", identity ?? "")
     } catch { board.failed("potentiostat", "\(error)") }
-    var members: [String: JSONValue] = ["errors": .array(facts.errors.map(JSONValue.string))]
+    let planned = plannedInstrument
+    var warnings = facts.remarks
+    if let planned, let run = activeRun { warnings += run.compiled.doubts(on: planned) }
+    var members: [String: JSONValue] = [
+      "errors": .array(facts.errors.map(JSONValue.string)), "warnings": .array(warnings.map(JSONValue.string)),
+    ]
     if let range = facts.range {
       members["range_A"] = .number(range.range.value)
       members["resolution_A"] = .number(range.measureResolution.value)
       members["accuracy_A"] = .number(range.measureOffset.value)
+      members["accuracy_gain"] = .number(range.measureGain)
+      members["settling_s"] = .number(range.settling.value)
     }
-    if let lowest = facts.lowest { members["lowest_range_A"] = .number(lowest.range.value) }
+    if let planned {
+      members["lowest_range_A"] = .optional(planned.ranges.first?.full.value)
+      members["capabilities"] = planned.json
+    }
     return entry("potentiostat", connection: settings.potentiostat.usb.description, clock: potentiostatClock, members)
   }
 

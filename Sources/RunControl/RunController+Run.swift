@@ -126,26 +126,30 @@ extension RunController {
   /// Holds what a protocol wants to measure against what the potentiostat can.
   /// - Returns: what is served otherwise than it was asked for.
   private func checkAcquisition(_ compiled: CompiledProtocol, _ file: String) throws(ControlError) -> [String] {
-    let facts = instruments.potentiostat.run(within: Seconds(1)) { ($0.ranges, $0.shortestPeriod) }
-    guard let (ranges, shortest) = facts, let lowest = ranges.first, let highest = ranges.last else { return [] }
-    guard compiled.samplePeriod >= shortest else {
+    guard let instrument = plannedInstrument else { return [] }
+    let hindrances = compiled.hindrances(on: instrument)
+    guard hindrances.isEmpty else {
       throw ControlError(
-        .data, "\(file): acquire.sample \(compiled.samplePeriod) is too short for the potentiostat",
-        remedy: "Its shortest sample period is \(shortest).")
+        file: file,
+        places: hindrances.map {
+          ControlError.Place(line: $0.line, column: $0.column, message: $0.message, remedy: $0.remedy ?? "")
+        })
     }
-    var warnings: [String] = []
-    for range in [CellConnection.range(of: compiled)] + compiled.steps.compactMap(\.range) {
-      guard range <= highest.range else {
-        throw ControlError(
-          .data, "\(file): the current range \(range) is beyond the potentiostat's largest, \(highest.range)",
-          remedy: "Write a smaller range.")
-      }
-      if range < lowest.range {
-        warnings.append(
-          "range \(range) is asked for; the smallest of this potentiostat is \(lowest.range), which is used")
-      }
+    return compiled.doubts(on: instrument)
+  }
+
+  /// The potentiostat as data; nil when it has never been reached.
+  var plannedInstrument: PlannedInstrument? {
+    let model = settings.potentiostat.model
+    let found = instruments.potentiostat.run(within: Seconds(0.5)) { station -> PlannedInstrument? in
+      guard !station.ranges.isEmpty else { return nil }
+      return PlannedInstrument(
+        model: model,
+        ranges: station.ranges.map {
+          PlannedInstrument.Range(full: $0.range, resolution: $0.measureResolution, accuracy: $0.measureOffset)
+        }, holdsCurrent: station.abilities.holdsCurrent, shortestPeriod: station.shortestPeriod)
     }
-    return warnings
+    return found ?? nil
   }
 
   private func create(
@@ -197,7 +201,7 @@ extension RunController {
     if outcome == .failed { event("failed", reason, in: run, .error) }
     run.update { $0.state = .stopping }
     // The cell first, in every case; frames go on until they are drained (design §8).
-    let problems = instruments.makeSafe()
+    let problems = instruments.makeSafe().problems
     for problem in problems {
       event("safe_state", problem, in: run, .error)
       if outcome == .complete {

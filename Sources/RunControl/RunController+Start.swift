@@ -16,39 +16,69 @@ extension RunController {
       journal.log(.warning, "no holder is configured: nothing opens the cell when this computer fails")
     }
     desk.post { [self] _ in
-      var isConnectedCell = false
-      do throws(InstrumentFailure) {
-        if let found = try instruments.onHolder("the holder", { station throws(InstrumentError) in try station.connect() }) {
-          board.connected("holder", found.identity.description, state: found.state.name)
-          journal.log(
-            .info,
-            "holder: \(found.identity.description), \(found.state.name), made safe last by \(found.state.safeCause)")
-          noteInInterruptedRuns(found.state)
-          isConnectedCell = found.state.contactsClosed
-        }
-      } catch {
-        board.failed("holder", "\(error)")
-        journal.log(.warning, "\(error)")
-      }
-      do throws(InstrumentFailure) {
-        let identity = try instruments.onPotentiostat("the potentiostat") { station throws(InstrumentError) in
-          try station.connect()
-        }
-        board.connected("potentiostat", identity.description)
-        journal.log(.info, "potentiostat: \(identity.description)")
-      } catch {
-        board.failed("potentiostat", "\(error)")
-        journal.log(.warning, "\(error)")
-      }
+      let holder = reachHolder()
+      if let holder { noteInInterruptedRuns(holder) }
+      let isConnectedCell = holder?.contactsClosed ?? false
+      reachPotentiostat()
       // The output that a dead daemon had switched on may still be on, and our heartbeat keeps the holder as it was: a
       // bias that nobody watches must not go on.
       if isConnectedCell || !interrupted.isEmpty { makeSafeAtStart() }
     }
   }
 
+  /// Opens the holder if it is not open; what became of it goes to the log and the board.
+  @discardableResult
+  private func reachHolder() -> HolderState? {
+    do throws(InstrumentFailure) {
+      let found = try instruments.onHolder("the holder") { station throws(InstrumentError) in try station.connect() }
+      guard let found else { return nil }
+      board.connected("holder", found.identity.description, state: found.state.name)
+      journal.log(
+        .info, "holder: \(found.identity.description), \(found.state.name), made safe last by \(found.state.safeCause)")
+      return found.state
+    } catch {
+      board.failed("holder", "\(error)")
+      journal.log(.warning, "\(error)")
+      return nil
+    }
+  }
+
+  private func reachPotentiostat() {
+    do throws(InstrumentFailure) {
+      let identity = try instruments.onPotentiostat("the potentiostat") { station throws(InstrumentError) in
+        try station.connect()
+      }
+      board.connected("potentiostat", identity.description)
+      journal.log(.info, "potentiostat: \(identity.description)")
+    } catch {
+      board.failed("potentiostat", "\(error)")
+      journal.log(.warning, "\(error)")
+    }
+  }
+
+  /// The bus tells of a device that came or went: what went is let go at once, what came is opened. A run looks after its
+  /// instruments itself.
+  func noticed(_ change: USBChange) {
+    switch change {
+    case .left(let device):
+      if settings.potentiostat.usb.mayBe(device) {
+        instruments.potentiostat.post { station in station.checkConnection() }
+      }
+      if let usb = settings.holder?.usb, usb.mayBe(device) { instruments.holder?.post { station in station.tick() } }
+    case .arrived(let device):
+      let isPotentiostat = settings.potentiostat.usb.mayBe(device)
+      let isHolder = settings.holder?.usb.mayBe(device) ?? false
+      guard isPotentiostat || isHolder, occupation.read({ if case .idle = $0 { true } else { false } }) else { return }
+      desk.post { [self] _ in
+        if isPotentiostat { reachPotentiostat() }
+        if isHolder { reachHolder() }
+      }
+    }
+  }
+
   /// After a daemon that died: whatever it left on is opened.
   private func makeSafeAtStart() {
-    let problems = instruments.makeSafe(mustAnswer: true)
+    let problems = instruments.makeSafe(mustAnswer: true).problems
     for problem in problems { journal.log(.error, problem) }
     if problems.isEmpty { journal.log(.notice, "an earlier daemon ended in a run: output open, contacts open") }
     board.setState("holder", (instruments.holder?.run(within: Seconds(1)) { $0.state?.name } ?? nil) ?? "")

@@ -96,6 +96,7 @@ package final class RunController: Sendable {
     }
     instruments = Instruments(potentiostat: potentiostat, holder: holder, camera: camera, ring: ring, latch: latch)
     link.set(self)
+    bus.watch { change in link.controller?.noticed(change) }
   }
 
   // MARK: What the instruments' threads say
@@ -115,6 +116,10 @@ package final class RunController: Sendable {
       board.failed("potentiostat", reason)
       journal.log(.error, "potentiostat: \(reason)")
       activeRun?.signals.push(.failed("potentiostat: \(reason)"))
+    case .lost(let reason):
+      board.failed("potentiostat", reason)
+      journal.log(.error, "potentiostat: \(reason)")
+      activeRun?.signals.push(.lost("potentiostat: \(reason)"))
     }
   }
 
@@ -132,6 +137,10 @@ package final class RunController: Sendable {
       board.failed("holder", reason)
       journal.log(.error, "holder: \(reason)")
       activeRun?.signals.push(.failed("holder: \(reason)"))
+    case .lost(let reason):
+      board.failed("holder", reason)
+      journal.log(.error, "holder: \(reason)")
+      activeRun?.signals.push(.lost("holder: \(reason)"))
     }
   }
 
@@ -299,7 +308,7 @@ package final class RunController: Sendable {
     }
     // The last word where a run did not end in time. An instrument that no run has used is left as it is.
     if claimed == nil || instruments.potentiostat.run(within: Seconds(1), { $0.wasPrepared }) ?? true {
-      for problem in instruments.makeSafe() { journal.log(.error, problem) }
+      for problem in instruments.makeSafe().problems { journal.log(.error, problem) }
     }
     emergency.end()
     instruments.camera?.send(.close)

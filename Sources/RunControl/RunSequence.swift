@@ -38,9 +38,21 @@ struct RunSequence {
   private static let longestRamp = 500.0
 
   /// Why the sequence ended before its last step.
-  private struct Ending: Error {
+  struct Ending: Error {
     var outcome: RunOutcome
     var reason: String
+    /// An instrument is unplugged; the run may go on when it is back.
+    var isLoss = false
+
+    init(outcome: RunOutcome, reason: String, isLoss: Bool = false) {
+      self.outcome = outcome
+      self.reason = reason
+      self.isLoss = isLoss
+    }
+
+    init(_ failure: InstrumentFailure) {
+      self.init(outcome: .failed, reason: "\(failure)", isLoss: failure.isGone)
+    }
   }
 
   init(
@@ -58,15 +70,7 @@ struct RunSequence {
   /// From open contacts to the last step. The caller brings the cell to its safe state afterwards, in every case.
   mutating func carryOut() -> (outcome: RunOutcome, reason: String) {
     do throws(Ending) {
-      do throws(InstrumentFailure) {
-        range = try CellConnection(
-          run: run, instruments: instruments, settings: settings, stopWanted: stopWanted, tell: tell
-        ).make()
-      } catch {
-        // Work that was refused because somebody had stopped the run is no failure.
-        if let reason = stopWanted() { throw Ending(outcome: .stopped, reason: reason) }
-        throw Ending(outcome: .failed, reason: "\(error)")
-      }
+      try connectCell()
       try waitForFirstSample()
       for step in run.compiled.steps { try perform(step) }
       return (.complete, "all steps were carried out")
@@ -77,7 +81,21 @@ struct RunSequence {
 
   // MARK: Before the first step
 
-  private mutating func waitForFirstSample() throws(Ending) {
+  /// From open contacts to a cell at 0 A.
+  mutating func connectCell() throws(Ending) {
+    do throws(InstrumentFailure) {
+      range = try CellConnection(
+        run: run, instruments: instruments, settings: settings, stopWanted: stopWanted, tell: tell
+      ).make()
+    } catch {
+      // Work that was refused because somebody had stopped the run is no failure.
+      if let reason = stopWanted() { throw Ending(outcome: .stopped, reason: reason) }
+      throw Ending(error)
+    }
+  }
+
+  mutating func waitForFirstSample() throws(Ending) {
+    lastVoltage = nil
     let patience = Self.firstSamplePatience + run.compiled.samplePeriod * 2
     let end = MonotonicTime.now + patience
     while lastVoltage == nil {
@@ -113,24 +131,36 @@ struct RunSequence {
       endedBy = "skipped: \(met) held already"
       tell("step_skipped", "“\(step.sentence)” is skipped: \(met) holds already", ["step": .integer(Int64(step.index))])
     } else {
-      try record(step)
-      do throws(Ending) {
-        do throws(InstrumentFailure) {
-          try setRange(step.range ?? CellConnection.range(of: run.compiled))
-          try apply(step.action, as: step.index)
-        } catch {
-          // Work is refused after a trip or a stop; that is what ended the run then.
-          while let signal = run.signals.pop(atMost: Seconds(0)) { _ = try take(signal) }
-          throw Ending(outcome: .failed, reason: "\(error)")
-        }
-        endedBy = try hold(step)
-      } catch {
+      do throws(Ending) { endedBy = try carryOut(step) } catch {
         run.writer.put(.stepEnded(step.index, at: .now, by: error.reason, charge: run.progress.charge - chargeBefore))
         throw error
       }
     }
     run.writer.put(.stepEnded(step.index, at: .now, by: endedBy, charge: run.progress.charge - chargeBefore))
     tell("step_ended", "“\(step.sentence)” ended by \(endedBy)", ["step": .integer(Int64(step.index))])
+  }
+
+  /// Applies the step's bias and holds it to its end, over holes if the protocol allows it.
+  /// - Returns: what ended it.
+  private mutating func carryOut(_ step: Step) throws(Ending) -> String {
+    try record(step)
+    var left = step.bound
+    while true {
+      do throws(Ending) {
+        do throws(InstrumentFailure) {
+          try setRange(step.range ?? run.compiled.startRange)
+          try apply(step.action, as: step.index)
+        } catch {
+          // Work is refused after a trip or a stop; that is what ended the run then.
+          while let signal = run.signals.pop(atMost: Seconds(0)) { _ = try take(signal) }
+          throw Ending(error)
+        }
+        return try hold(step, &left)
+      } catch {
+        guard error.isLoss, let patience = run.compiled.waitForInstruments else { throw error }
+        try waitForInstruments(patience, after: error.reason)
+      }
+    }
   }
 
   /// - Parameter index: samples from the new bias on belong to this step; nil leaves them with the present one.
@@ -151,15 +181,19 @@ struct RunSequence {
   /// Ranges change only between steps, and only where the protocol says so; the output is open meanwhile.
   private mutating func setRange(_ wanted: Amperes?) throws(InstrumentFailure) {
     guard let wanted, wanted != range else { return }
-    try instruments.onPotentiostat("changing the range") { station throws(InstrumentError) in try station.setRange(wanted) }
+    try instruments.onPotentiostat("changing the range") { station throws(InstrumentError) in
+      try station.setRange(wanted)
+    }
     range = wanted
   }
 
   /// Waits until a condition of the step is met or its time is over; pauses and resumes in between.
-  private mutating func hold(_ step: Step) throws(Ending) -> String {
+  /// - Parameter left: of the step's time; kept up to date.
+  private mutating func hold(_ step: Step, _ left: inout Seconds) throws(Ending) -> String {
     // What is still on its way was measured under the bias before, and judges nothing here.
     while let signal = run.signals.pop(atMost: Seconds(0)) { _ = try take(signal) }
-    var end = MonotonicTime.now + step.bound
+    var end = MonotonicTime.now + left
+    defer { left = max(.zero, end - .now) }
     var streak = 0
     while true {
       if isPauseWanted {
@@ -173,9 +207,9 @@ struct RunSequence {
         run.update { progress in progress.stepStarted = progress.stepStarted + length }
       }
       try holdDoseLimit()
-      let left = end - .now
-      if left.value <= 0 { return "time" }
-      guard let signal = run.signals.pop(atMost: min(left, Seconds(0.25))) else { continue }
+      let rest = end - .now
+      if rest.value <= 0 { return "time" }
+      guard let signal = run.signals.pop(atMost: min(rest, Seconds(0.25))) else { continue }
       guard case .samples(let samples) = try take(signal) else { continue }
       // A reading taken while something settles, or with the output off, ends no step.
       for sample in samples where sample.flags.isDisjoint(with: [.settling, .outputOff, .overflow]) {
@@ -197,27 +231,26 @@ struct RunSequence {
       recording = .off
       instruments.camera?.send(.stop)
     }
-    do throws(InstrumentFailure) { try apply(.rest) } catch { throw Ending(outcome: .failed, reason: "\(error)") }
+    do throws(InstrumentFailure) { try apply(.rest) } catch { throw Ending(error) }
     while isPauseWanted {
       try holdDoseLimit()
       if let signal = run.signals.pop(atMost: Seconds(0.25)) { _ = try take(signal) }
     }
-    do throws(InstrumentFailure) { try apply(step.action) } catch {
-      throw Ending(outcome: .failed, reason: "\(error)")
-    }
+    do throws(InstrumentFailure) { try apply(step.action) } catch { throw Ending(error) }
     try record(step)
     run.update { $0.state = .running }
     tell("resumed", "the run goes on", [:])
   }
 
   /// Notes what every signal says; throws those that end the run.
-  private mutating func take(_ signal: RunSignal) throws(Ending) -> RunSignal {
+  mutating func take(_ signal: RunSignal) throws(Ending) -> RunSignal {
     switch signal {
     case .samples(let samples):
       lastVoltage = samples.last { $0.voltage != nil }?.voltage ?? lastVoltage
       lastCurrent = samples.last { $0.current != nil }?.current ?? lastCurrent
     case .tripped(let limit): throw Ending(outcome: .tripped, reason: limit)
     case .failed(let reason): throw Ending(outcome: .failed, reason: reason)
+    case .lost(let reason): throw Ending(outcome: .failed, reason: reason, isLoss: true)
     case .stop(let reason): throw Ending(outcome: .stopped, reason: reason)
     case .pause: isPauseWanted = true
     case .resume: isPauseWanted = false

@@ -77,6 +77,7 @@ struct CSVExport {
   private static func words(_ flags: SampleFlags) -> String {
     let names: [(SampleFlags, String)] = [
       (.compliance, "compliance"), (.overflow, "overflow"), (.settling, "settling"), (.outputOff, "output-off"),
+      (.afterHole, "after-hole"),
     ]
     return names.filter { flags.contains($0.0) }.map(\.1).joined(separator: "+")
   }

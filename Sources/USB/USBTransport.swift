@@ -192,6 +192,11 @@ package struct USBMatch: Hashable, Sendable {
       && (serial == nil || serial == device.serial)
   }
 
+  /// The same by vendor and product: what is known of a device that comes or goes.
+  package func mayBe(_ device: USBDeviceFacts) -> Bool {
+    id == nil || id == ID(vendor: device.vendor, product: device.product)
+  }
+
   package var description: String {
     func four(_ n: UInt16) -> String {
       let text = String(n, radix: 16, uppercase: true)

@@ -29,9 +29,13 @@ enum DevicesText {
       table.rows.append(
         [
           "  range",
-          "\(Wording.amperes(range)), resolution \(Wording.amperes(device["resolution_A"])), "
-            + "accuracy \(Wording.amperes(device["accuracy_A"]))",
+          "\(Wording.amperes(range)), resolution \(Wording.amperes(device["resolution_A"])), accuracy "
+            + (device["accuracy_gain"]?.double.map { "\(Wording.percent($0)) + " } ?? "")
+            + Wording.amperes(device["accuracy_A"]),
         ])
+    }
+    if let lowest = device["lowest_range_A"], !lowest.isNull {
+      table.rows.append(["  lowest range", Wording.amperes(lowest)])
     }
     for error in device["errors"]?.array ?? [] { table.rows.append(["  error", error.string ?? error.text]) }
     for warning in device["warnings"]?.array ?? [] { table.rows.append(["  warning", warning.string ?? warning.text]) }

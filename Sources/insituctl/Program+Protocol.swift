@@ -11,13 +11,13 @@ extension Program {
     static let assumedFrameBytes = 1024 * 1024 * 2
 
     var frameBytes: Int?
-    var resolution: Amperes?
+    var potentiostat: PlannedInstrument?
 
     /// - Parameter devices: the result of the method `devices`; null without a daemon.
     init(devices: JSONValue) {
       for device in devices["devices"]?.array ?? [] {
         if let bytes = device["frame_bytes"]?.integer, bytes > 0 { frameBytes = Int(bytes) }
-        if let resolution_A = device["resolution_A"]?.double, resolution_A > 0 { resolution = Amperes(resolution_A) }
+        if let capabilities = device["capabilities"] { potentiostat = PlannedInstrument(json: capabilities) }
       }
     }
   }
@@ -39,9 +39,19 @@ extension Program {
     if instruments.frameBytes == nil && !invocation.quiet {
       console.remark("insituctl: the camera is not known here; frames of 1024 × 1024 × 16 bit are assumed")
     }
+    if let potentiostat = instruments.potentiostat {
+      let hindrances = compiled.hindrances(on: potentiostat)
+      guard hindrances.isEmpty else {
+        throw ControlError(
+          file: file.name,
+          places: hindrances.map {
+            ControlError.Place(line: $0.line, column: $0.column, message: $0.message, remedy: $0.remedy ?? "")
+          })
+      }
+    }
     let plan = compiled.plan(
       frameBytes: instruments.frameBytes ?? Instruments.assumedFrameBytes, indexBytes: IndexRecord.byteCount,
-      resolution: instruments.resolution)
+      instrument: instruments.potentiostat)
     var document = compiled.json.object ?? [:]
     document["x_plan"] = plan.json
     try output(.object(document)) { _ in [String(plan.table().dropLast())] }

@@ -24,6 +24,9 @@ enum Wording {
   /// "400.0", frames per second.
   static func rate(_ value: JSONValue?) -> String { value?.double.map { fixed($0, decimals: 1) } ?? nothing }
 
+  /// "0.025 %" of a share.
+  static func percent(_ share: Double) -> String { "\((share * 1e6).rounded() / 1e4) %" }
+
   /// "5.87 GB"; decimal prefixes, as disks are sold.
   static func bytes(_ value: JSONValue?) -> String {
     guard let count = value?.double else { return nothing }

@@ -47,7 +47,7 @@ struct Configuration {
         data: data, runtime: runtime,
         controlEndpoint: try control.text("endpoint", default: "ipc://\(runtime)/control"),
         streamsEndpoint: try control.text("streams", default: "ipc://\(runtime)/streams"),
-        potentiostat: try Self.potentiostat(try top.mapping("potentiostat", keys: ["model", "usb", "terminals"])),
+        potentiostat: try Self.potentiostat(try top.mapping("potentiostat", keys: Self.potentiostatKeys)),
         holder: try Self.holder(top), camera: camera.settings, exposure: camera.exposure,
         ringFrames: try ring.integer("frames", in: 8...65536, default: 256), frameWidth: frame.width,
         frameHeight: frame.height, segmentBytes: try Self.bytes(storage.ifPresent("segment"), default: 2_000_000_000),
@@ -79,7 +79,8 @@ struct Configuration {
     guard let match = USBMatch(try field.text()) else {
       throw field.error(
         "“\(try field.text())” is not a USB device",
-        remedy: "write VENDOR:PRODUCT or VENDOR:PRODUCT:SERIAL, such as “05E6:2450”")
+        remedy:
+          "write VENDOR:PRODUCT or VENDOR:PRODUCT:SERIAL, such as “05E6:2450”, or “any” for the only one of its kind")
     }
     return match
   }
@@ -87,9 +88,19 @@ struct Configuration {
   private static func potentiostat(_ section: YAMLMapping) throws(YAMLError) -> PotentiostatSettings {
     let model = try section.field("model").choice(PotentiostatModels.all.map(\.name))
     let terminals = try section.ifPresent("terminals")?.choice(Terminals.allCases.map(\.rawValue))
-    return PotentiostatSettings(
+    var settings = PotentiostatSettings(
       model: model, usb: try match(try section.field("usb")), terminals: terminals.flatMap(Terminals.init) ?? .rear)
+    settings.fourWire = try section.ifPresent("sense")?.choice(["two-wire", "four-wire"]) == "four-wire"
+    settings.channel = try section.ifPresent("channel")?.choice(["a", "b"]) ?? "a"
+    settings.triggerOut = section.ifPresent("trigger_out") == nil ? nil : try section.integer("trigger_out", in: 1...14)
+    settings.triggerIn = section.ifPresent("trigger_in") == nil ? nil : try section.integer("trigger_in", in: 1...14)
+    if let line = settings.triggerIn, line == settings.triggerOut {
+      throw try section.field("trigger_in").error("is the same digital line as “trigger_out”")
+    }
+    return settings
   }
+
+  private static let potentiostatKeys = ["model", "usb", "terminals", "sense", "channel", "trigger_out", "trigger_in"]
 
   private static func holder(_ top: YAMLMapping) throws(YAMLError) -> HolderSettings? {
     guard top.ifPresent("holder") != nil else { return nil }

@@ -58,7 +58,10 @@ private struct SplitMix64: RandomNumberGenerator {
         outcomes.compiled += 1
         #expect(!compiled.steps.isEmpty, "seed \(seed)")
         #expect(compiled.steps.allSatisfy { $0.bound.value > 0 && $0.bound.value.isFinite }, "seed \(seed)")
-        let plan = compiled.plan(frameBytes: 2 << 20, indexBytes: 64, resolution: Amperes(5e-13))
+        let plan = compiled.plan(
+          frameBytes: 2 << 20, indexBytes: 64,
+          instrument: PlannedInstrument(
+            model: "test", ranges: [.init(full: Amperes(1e-6), resolution: Amperes(5e-13), accuracy: Amperes(0))]))
         #expect(plan.duration.value > 0, "seed \(seed)")
         #expect(!plan.table(rows: 20).isEmpty)
         let again = try? CompiledProtocol(json: compiled.json)

@@ -50,7 +50,9 @@ import Testing
     ])
   func warnings(step: String, words: String) throws {
     let plan = try compiled("- repeat: 3\n  steps:\n    - \(step)").plan(
-      frameBytes: 1, indexBytes: 1, resolution: Amperes(5e-13))
+      frameBytes: 1, indexBytes: 1,
+      instrument: PlannedInstrument(
+        model: "test", ranges: [.init(full: Amperes(1e-6), resolution: Amperes(5e-13), accuracy: Amperes(0))]))
     let warning = try #require(plan.warnings.first { $0.contains(words) }, "\(plan.warnings)")
     #expect(warning.hasPrefix("line 10: "))
     #expect(plan.warnings.count { $0.contains(words) } == 1)

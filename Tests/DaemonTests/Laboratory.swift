@@ -15,6 +15,9 @@ final class Laboratory {
     var heartbeat = "1 s"
     var ringFrames = 128
     var keepFree = "100 MB"
+    /// `potentiostat.model` and `potentiostat.usb`.
+    var model = "keithley-2450"
+    var usb = "05E6:2450"
     /// Replaces the twin's camera.
     var camera: String?
     /// Lines of `twin.cell` and `twin.faults`.
@@ -48,7 +51,7 @@ final class Laboratory {
       data: \(path)/data
       runtime: \(path)/run
       usb: {bus: usbip, address: "{runtime}/twin-usb"}
-      potentiostat: {model: keithley-2450, usb: "05E6:2450"}
+      potentiostat: {model: \(settings.model), usb: "\(settings.usb)"}
       holder:
         model: obh-1
         usb: "1209:0B10"
@@ -61,6 +64,7 @@ final class Laboratory {
       twin:
         seed: 1
         truth: "\(path)/truth"
+        potentiostat: {model: \(settings.model)}
         camera: {width: \(settings.side), height: \(settings.side)}
         cell: {\(settings.cell.joined(separator: ", "))}
         faults: [\(settings.faults.map { "{\($0)}" }.joined(separator: ", "))]
@@ -147,24 +151,28 @@ final class Laboratory {
   /// Begins a run of these steps with limits and acquisition as the demo has them.
   @discardableResult
   func start(
-    _ client: ControlClient, _ steps: String, name: String = "test", voltage: String = "[-0.5 V, 4.5 V]"
+    _ client: ControlClient, _ steps: String, name: String = "test", voltage: String = "[-0.5 V, 4.5 V]",
+    more: String = ""
   ) throws -> String {
     let reply = try client.call(
       .runStart,
       [
-        "protocol": .string(Self.protocolText(steps, voltage: voltage)), "file": "test.yaml", "name": .string(name),
+        "protocol": .string(Self.protocolText(steps, voltage: voltage, more: more)), "file": "test.yaml", "name": .string(name),
       ])
     guard let id = reply["id"]?.string else { throw TestFailure("run.start answered \(reply.text)") }
     return id
   }
 
-  /// - Parameter steps: one per line.
-  static func protocolText(_ steps: String, voltage: String = "[-0.5 V, 4.5 V]") -> String {
+  /// - Parameters:
+  ///   - steps: one per line.
+  ///   - more: another line of the protocol.
+  static func protocolText(_ steps: String, voltage: String = "[-0.5 V, 4.5 V]", more: String = "") -> String {
     """
     protocol: 1
     name: test
     limits: {voltage: \(voltage), current: [-100 pA, 100 pA]}
     acquire: {sample: 10 ms, range: 10 nA}
+    \(more)
     steps:
 
     """ + steps.split(separator: "\n").map { "  \($0)\n" }.joined()

@@ -13,6 +13,10 @@ void clinux_name_thread(const char *_Nonnull name);
 int64_t clinux_process_cpu_ns(void);
 /// A non-blocking, close-on-exec eventfd with the count 0; -1 and errno on failure.
 int clinux_eventfd(void);
+
+// The simulated clock in force on the calling thread, or null (Linux/SimulatedClock.swift).
+void *_Nullable clinux_thread_clock(void);
+void clinux_set_thread_clock(void *_Nullable clock);
 /// A signalfd for the given signals, which are blocked in the calling thread and all it starts later.
 int clinux_signalfd(const int *_Nonnull signals, int count);
 /// The next signal of a signalfd, or 0 when none is pending.

@@ -6,6 +6,8 @@ import SQLite
 struct SampleReader {
   private let clock: DeviceClock
   private var last: Int64 = -1
+  /// Met so far. A hole counts as another bias: between two biases nothing is known.
+  private var holes: Int64 = 0
   private var latest = MonotonicTime(nanoseconds: .min)
   /// The noise last found in a range, for runs of samples too short to tell.
   private var known: [Double: (voltage: Double, current: Double)] = [:]
@@ -65,15 +67,16 @@ struct SampleReader {
     let answer = clock.model?.host(atDevice: row.device + clock.details.offset, arrival: row.arrival)
     let aperture = Seconds(nanoseconds: row.aperture)
     // Where two segments of the clock model meet, samples may change places by less than the bound: keep their order.
+    if row.flags & Self.afterHole != 0 { holes += 1 }
     latest = max(latest, answer?.time ?? row.arrival - aperture * 0.5)
     return AlignedSample(
       centre: latest, aperture: aperture, voltage: row.voltage, current: row.current, voltageNoise: noise.voltage,
       currentNoise: noise.current, charge: row.charge, outputOn: row.flags & Self.outputOff == 0,
-      halfWidth: answer?.halfWidth ?? Seconds(0), bias: row.step)
+      halfWidth: answer?.halfWidth ?? Seconds(0), bias: row.step + holes << 32)
   }
 
-  /// `SampleFlags.outputOff`.
   private static let outputOff = Int64(SampleFlags.outputOff.rawValue)
+  private static let afterHole = Int64(SampleFlags.afterHole.rawValue)
 
   /// Noise of a stretch: from itself, else as last found in this range, else from all that was read with it.
   private mutating func noise(_ rows: [Raw], _ range: Range<Int>) -> (voltage: Double, current: Double) {

@@ -1,0 +1,81 @@
+import ControlProtocol
+import JSON
+import Linux
+import Quantities
+import RunStore
+import SQLite
+import Testing
+
+extension DaemonTests {
+  @Suite("An instrument that is unplugged and comes back")
+  struct Holes {
+    @Test(
+      "The run goes on when the protocol says so, with the cell open meanwhile and the hole marked",
+      arguments: ["potentiostat", "holder"])
+    func goesOn(_ instrument: String) throws {
+      var settings = Laboratory.Settings()
+      settings.faults = ["unplug: \(instrument), after_output_on: 3 s, replug_after: 2 s"]
+      let laboratory = try Laboratory(settings)
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      let id = try laboratory.start(
+        client, "- Record frames at 20 fps\n- Charge at 2 pA for 5 s", more: "wait_for_instruments: 20 s")
+      try laboratory.status(client, "waiting") { $0["state"]?.string == "waiting" }
+      let shown = try laboratory.ended(client, within: Seconds(30))
+      #expect(shown["outcome"]?.string == "complete", "\(shown["reason"]?.text ?? "")")
+
+      let pulled = try laboratory.truth.event(containing: "fault: \(instrument) unplugged")
+      let plugged = try laboratory.truth.event(containing: "fault: \(instrument) plugged in again")
+      let opened = try laboratory.truth.event(after: pulled.time, containing: "contacts open")
+      #expect(opened.time - pulled.time < Seconds(1), "\(opened.time - pulled.time)")
+      let closed = try laboratory.truth.event(after: opened.time, containing: "contacts closed")
+      #expect(closed.time > plugged.time, "the contacts stay open until the instrument is back")
+
+      let database = try RunDatabase.open(laboratory.directory(id), .readOnly).database
+      let marked = try database.rows("SELECT arrival_raw_ns AS t FROM sample WHERE flags & 16 <> 0")
+      #expect(marked.count == 1)
+      #expect(try #require(marked.first?.integer("t")) > closed.time.nanoseconds)
+      let events = try database.rows("SELECT kind FROM event WHERE kind IN ('hole_began', 'hole') ORDER BY id")
+      #expect(events.map { $0.text("kind") } == ["hole_began", "hole"])
+      // Frames that were exposed while the instrument was away have no values; those of the samples beside do.
+      let inHole = try database.rows(
+        """
+        SELECT count(*) AS n, count(voltage_mean_V) AS v, count(charge_C) AS q FROM frame_value
+        WHERE start_raw_ns > \((opened.time + Seconds(0.1)).nanoseconds)
+        AND stop_raw_ns < \((closed.time - Seconds(0.1)).nanoseconds)
+        """)
+      #expect(try #require(inHole.first?.integer("n")) > 10)
+      #expect(inHole.first?.integer("v") == 0)
+      #expect(inHole.first?.integer("q") == 0)
+      let report = try RunVerification.verify(try laboratory.directory(id))
+      #expect(report.isSound, "\(report.findings.map(\.description))")
+    }
+
+    @Test("A stop is heard while an instrument is waited for")
+    func stopped() throws {
+      var settings = Laboratory.Settings()
+      settings.faults = ["unplug: potentiostat, after_output_on: 2 s"]
+      let laboratory = try Laboratory(settings)
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      try laboratory.start(client, "- Charge at 2 pA for 20 s", more: "wait_for_instruments: 1 h")
+      try laboratory.status(client, "waiting") { $0["state"]?.string == "waiting" }
+      _ = try client.call(.runStop)
+      let shown = try laboratory.ended(client, within: Seconds(5))
+      #expect(shown["outcome"]?.string == "stopped", "\(shown["reason"]?.text ?? "")")
+    }
+
+    @Test("An instrument that does not come back in time ends the run")
+    func givesUp() throws {
+      var settings = Laboratory.Settings()
+      settings.faults = ["unplug: potentiostat, after_output_on: 3 s"]
+      let laboratory = try Laboratory(settings)
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      try laboratory.start(client, "- Charge at 2 pA for 20 s", more: "wait_for_instruments: 1.5 s")
+      let shown = try laboratory.ended(client)
+      #expect(shown["outcome"]?.string == "failed")
+      #expect(shown["reason"]?.string?.contains("it was not back within") == true, "\(shown["reason"]?.text ?? "")")
+    }
+  }
+}
