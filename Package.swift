@@ -132,6 +132,9 @@ let package = Package(
     suite(
       "RunControl", ["RunControl", "FrameRing", "FrameIngest", "RunStore", "SQLite", "Linux", "Quantities", "JSON"]),
     suite("EmulatedUSB", ["EmulatedUSB", "Linux", "Quantities"]),
+    suite(
+      "Anomaly",
+      ["TwinBench", "Potentiostat", "HolderDriver", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite("MockUSBFS", ["MockUSBFS", "TwinBench", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite("NanobatteryTwin", ["NanobatteryTwin", "EmulatedUSB", "FrameRing", "JSON", "Linux", "Quantities"]),
     suite(

@@ -69,6 +69,10 @@ package final class EmulatedUSBDevice: @unchecked Sendable {
   // MARK: for tests
 
   package func inject(_ fault: USBFault) { engine.update { $0.inject(fault) } }
+  /// Transfers taken in on all endpoints, from the beginning: what `USBFault(endpoint: nil, …)` counts.
+  package var transferCount: Int { engine.read { $0.submitted } }
+  /// How often the cable was pulled or put in.
+  package var plugChanges: Int { engine.read { $0.plugChanges } }
   package var pendingCount: Int { engine.read { $0.pendingCount } }
   package var configuration: UInt8 { engine.read { $0.configuration } }
 }

@@ -27,7 +27,12 @@ final class URBEngine {
   private let clock: () -> MonotonicTime
   /// Endpoint 0 first, then those to the device, then those from it.
   var endpoints: [Endpoint]
-  private var faults: [(endpoint: UInt8, ordinal: Int, kind: USBFault.Kind)] = []
+  private var faults: [(endpoint: UInt8?, ordinal: Int, kind: USBFault.Kind)] = []
+  /// Transfers taken in on all endpoints together, from the beginning.
+  private(set) var submitted = 0
+  /// How often the cable was pulled or put in.
+  private(set) var plugChanges = 0
+  private var replugAt: MonotonicTime?
   private var bytesInFlight = 0
   private(set) var isPlugged = true
   /// A device that is exported has been configured by the machine it is plugged into, as with Linux's usbip-host.
@@ -64,9 +69,13 @@ final class URBEngine {
 
     bytesInFlight += request.cost
     endpoints[at].submitted += 1
-    let ordinal = endpoints[at].submitted
+    submitted += 1
+    let ordinal = (one: endpoints[at].submitted, all: submitted)
     var pending = Pending(tag: tag, request: request, completion: completion)
-    if let which = faults.firstIndex(where: { $0.endpoint == request.endpoint && $0.ordinal == ordinal }) {
+    let which = faults.firstIndex {
+      $0.endpoint == nil ? $0.ordinal == ordinal.all : $0.endpoint == request.endpoint && $0.ordinal == ordinal.one
+    }
+    if let which {
       pending.fault = faults.remove(at: which).kind
       if case .delay(let span) = pending.fault { pending.notBefore = clock() + span }
     }
@@ -89,6 +98,7 @@ final class URBEngine {
     guard isPlugged else {
       // An instrument with its own supply lives on without its cable.
       function.tick(now)
+      if let replugAt, clock() >= replugAt { plug() }
       return
     }
     function.tick(now)
@@ -115,8 +125,13 @@ final class URBEngine {
     case .stall:
       finish(at, USBStatus.stalled, halting: true)
       return true
+    case .timeOut: return false
     case .unplug:
       unplug()
+      return true
+    case .unplugAndReplug(let span):
+      unplug()
+      replugAt = clock() + span
       return true
     default: break
     }
@@ -223,8 +238,12 @@ final class URBEngine {
   }
 
   func inject(_ fault: USBFault) {
-    guard let endpoint = endpoints.first(where: { $0.address == fault.endpoint }) else { return }
-    faults.append((fault.endpoint, endpoint.submitted + fault.transfer, fault.kind))
+    guard let address = fault.endpoint else {
+      faults.append((nil, submitted + fault.transfer, fault.kind))
+      return
+    }
+    guard let endpoint = endpoints.first(where: { $0.address == address }) else { return }
+    faults.append((address, endpoint.submitted + fault.transfer, fault.kind))
   }
 
   // MARK: the cable
@@ -232,6 +251,7 @@ final class URBEngine {
   func unplug() {
     guard isPlugged else { return }
     isPlugged = false
+    plugChanges += 1
     function.unplugged()
     for at in endpoints.indices {
       while !endpoints[at].queue.isEmpty { finish(at, USBStatus.shutdown) }
@@ -245,6 +265,8 @@ final class URBEngine {
   func plug() {
     guard !isPlugged else { return }
     isPlugged = true
+    plugChanges += 1
+    replugAt = nil
     configuration = descriptors.configurationValue
     function.plugged()
   }

@@ -23,6 +23,41 @@ package struct USBEndpointDescriptor: Sendable {
   package var isIn: Bool { address & 0x80 != 0 }
 }
 
+/// Class, subclass and protocol, as a device, an interface or a group of interfaces names them.
+package struct USBClassCodes: Hashable, Sendable {
+  package var code: UInt8
+  package var subclass: UInt8
+  package var protocolCode: UInt8
+
+  package init(_ code: UInt8, _ subclass: UInt8, _ protocolCode: UInt8) {
+    self.code = code
+    self.subclass = subclass
+    self.protocolCode = protocolCode
+  }
+
+  /// "See the interfaces" (USB 2.0 §9.6.1).
+  package static let byInterface = USBClassCodes(0, 0, 0)
+  /// A device with interface association descriptors (EF/02/01).
+  package static let byAssociation = USBClassCodes(0xEF, 0x02, 0x01)
+
+  var bytes: [UInt8] { [code, subclass, protocolCode] }
+}
+
+/// Interfaces that are one function together: an interface association descriptor.
+package struct USBInterfaceAssociation: Sendable {
+  package var first: UInt8
+  package var count: UInt8
+  package var classCodes: USBClassCodes
+
+  package init(first: UInt8, count: UInt8, classCodes: USBClassCodes) {
+    self.first = first
+    self.count = count
+    self.classCodes = classCodes
+  }
+
+  var bytes: [UInt8] { [8, 11, first, count] + classCodes.bytes + [0] }
+}
+
 /// One interface, alternate setting 0.
 package struct USBInterfaceDescriptor: Sendable {
   package var number: UInt8
@@ -30,10 +65,14 @@ package struct USBInterfaceDescriptor: Sendable {
   package var subclassCode: UInt8
   package var protocolCode: UInt8
   package var endpoints: [USBEndpointDescriptor]
+  /// Descriptors that the class defines, between the interface's own and its endpoints'.
+  package var classSpecific: [UInt8]
 
   package init(
-    number: UInt8, classCode: UInt8, subclassCode: UInt8, protocolCode: UInt8, endpoints: [USBEndpointDescriptor]
+    number: UInt8, classCode: UInt8, subclassCode: UInt8, protocolCode: UInt8, endpoints: [USBEndpointDescriptor],
+    classSpecific: [UInt8] = []
   ) {
+    self.classSpecific = classSpecific
     self.number = number
     self.classCode = classCode
     self.subclassCode = subclassCode
@@ -47,28 +86,33 @@ package struct USBDescriptors: Sendable {
   package var vendor: UInt16
   package var product: UInt16
   /// `bcdDevice`, 0x0100 for 1.00.
-  package var release: UInt16 = 0x0100
+  package var release: UInt16
+  package var deviceClass: USBClassCodes
   package var manufacturerName: String
   package var productName: String
   package var serial: String
   package var speed: USBSpeed
   package var interfaces: [USBInterfaceDescriptor]
+  package var associations: [USBInterfaceAssociation]
   package var configurationValue: UInt8 = 1
   /// mA drawn from the bus; 0 for a device with a mains supply.
   package var busPower: Int
 
   package init(
-    vendor: UInt16, product: UInt16, manufacturerName: String, productName: String, serial: String,
-    speed: USBSpeed = .high, interfaces: [USBInterfaceDescriptor], busPower: Int = 0
+    _ identity: USBIdentity, deviceClass: USBClassCodes = .byInterface, interfaces: [USBInterfaceDescriptor],
+    associations: [USBInterfaceAssociation] = []
   ) {
-    self.vendor = vendor
-    self.product = product
-    self.manufacturerName = manufacturerName
-    self.productName = productName
-    self.serial = serial
-    self.speed = speed
+    vendor = identity.vendor
+    product = identity.product
+    release = identity.release
+    manufacturerName = identity.manufacturerName
+    productName = identity.productName
+    serial = identity.serial
+    speed = identity.speed
+    busPower = identity.busPower
+    self.deviceClass = deviceClass
     self.interfaces = interfaces
-    self.busPower = busPower
+    self.associations = associations
   }
 
   /// Endpoint 0's packet size; 64 is the only one allowed at high speed (USB 2.0 §5.5.3).
@@ -76,12 +120,12 @@ package struct USBDescriptors: Sendable {
 
   /// The 18 bytes of the device descriptor.
   package var device: [UInt8] {
-    [18, 1, 0x00, 0x02, 0, 0, 0, controlPacket] + vendor.littleEndianBytes + product.littleEndianBytes
-      + release.littleEndianBytes + [1, 2, 3, 1]
+    [18, 1, 0x00, 0x02] + deviceClass.bytes + [controlPacket] + vendor.littleEndianBytes
+      + product.littleEndianBytes + release.littleEndianBytes + [1, 2, 3, 1]
   }
 
   /// The 10 bytes a high-speed device gives for its other speed (USB 2.0 §9.6.2).
-  package var qualifier: [UInt8] { [10, 6, 0x00, 0x02, 0, 0, 0, controlPacket, 1, 0] }
+  package var qualifier: [UInt8] { [10, 6, 0x00, 0x02] + deviceClass.bytes + [controlPacket, 1, 0] }
 
   /// The configuration with its interfaces and endpoints in one block, as GET_DESCRIPTOR gives it.
   package var configuration: [UInt8] { configuration(type: 2) { $0 } }
@@ -92,10 +136,12 @@ package struct USBDescriptors: Sendable {
   private func configuration(type: UInt8, packet: (Int) -> Int) -> [UInt8] {
     var body: [UInt8] = []
     for interface in interfaces {
+      if let association = associations.first(where: { $0.first == interface.number }) { body += association.bytes }
       body += [
         9, 4, interface.number, 0, UInt8(interface.endpoints.count), interface.classCode, interface.subclassCode,
         interface.protocolCode, 0,
       ]
+      body += interface.classSpecific
       for endpoint in interface.endpoints {
         body += [7, 5, endpoint.address, endpoint.kind.rawValue]
         body += UInt16(packet(endpoint.maximumPacket)).littleEndianBytes + [endpoint.interval]

@@ -74,8 +74,7 @@ package enum USBIP {
     var bytes = padded("/sys/devices/platform/twin/usb1/\(busID)", pathBytes) + padded(busID, busIDBytes)
     bytes += UInt32(1).bigEndianBytes + number.bigEndianBytes + descriptors.speed.rawValue.bigEndianBytes
     bytes += descriptors.vendor.bigEndianBytes + descriptors.product.bigEndianBytes + descriptors.release.bigEndianBytes
-    // Class, subclass and protocol of the device are 0: its interfaces say what they are.
-    return bytes + [0, 0, 0, configuration, 1, UInt8(descriptors.interfaces.count)]
+    return bytes + descriptors.deviceClass.bytes + [configuration, 1, UInt8(descriptors.interfaces.count)]
   }
 
   static func interfaces(_ descriptors: USBDescriptors) -> [UInt8] {

@@ -82,17 +82,21 @@ package struct USBFault: Equatable, Sendable {
     case garbage(seed: UInt64)
     /// Nothing moves for so long.
     case delay(Seconds)
+    /// Nothing ever comes; only taking the transfer back ends it.
+    case timeOut
     /// The cable is pulled at that moment.
     case unplug
+    /// The cable is pulled at that moment and put back so much later.
+    case unplugAndReplug(after: Seconds)
   }
 
-  /// Endpoint address; 0 for control transfers.
-  package var endpoint: UInt8
-  /// Which transfer from now on, counted from 1.
+  /// Endpoint address; 0 for control transfers; nil counts the transfers of all endpoints together.
+  package var endpoint: UInt8?
+  /// Which transfer from now on, counted from 1 in the order in which they are submitted.
   package var transfer: Int
   package var kind: Kind
 
-  package init(endpoint: UInt8, transfer: Int, kind: Kind) {
+  package init(endpoint: UInt8?, transfer: Int, kind: Kind) {
     self.endpoint = endpoint
     self.transfer = transfer
     self.kind = kind

@@ -4,28 +4,7 @@ package import Quantities
 ///
 /// Sources: usbtmc.md §§1–5, which name theirs. One interface, Bulk-OUT, Bulk-IN and Interrupt-IN.
 package final class USBTMCFunction: USBFunction {
-  /// How the device shows itself; endpoint addresses differ between makers, so that a host has to read them.
-  package struct Identity: Sendable {
-    package var vendor: UInt16
-    package var product: UInt16
-    package var manufacturerName: String
-    package var productName: String
-    package var serial: String
-    package var bulkOut: UInt8 = 0x01
-    package var bulkIn: UInt8 = 0x82
-    package var interruptIn: UInt8 = 0x83
-    package var maximumPacket = 512
-    package var speed: USBSpeed = .high
-    package var busPower = 0
-
-    package init(vendor: UInt16, product: UInt16, manufacturerName: String, productName: String, serial: String) {
-      self.vendor = vendor
-      self.product = product
-      self.manufacturerName = manufacturerName
-      self.productName = productName
-      self.serial = serial
-    }
-  }
+  package typealias Identity = USBIdentity
 
   /// Longest program message taken in; a longer one halts Bulk-OUT.
   package static let maximumMessage = 1 << 20
@@ -83,8 +62,7 @@ package final class USBTMCFunction: USBFunction {
     self.instrument = instrument
     self.clock = clock
     descriptors = USBDescriptors(
-      vendor: identity.vendor, product: identity.product, manufacturerName: identity.manufacturerName,
-      productName: identity.productName, serial: identity.serial, speed: identity.speed,
+      identity,
       interfaces: [
         USBInterfaceDescriptor(
           number: 0, classCode: 0xFE, subclassCode: 0x03, protocolCode: 0x01,
@@ -93,7 +71,7 @@ package final class USBTMCFunction: USBFunction {
             USBEndpointDescriptor(address: identity.bulkIn, kind: .bulk, maximumPacket: identity.maximumPacket),
             USBEndpointDescriptor(address: identity.interruptIn, kind: .interrupt, maximumPacket: 8, interval: 9),
           ])
-      ], busPower: identity.busPower)
+      ])
   }
 
   // MARK: Bulk-OUT

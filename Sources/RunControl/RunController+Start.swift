@@ -61,13 +61,13 @@ extension RunController {
   func noticed(_ change: USBChange) {
     switch change {
     case .left(let device):
-      if settings.potentiostat.usb.mayBe(device) {
+      if settings.potentiostat.usb.mayMean(device) {
         instruments.potentiostat.post { station in station.checkConnection() }
       }
-      if let usb = settings.holder?.usb, usb.mayBe(device) { instruments.holder?.post { station in station.tick() } }
+      if let usb = settings.holder?.usb, usb.mayMean(device) { instruments.holder?.post { station in station.tick() } }
     case .arrived(let device):
-      let isPotentiostat = settings.potentiostat.usb.mayBe(device)
-      let isHolder = settings.holder?.usb.mayBe(device) ?? false
+      let isPotentiostat = settings.potentiostat.usb.mayMean(device)
+      let isHolder = settings.holder?.usb.mayMean(device) ?? false
       guard isPotentiostat || isHolder, occupation.read({ if case .idle = $0 { true } else { false } }) else { return }
       desk.post { [self] _ in
         if isPotentiostat { reachPotentiostat() }

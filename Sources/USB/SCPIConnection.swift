@@ -27,7 +27,9 @@ package final class SCPIConnection {
 
   /// Sends commands that have no answer.
   package func send(_ command: String, within limit: Seconds = Seconds(2)) throws(InstrumentError) {
-    do throws(USBError) { try messages.write(Array(command.utf8) + [10], within: limit) } catch { throw .wire(error) }
+    do throws(USBError) {
+      try messages.write(Array(command.utf8) + [10], isQuery: command.utf8.last == UInt8(ascii: "?"), within: limit)
+    } catch { throw .wire(error) }
   }
 
   /// Sends a query; its answer without the line end.
@@ -38,11 +40,52 @@ package final class SCPIConnection {
   /// The answer as bytes, trimmed by bytes: "\r\n" is one `Character` in Swift.
   package func queryBytes(_ command: String, within limit: Seconds = Seconds(2)) throws(InstrumentError) -> [UInt8] {
     do throws(USBError) {
-      try messages.write(Array(command.utf8) + [10], within: limit)
-      var answer = try messages.read(within: limit)
+      var answer = try messages.query(Array(command.utf8) + [10], within: limit)
       while let last = answer.last, last == 10 || last == 13 || last == 0 { answer.removeLast() }
       return answer
     } catch { throw .wire(error) }
+  }
+
+  /// The bytes of the block that answers a query, definite (`#nLLL…`) or indefinite (`#0…`). They are counted: a line
+  /// feed among them is a byte like any other.
+  /// - Parameter most: a longer answer is refused, and cleared away.
+  package func queryBlock(_ command: String, most: Int = 1 << 24, within limit: Seconds = Seconds(5))
+    throws(InstrumentError) -> [UInt8]
+  {
+    let answer: [UInt8]
+    do throws(USBError) {
+      answer = try messages.query(Array(command.utf8) + [10], most: most, within: limit)
+    } catch { throw .wire(error) }
+    if let content = SCPIBlock.content(of: answer) { return content }
+    let beginning = String(decoding: answer.prefix(40), as: UTF8.self)
+    throw .unexpected(
+      device: name, command: command, answer: "\(beginning)… (\(answer.count) bytes that are not one whole block)")
+  }
+
+  // MARK: status, trigger, front panel (USB488)
+
+  /// The status byte, read beside the messages: the instrument may be busy, and an answer that is due stays due.
+  package func statusByte() throws(InstrumentError) -> UInt8 {
+    do throws(USBError) { return try messages.statusByte() } catch .stalled {
+      throw .unable(device: name, reason: "it has no READ_STATUS_BYTE (no USB488 interface); ask *STB? instead")
+    } catch { throw .wire(error) }
+  }
+
+  /// How often the instrument has requested service since it was opened.
+  package var serviceRequests: Int { messages.serviceRequests }
+
+  /// The bus trigger: what `*TRG` would do, without a command to be parsed.
+  package func trigger() throws(InstrumentError) {
+    let isDone: Bool
+    do throws(USBError) { isDone = try messages.trigger() } catch { throw .wire(error) }
+    guard isDone else {
+      throw .unable(device: name, reason: "it does not declare the trigger message; send *TRG instead")
+    }
+  }
+
+  /// Gives the front panel back to the operator; nothing is sent to a device that does not declare RL1.
+  package func goToLocal() throws(InstrumentError) {
+    do throws(USBError) { _ = try messages.goToLocal() } catch { throw .wire(error) }
   }
 
   /// Sends commands and asks the instrument's error queue whether all were taken.

@@ -3,18 +3,41 @@ package import Quantities
 
 /// Messages to and from a test-and-measurement instrument: the host's side of USBTMC 1.0 and its USB488 subclass
 /// (`usbtmc.md`). Owned by the instrument's thread.
+///
+/// Whatever goes wrong, the device is left able to answer the next question: a timed-out query must not poison the one
+/// after it. What the device could not be brought to at once is tried again before the next message.
 package final class USBTMC {
-  private let transport: any USBTransport
-  private let name: String
-  private let bulkOut: USBInterface.Endpoint
-  private let bulkIn: USBInterface.Endpoint
-  private var tag: UInt8 = 0
+  /// Payload of one Bulk-OUT transfer; longer messages are sent in several, EOM on the last.
+  package static let mostPerTransfer = 1 << 16
+  /// A query up to this length goes out together with the request for its answer.
+  package static let shortQuery = 4096
+  /// Asked for with the first request of a response; what is longer is asked for in pieces of `laterRequest`.
+  package static let firstRequest = 1 << 16
+  /// Below 1 MiB with header and last packet, which is what the kernel grants at once (usb-emulation.md §A.6).
+  package static let laterRequest = (1 << 20) - 4096
+  /// Requests for one response.
+  private static let mostRequests = 4096
 
-  /// Abort and clear are given up after so long: the cell may be waiting for its safe state.
-  private static let recoveryTime = Seconds(1)
-  private static let controlTime = Seconds(1)
+  let transport: any USBTransport
+  package let name: String
+  package let quirks: USBTMCQuirks
+  let bulkOut: USBInterface.Endpoint
+  let bulkIn: USBInterface.Endpoint
+  let notifications = Monitor(USBTMCNotifications())
 
-  /// Takes over a claimed interface. Nothing is sent: connecting must not disturb a connected cell (design §8).
+  /// bTag of the last Bulk-OUT header, and of the last request.
+  private(set) var tag: UInt8 = 0
+  private(set) var requestTag: UInt8 = 0
+  /// bTag of the last READ_STATUS_BYTE: 2…127.
+  var statusTag: UInt8 = 1
+  private var knownAbilities: USBTMCAbilities?
+  /// A query went out and its answer was not read.
+  var answerIsDue = false
+  /// A recovery did not come to its end; nothing is sent before one has.
+  var needsClear = false
+
+  /// Takes over a claimed interface. Nothing is sent to the instrument: connecting must not disturb a connected cell
+  /// (design §8).
   package init(_ transport: any USBTransport, name: String) throws(USBError) {
     guard let bulkOut = transport.interface.bulkOut, let bulkIn = transport.interface.bulkIn else {
       throw .malformed(device: name, reason: "its USBTMC interface lacks a bulk endpoint")
@@ -23,145 +46,177 @@ package final class USBTMC {
     self.name = name
     self.bulkOut = bulkOut
     self.bulkIn = bulkIn
+    quirks = USBTMCQuirks.of(transport.device)
+    if quirks.contains(.resetAtOpen) { try transport.reset() }
+    try listenForNotifications()
   }
 
   package func close() { transport.close() }
 
+  /// What the device says it can do; asked once. A device that does not say has no optional features.
+  package func abilities() throws(USBError) -> USBTMCAbilities {
+    if let knownAbilities { return knownAbilities }
+    var abilities = USBTMCAbilities.none
+    do throws(USBError) { abilities = USBTMCAbilities(try classRequest(7, length: 24)) } catch .stalled {}
+    knownAbilities = abilities
+    return abilities
+  }
+
+  // MARK: messages
+
   /// Sends one message, EOM set.
-  package func write(_ message: [UInt8], within limit: Seconds = Seconds(2)) throws(USBError) {
-    var transfer = header(1, UInt32(message.count), 1) + message
-    transfer += [UInt8](repeating: 0, count: (4 - transfer.count % 4) % 4)
+  /// - Parameter isQuery: an answer will be there; if nobody reads it, it is cleared away before the next message.
+  package func write(_ message: [UInt8], isQuery: Bool = false, within limit: Seconds = Seconds(2)) throws(USBError) {
+    try settle()
+    let end = MonotonicTime.now + limit
     do throws(USBError) {
-      try transport.send(transfer, to: bulkOut.address, within: limit)
-    } catch {
-      try recover(from: error, abort: abortOut)
-    }
+      for transfer in transfers(of: message) {
+        try transport.send(transfer, to: bulkOut.address, within: left(until: end))
+      }
+    } catch { throw recovered(from: error, .writing) }
+    answerIsDue = isQuery
   }
 
   /// Asks for the response to what was written, whole: further requests until EOM.
-  package func read(most: Int = 1 << 20, within limit: Seconds = Seconds(2)) throws(USBError) -> [UInt8] {
-    var message: [UInt8] = []
-    let end = MonotonicTime.now + limit
-    while true {
-      let wanted = min(1 << 20, most - message.count + 1)
-      let left = max(end - .now, Seconds(0.001))
-      var isLast = false
-      do throws(USBError) {
-        try transport.send(header(2, UInt32(wanted), 0), to: bulkOut.address, within: left)
-        // Room for the short or empty packet that ends the transfer (usbtmc.md §2).
-        let room = ((wanted + 12) / bulkIn.packetSize + 1) * bulkIn.packetSize
-        let transfer = try transport.receive(room, from: bulkIn.address, within: left)
-        isLast = try takeIn(transfer, into: &message, wanted)
-      } catch {
-        try recover(from: error, abort: abortIn)
-      }
-      if isLast { return message }
-      guard message.count < most else {
-        try clear()
-        throw .malformed(device: name, reason: "a response longer than \(most) bytes")
-      }
-    }
+  /// - Parameters:
+  ///   - most: a longer response is refused, and cleared away.
+  ///   - terminator: the response may end with this byte as well, when the device can do that.
+  package func read(most: Int = 1 << 24, endingAt terminator: UInt8? = nil, within limit: Seconds = Seconds(2))
+    throws(USBError) -> [UInt8]
+  {
+    try response(after: [], most: most, endingAt: terminator, within: limit)
   }
 
-  /// Checks the header of a Bulk-IN transfer and appends its payload; true with EOM.
-  private func takeIn(_ transfer: [UInt8], into message: inout [UInt8], _ wanted: Int) throws(USBError) -> Bool {
-    guard transfer.count >= 12, transfer[0] == 2, transfer[1] == tag, transfer[2] == ~tag else {
-      throw .malformed(device: name, reason: "Bulk-IN header \(transfer.prefix(12)), expected tag \(tag)")
+  /// Sends a query and gives its response: one wait when the query is short.
+  package func query(_ message: [UInt8], most: Int = 1 << 24, within limit: Seconds = Seconds(2)) throws(USBError)
+    -> [UInt8]
+  {
+    guard message.count <= Self.shortQuery else {
+      let end = MonotonicTime.now + limit
+      try write(message, isQuery: true, within: limit)
+      return try read(most: most, within: left(until: end))
     }
-    let size = Int(transfer[4]) | Int(transfer[5]) << 8 | Int(transfer[6]) << 16 | Int(transfer[7]) << 24
+    try settle()
+    return try response(after: transfers(of: message), most: most, endingAt: nil, within: limit)
+  }
+
+  private func response(after messages: [[UInt8]], most: Int, endingAt terminator: UInt8?, within limit: Seconds)
+    throws(USBError) -> [UInt8]
+  {
+    let canEnd = terminator == nil ? false : try abilities().endsOnTermChar
+    let end = MonotonicTime.now + limit
+    var before = messages
+    var response: [UInt8] = []
+    for number in 0..<Self.mostRequests {
+      let wanted =
+        quirks.contains(.requestOnce)
+        ? Self.laterRequest : min(number == 0 ? Self.firstRequest : Self.laterRequest, most - response.count + 1)
+      let request = header(2, UInt32(wanted), canEnd ? 2 : 0, canEnd ? terminator ?? 0 : 0)
+      requestTag = tag
+      do throws(USBError) {
+        let transfer = try exchange(before + [request], room: Self.room(for: wanted, bulkIn.packetSize), until: end)
+        before = []
+        if quirks.contains(.requestOnce) {
+          response = try continueRaw(transfer, most: most, until: end)
+          answerIsDue = false
+          return response
+        }
+        let isLast = try takeIn(transfer, into: &response, wanted, canEnd: canEnd)
+        if isLast {
+          answerIsDue = false
+          return response
+        }
+      } catch { throw recovered(from: error, messages.isEmpty ? .reading : .both) }
+      guard response.count <= most else { break }
+    }
+    throw recovered(from: .malformed(device: name, reason: "a response longer than \(most) bytes"), .reading)
+  }
+
+  private func exchange(_ messages: [[UInt8]], room: Int, until end: MonotonicTime) throws(USBError) -> [UInt8] {
+    let transfer = try transport.exchange(
+      messages, to: bulkOut.address, receiving: room, from: bulkIn.address, within: left(until: end))
+    guard transfer.isEmpty, quirks.contains(.firstReadMayBeEmpty) else { return transfer }
+    return try transport.receive(room, from: bulkIn.address, within: left(until: end))
+  }
+
+  /// Room for header, padding, and the short or empty packet that ends the transfer (usbtmc.md §2).
+  package static func room(for payload: Int, _ packetSize: Int) -> Int {
+    ((12 + payload + 3) / 4 * 4 / packetSize + 1) * packetSize
+  }
+
+  /// Checks the header of a Bulk-IN transfer and appends its payload; true when the response ends here.
+  private func takeIn(_ transfer: [UInt8], into message: inout [UInt8], _ wanted: Int, canEnd: Bool) throws(USBError)
+    -> Bool
+  {
+    let size = try payloadSize(transfer)
     guard size <= wanted, transfer.count >= 12 + size else {
       throw .malformed(
         device: name, reason: "Bulk-IN says \(size) bytes; \(transfer.count - 12) came, \(wanted) were asked for")
     }
+    // Padding that some makers add is not counted in TransferSize (vector R1).
     message += transfer[12..<12 + size]
-    return transfer[8] & 1 != 0
+    return transfer[8] & (canEnd ? 3 : 1) != 0
   }
 
-  /// INITIATE_CLEAR until done: both directions empty, the instrument's parser at rest.
-  package func clear() throws(USBError) {
-    let answer = try classRequest(5, length: 1)
-    guard answer.first == 0x01 else {
-      throw .malformed(device: name, reason: "INITIATE_CLEAR answered \(answer)")
+  private func payloadSize(_ transfer: [UInt8]) throws(USBError) -> Int {
+    guard transfer.count >= 12, transfer[0] == 2, transfer[1] == requestTag, transfer[2] == ~requestTag else {
+      throw .malformed(device: name, reason: "Bulk-IN header \(transfer.prefix(12)), expected tag \(requestTag)")
     }
-    let end = MonotonicTime.now + Self.recoveryTime
-    while MonotonicTime.now < end {
-      let status = try classRequest(6, length: 2)
-      if status.first != 0x02 { break }
-      if status.count > 1, status[1] & 1 != 0 {
-        _ = try? transport.receive(bulkIn.packetSize * 64, from: bulkIn.address, within: Seconds(0.3))
-      } else {
-        sleepThread(for: Seconds(0.05))
-      }
-    }
-    try transport.clearHalt(bulkOut.address)
-    try transport.clearHalt(bulkIn.address)
+    return Int(transfer[4]) | Int(transfer[5]) << 8 | Int(transfer[6]) << 16 | Int(transfer[7]) << 24
   }
 
-  private func header(_ kind: UInt8, _ size: UInt32, _ attributes: UInt8) -> [UInt8] {
-    tag = tag == 255 ? 1 : tag + 1
+  /// Quirk `requestOnce`: what follows the first transfer has no headers, and of blocks only their own count is right.
+  private func continueRaw(_ transfer: [UInt8], most: Int, until end: MonotonicTime) throws(USBError) -> [UInt8] {
+    var bytes = Array(transfer.dropFirst(12))
+    let declared = try payloadSize(transfer)
+    let expected = SCPIBlock.length(bytes) ?? declared
+    guard expected <= most else {
+      throw .malformed(device: name, reason: "a response longer than \(most) bytes")
+    }
+    while bytes.count < expected {
+      let more = try transport.receive(
+        Self.room(for: expected - bytes.count, bulkIn.packetSize), from: bulkIn.address, within: left(until: end))
+      guard !more.isEmpty else { throw .malformed(device: name, reason: "the response ended within a block") }
+      bytes += more
+    }
+    return Array(bytes.prefix(expected))
+  }
+
+  // MARK: transfers out
+
+  /// Header, payload and padding; a long message in several transfers, EOM on the last (usbtmc.md §2).
+  private func transfers(of message: [UInt8]) -> [[UInt8]] {
+    stride(from: 0, to: message.count, by: Self.mostPerTransfer).map { start in
+      let end = min(start + Self.mostPerTransfer, message.count)
+      let transfer = header(1, UInt32(end - start), end == message.count ? 1 : 0) + message[start..<end]
+      return transfer + [UInt8](repeating: 0, count: (4 - transfer.count % 4) % 4)
+    }
+  }
+
+  /// Every header has a tag of its own: 1…255, then 1 again.
+  func header(_ kind: UInt8, _ size: UInt32, _ attributes: UInt8, _ terminator: UInt8 = 0) -> [UInt8] {
+    tag = tag >= (quirks.contains(.tagsBelow128) ? 127 : 255) ? 1 : tag + 1
     return [
       kind, tag, ~tag, 0, UInt8(size & 0xFF), UInt8(size >> 8 & 0xFF), UInt8(size >> 16 & 0xFF), UInt8(size >> 24),
-      attributes, 0, 0, 0,
+      attributes, terminator, 0, 0,
     ]
   }
 
-  private func classRequest(_ request: UInt8, value: UInt16 = 0, length: UInt16) throws(USBError) -> [UInt8] {
+  func left(until end: MonotonicTime) -> Seconds { max(end - .now, Seconds(0.001)) }
+
+  func classRequest(_ request: UInt8, value: UInt16 = 0, length: UInt16, until end: MonotonicTime? = nil)
+    throws(USBError) -> [UInt8]
+  {
     try transport.control(
       USBSetup(0xA1, request, value: value, index: UInt16(transport.interface.number), length: length), sending: [],
-      within: Self.controlTime)
+      within: controlLimit(until: end))
   }
 
-  private func endpointRequest(_ request: UInt8, _ endpoint: UInt8, value: UInt16, length: UInt16) throws(USBError)
-    -> [UInt8]
+  func endpointRequest(_ request: UInt8, _ endpoint: UInt8, value: UInt16, length: UInt16, until end: MonotonicTime)
+    throws(USBError) -> [UInt8]
   {
     try transport.control(
       USBSetup(0xA2, request, value: value, index: UInt16(endpoint), length: length), sending: [],
-      within: Self.controlTime)
-  }
-
-  /// Leaves the instrument able to answer the next question, then throws what had happened: a timed-out query
-  /// must not poison the next one.
-  private func recover(from error: USBError, abort: () throws(USBError) -> Void) throws(USBError) {
-    switch error {
-    case .timedOut:
-      do throws(USBError) { try abort() } catch { try clear() }
-    case .stalled(_, let endpoint):
-      try transport.clearHalt(endpoint)
-      try clear()
-    case .malformed:
-      try clear()
-    case .disconnected, .notFound:
-      break
-    }
-    throw error
-  }
-
-  /// usbtmc.md §5, read time-out.
-  private func abortIn() throws(USBError) {
-    let answer = try endpointRequest(3, bulkIn.address, value: UInt16(tag), length: 2)
-    if answer.first == 0x80 { return }  // nothing in progress, nothing waiting
-    guard answer.first == 0x01 else { return try clear() }
-    let end = MonotonicTime.now + Self.recoveryTime
-    while MonotonicTime.now < end {
-      _ = try? transport.receive(bulkIn.packetSize * 64, from: bulkIn.address, within: Seconds(0.3))
-      let status = try endpointRequest(4, bulkIn.address, value: 0, length: 8)
-      if status.first == 0x01 { return }
-      guard status.first == 0x02 else { return try clear() }
-      if status.count > 1, status[1] & 1 == 0 { sleepThread(for: Seconds(0.05)) }
-    }
-    try clear()
-  }
-
-  /// usbtmc.md §5, write time-out.
-  private func abortOut() throws(USBError) {
-    let answer = try endpointRequest(1, bulkOut.address, value: UInt16(tag), length: 2)
-    guard answer.first == 0x01 else { return try clear() }
-    let end = MonotonicTime.now + Self.recoveryTime
-    while MonotonicTime.now < end {
-      let status = try endpointRequest(2, bulkOut.address, value: 0, length: 8)
-      if status.first != 0x02 { break }
-      sleepThread(for: Seconds(0.05))
-    }
-    try transport.clearHalt(bulkOut.address)
+      within: controlLimit(until: end))
   }
 }

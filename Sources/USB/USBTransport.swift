@@ -96,7 +96,8 @@ package protocol USBTransport: AnyObject, Sendable {
   func control(_ setup: USBSetup, sending: [UInt8], within limit: Seconds) throws(USBError) -> [UInt8]
   /// One OUT transfer; no zero-length packet is added unless asked for.
   func send(_ bytes: [UInt8], to endpoint: UInt8, endingWithZeroPacket: Bool, within limit: Seconds) throws(USBError)
-  /// One IN transfer: ends with a short packet or with `most` bytes.
+  /// One IN transfer: ends with a short packet or with `most` bytes. When the time is over, bytes that had come by then
+  /// are given where the way there can tell (a device may forget the empty packet that ends a transfer).
   func receive(_ most: Int, from endpoint: UInt8, within limit: Seconds) throws(USBError) -> [UInt8]
   /// OUT transfers and the IN transfer that answers them, under way together: one wait instead of one for each.
   func exchange(_ messages: [[UInt8]], to out: UInt8, receiving most: Int, from in: UInt8, within limit: Seconds)
@@ -108,10 +109,18 @@ package protocol USBTransport: AnyObject, Sendable {
     to endpoint: UInt8, transfers: Int, most: Int,
     _ heard: @escaping @Sendable (Result<[UInt8], USBError>, MonotonicTime) -> Void) throws(USBError)
   func clearHalt(_ endpoint: UInt8) throws(USBError)
+  /// A reset of the device's port, after which the same function is claimed again; listening has ended. The last resort
+  /// for devices that are known to need it (`USBTMCQuirks`).
+  func reset() throws(USBError)
   func close()
 }
 
 extension USBTransport {
+  /// Ways that have no port to reset say so.
+  package func reset() throws(USBError) {
+    throw .malformed(device: device.productName, reason: "it needs a USB reset, which this connection cannot do")
+  }
+
   package func send(_ bytes: [UInt8], to endpoint: UInt8, within limit: Seconds) throws(USBError) {
     try send(bytes, to: endpoint, endingWithZeroPacket: false, within: limit)
   }
@@ -192,10 +201,12 @@ package struct USBMatch: Hashable, Sendable {
       && (serial == nil || serial == device.serial)
   }
 
-  /// The same by vendor and product: what is known of a device that comes or goes.
-  package func mayBe(_ device: USBDeviceFacts) -> Bool {
-    id == nil || id == ID(vendor: device.vendor, product: device.product)
+  /// True also of a device whose serial number is not known yet, as when it has just been plugged in.
+  package func mayMean(_ device: USBDeviceFacts) -> Bool {
+    matches(device) || device.serial.isEmpty && USBMatch(id: id).matches(device)
   }
+
+  private init(id: ID?) { self.id = id }
 
   package var description: String {
     func four(_ n: UInt16) -> String {

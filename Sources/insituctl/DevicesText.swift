@@ -37,6 +37,7 @@ enum DevicesText {
     if let lowest = device["lowest_range_A"], !lowest.isNull {
       table.rows.append(["  lowest range", Wording.amperes(lowest)])
     }
+    if let problem = device["error"]?.string { table.rows.append(["  problem", problem]) }
     for error in device["errors"]?.array ?? [] { table.rows.append(["  error", error.string ?? error.text]) }
     for warning in device["warnings"]?.array ?? [] { table.rows.append(["  warning", warning.string ?? warning.text]) }
     return table.lines

@@ -66,13 +66,13 @@ struct Configuration {
   ]
 
   private static func bus(_ usb: YAMLMapping) throws(YAMLError) -> any USBBus {
-    let kind = try usb.field("bus")
-    guard try kind.choice(["usbip", "libusb"]) == "usbip" else {
-      throw kind.error(
-        "the bus “libusb” is not in this version",
-        remedy: "write “bus: usbip” with the address of a USB/IP server at a Unix socket")
+    guard try usb.field("bus").choice(["usbip", "libusb"]) == "libusb" else {
+      return USBIPBus(address: try usb.text("address"))
     }
-    return USBIPBus(address: try usb.text("address"))
+    if let address = usb.ifPresent("address") {
+      throw address.error("has no meaning with “bus: libusb”", remedy: "take it out, or write “bus: usbip”")
+    }
+    return LibUSBBus()
   }
 
   private static func match(_ field: YAMLField) throws(YAMLError) -> USBMatch {
