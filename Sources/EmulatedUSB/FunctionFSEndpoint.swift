@@ -16,14 +16,15 @@ final class FunctionFSEndpoint: Sendable {
   /// After a system call that failed because the cable is out.
   private static let pause = Seconds(0.01)
 
-  init(
-    _ descriptor: USBEndpointDescriptor, directory: String, _ device: EmulatedUSBDevice, _ state: FunctionFSState
-  ) throws(LinuxError) {
+  /// - Parameter path: its file, `ep1` for the first of the descriptors.
+  init(_ descriptor: USBEndpointDescriptor, _ path: String, _ device: EmulatedUSBDevice, _ state: FunctionFSState)
+    throws(LinuxError)
+  {
     address = descriptor.address
     maximumPacket = descriptor.maximumPacket
     self.device = device
     self.state = state
-    file = try FileDescriptor.open("\(directory)/\(FunctionFS.file(descriptor.address))", O_RDWR)
+    file = try FileDescriptor.open(path, O_RDWR)
   }
 
   func run() {

@@ -32,8 +32,8 @@ package final class FunctionFSFront: @unchecked Sendable {
     try Self.tell(control, FunctionFS.descriptors(device.descriptors), "descriptors, \(directory)/ep0")
     try Self.tell(control, FunctionFS.strings, "strings, \(directory)/ep0")
     var endpoints: [FunctionFSEndpoint] = []
-    for endpoint in device.descriptors.interfaces.flatMap(\.endpoints) {
-      endpoints.append(try FunctionFSEndpoint(endpoint, directory: directory, device, state))
+    for (place, endpoint) in device.descriptors.interfaces.flatMap(\.endpoints).enumerated() {
+      endpoints.append(try FunctionFSEndpoint(endpoint, "\(directory)/ep\(place + 1)", device, state))
     }
     self.endpoints = endpoints
     // The cable is out until a host configures the device.
@@ -85,7 +85,8 @@ package final class FunctionFSFront: @unchecked Sendable {
       state.enable(false)
       device.unplug()
       report("\(device.descriptors.productName): no host any more (\(directory))")
-    case .setup(let setup): answer(setup)
+    case .setup(let setup):
+      answer(FunctionFS.translated(setup, device.descriptors.interfaces.flatMap(\.endpoints)))
     case .other: break
     }
   }

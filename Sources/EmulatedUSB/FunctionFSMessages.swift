@@ -6,8 +6,6 @@ enum FunctionFS {
   private enum Flag {
     static let fullSpeed: UInt32 = 1
     static let highSpeed: UInt32 = 2
-    /// Files and requests name endpoints as the descriptors do, whatever the controller makes of them.
-    static let virtualAddresses: UInt32 = 16
   }
 
   /// Interfaces and endpoints for both speeds. The device itself, its configuration and its strings are the gadget's.
@@ -15,7 +13,7 @@ enum FunctionFS {
     let isHigh = device.speed == .high
     let full = withoutHead(isHigh ? device.otherSpeedConfiguration : device.configuration)
     let high = isHigh ? withoutHead(device.configuration) : []
-    let flags = Flag.fullSpeed | Flag.virtualAddresses | (isHigh ? Flag.highSpeed : 0)
+    let flags = Flag.fullSpeed | (isHigh ? Flag.highSpeed : 0)
     var counts = UInt32(count(full)).littleEndianBytes
     if isHigh { counts += UInt32(count(high)).littleEndianBytes }
     return message(descriptorsMagic, flags.littleEndianBytes + counts + full + high)
@@ -64,9 +62,13 @@ enum FunctionFS {
     }
   }
 
-  /// The file of an endpoint: its address, as the descriptors have it.
-  static func file(_ address: UInt8) -> String {
-    let digits = String(address, radix: 16)
-    return "ep" + (digits.count < 2 ? "0" : "") + digits
+  /// A class or vendor request as the device knows it: one to an endpoint comes with its place among the descriptors,
+  /// counted from 1, whatever address the controller gave it.
+  static func translated(_ setup: USBSetupPacket, _ endpoints: [USBEndpointDescriptor]) -> USBSetupPacket {
+    let place = Int(setup.index)
+    guard setup.requestType & 0x1F == 2, endpoints.indices.contains(place - 1) else { return setup }
+    var translated = setup
+    translated.index = UInt16(endpoints[place - 1].address)
+    return translated
   }
 }

@@ -12,13 +12,10 @@ from kernel_usb import USBTMC, appeared
 
 POTENTIOSTAT, HOLDER = "05e6:2450", "1209:0b10"
 
-# E2E_BUS names another bus for work on these checks themselves.
-BUS = os.environ.get("E2E_BUS") or "{bus: libusb}"
-
 CONFIGURATION = """
 data: {work}/data
 runtime: {work}/runtime
-usb: {bus}
+usb: {{bus: libusb}}
 potentiostat: {{model: keithley-2450, usb: "05E6:2450"}}
 holder:
   model: obh-1
@@ -46,7 +43,7 @@ class Daemon:
         self.programs = programs
         self.work = work
         self.configuration = work / "insitud.yaml"
-        self.configuration.write_text(CONFIGURATION.format(work=work, bus=BUS))
+        self.configuration.write_text(CONFIGURATION.format(work=work))
         self.process = None
         self.ctl_environment = {**os.environ, "INSITUD_ENDPOINT": f"ipc://{work}/runtime/control"}
 
@@ -67,7 +64,8 @@ class Daemon:
 
     def answers(self):
         expect(self.process.poll() is None, "the daemon has ended; see insitud.log")
-        return self.ctl("status", codes=None)
+        status = self.ctl("status", codes=None)
+        return status and "error" not in status
 
     def ctl(self, *words, codes=(0,), limit=60.0):
         out = run(str(self.programs / "insituctl"), *words, "--json", limit=limit, codes=codes,
