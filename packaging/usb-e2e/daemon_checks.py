@@ -22,6 +22,8 @@ holder:
   usb: "1209:0B10"
   contacts: {{working: 1, counter: 2}}
   heartbeat: 2 s
+ring: {{frames: 8, largest_frame: 64 x 64}}
+storage: {{keep_free: 10 MB}}
 """
 
 PROTOCOL = """
