@@ -81,7 +81,7 @@ let package = Package(
 
     // beside: instruments without hardware
     room("EmulatedUSB", ["Linux", "Quantities"]),
-    room("MockUSBFS", ["CUSBFS", "EmulatedUSB", "Linux", "Quantities"]),
+    room("MockUSBFS", ["CUSBFS", "CLinux", "EmulatedUSB", "Linux", "Quantities"]),
     room("NanobatteryTwin", ["CLua", "EmulatedUSB", "FrameRing", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
 
     // executables
@@ -110,8 +110,10 @@ let package = Package(
       name: "FakeDaemon", dependencies: ["ControlProtocol", "ZeroMQ", "JSON", "Linux", "Quantities"],
       path: "Tests/FakeDaemon", swiftSettings: strict),
     .target(
-      name: "TwinBench", dependencies: ["USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"],
+      name: "TwinBench", dependencies: ["USB", "MockUSBFS", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"],
       path: "Tests/TwinBench", swiftSettings: strict),
+    .executableTarget(
+      name: "usb-probe", dependencies: ["USB", "Linux", "Quantities"], path: "Tests/usb-probe", swiftSettings: strict),
     suite("Quantities", ["Quantities"]),
     suite("Linux", ["Linux", "Quantities"]),
     suite("JSON", ["JSON"]),

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 build=(libzmq3-dev liblz4-dev libyaml-dev libsqlite3-dev libusb-1.0-0-dev liblua5.1-0-dev libc6-dev libstdc++-12-dev)
-test=(python3-venv libumockdev-dev)
+test=(python3-venv umockdev)
 bench=(fio)
 
 wanted=("${build[@]}")

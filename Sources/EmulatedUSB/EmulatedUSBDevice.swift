@@ -56,6 +56,12 @@ package final class EmulatedUSBDevice: @unchecked Sendable {
   package func unplug() { engine.update { $0.unplug() } }
   package func plug() { engine.update { $0.plug() } }
 
+  /// Tells from now on of every pull of the cable (false) and every return (true), whoever does it. Called under the
+  /// device's lock: it must not block and must not call back.
+  package func watchCable(_ changed: @escaping @Sendable (_ isPlugged: Bool) -> Void) {
+    engine.update { $0.cableWatchers.append(changed) }
+  }
+
   /// Takes the device for one host program.
   /// - Returns: nil when it is unplugged or taken; otherwise a token for `detach`.
   package func attach(_ unplugged: @escaping @Sendable () -> Void) -> UInt64? {
@@ -63,12 +69,17 @@ package final class EmulatedUSBDevice: @unchecked Sendable {
   }
 
   /// Gives the device back: what is in flight is dropped. A token that is no longer valid does nothing.
-  package func detach(_ token: UInt64) { engine.update { $0.detach(token) } }
+  /// - Parameter keepsConversation: the device does not learn of it, as with a program that closes a real one.
+  package func detach(_ token: UInt64, keepsConversation: Bool = false) {
+    engine.update { $0.detach(token, keepsConversation: keepsConversation) }
+  }
   package var isAttached: Bool { engine.read { $0.isAttached } }
 
   // MARK: for tests
 
   package func inject(_ fault: USBFault) { engine.update { $0.inject(fault) } }
+  /// Takes back faults that have not come about.
+  package func forgetFaults() { engine.update { $0.forgetFaults() } }
   /// Transfers taken in on all endpoints, from the beginning: what `USBFault(endpoint: nil, …)` counts.
   package var transferCount: Int { engine.read { $0.submitted } }
   /// How often the cable was pulled or put in.

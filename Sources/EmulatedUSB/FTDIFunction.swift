@@ -177,8 +177,9 @@ package final class FTDIFunction: USBFunction {
   /// Takes from the instrument what its line has carried by now.
   private func takeIn(_ now: MonotonicTime) {
     let packetBytes = Double(identity.maximumPacket)
-    credit += (now - lastIntake).value * Double(instrumentBaud) / Self.bitsPerByte
-    lastIntake = now
+    // The tick's instant may be a little older than the one of a packet that went before it.
+    credit += max(0, (now - lastIntake).value) * Double(instrumentBaud) / Self.bitsPerByte
+    lastIntake = max(lastIntake, now)
     let bytes = asRead(instrument.transmit(Int(credit), at: now))
     // A line that was idle cannot send faster afterwards.
     credit = min(credit - Double(bytes.count), packetBytes)

@@ -39,6 +39,7 @@ final class URBEngine {
   var configuration: UInt8
   private var holder: (token: UInt64, unplugged: @Sendable () -> Void)?
   private var nextToken: UInt64 = 1
+  var cableWatchers: [@Sendable (Bool) -> Void] = []
 
   init(_ function: any USBFunction, clock: @escaping () -> MonotonicTime) {
     self.function = function
@@ -201,6 +202,11 @@ final class URBEngine {
           finish(at, USBStatus.babble)
           return true
         }
+        if packet.count < maximum, endpoints[at].queue[0].fault == .withoutEnd {
+          // Marked as held up: the packets of what comes next are not for this transfer.
+          endpoints[at].queue[0].fault = .timeOut
+          return false
+        }
         if packet.count < maximum || packet.count == room {
           let received = faulty(endpoints[at].queue[0].received, endpoints[at].queue[0])
           endpoints[at].queue[0].received = received
@@ -246,6 +252,8 @@ final class URBEngine {
     faults.append((address, endpoint.submitted + fault.transfer, fault.kind))
   }
 
+  func forgetFaults() { faults = [] }
+
   // MARK: the cable
 
   func unplug() {
@@ -260,6 +268,7 @@ final class URBEngine {
     let told = holder
     holder = nil
     told?.unplugged()
+    for watcher in cableWatchers { watcher(false) }
   }
 
   func plug() {
@@ -269,6 +278,7 @@ final class URBEngine {
     replugAt = nil
     configuration = descriptors.configurationValue
     function.plugged()
+    for watcher in cableWatchers { watcher(true) }
   }
 
   func attach(_ unplugged: @escaping @Sendable () -> Void) -> UInt64? {
@@ -279,9 +289,10 @@ final class URBEngine {
     return token
   }
 
-  func detach(_ token: UInt64) {
+  func detach(_ token: UInt64, keepsConversation: Bool) {
     guard let now = holder, now.token == token else { return }
     holder = nil
+    if keepsConversation { return }
     for at in endpoints.indices {
       for pending in endpoints[at].queue { bytesInFlight -= pending.request.cost }
       endpoints[at].queue = []

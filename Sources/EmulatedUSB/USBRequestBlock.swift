@@ -82,6 +82,8 @@ package struct USBFault: Equatable, Sendable {
     case garbage(seed: UInt64)
     /// Nothing moves for so long.
     case delay(Seconds)
+    /// Everything comes but the packet that ends the transfer; only taking the transfer back ends it.
+    case withoutEnd
     /// Nothing ever comes; only taking the transfer back ends it.
     case timeOut
     /// The cable is pulled at that moment.

@@ -121,7 +121,7 @@ package final class UnixStream: @unchecked Sendable {
 
 /// A listening stream socket at a path, mode 0660.
 package final class UnixListener: StreamListener, @unchecked Sendable {
-  private let descriptor: FileDescriptor
+  package let descriptor: FileDescriptor
   package let path: String
 
   /// Binds and listens. A socket left behind at the path by a process that is gone is replaced.

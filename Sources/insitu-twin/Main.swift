@@ -18,6 +18,7 @@ struct Main {
       let signals = try receiveSignals()
       var configuration = try readConfiguration(options.configurationFile, runtime: options.runtime)
       if let truth = options.truth { configuration.truth = truth }
+      if let usbMock = options.usbMock { configuration.usbMock = usbMock }
       if options.onlyChecks { return }
       let twin = try TwinProcess(configuration, runtime: options.runtime)
       twin.run(idleExit: options.idleExit, signals: signals)

@@ -1,12 +1,14 @@
 import EmulatedUSB
 import Linux
+import MockUSBFS
 import NanobatteryTwin
 import Quantities
 
-/// The USB instruments of the twin behind one USB/IP socket.
+/// The USB instruments of the twin behind one USB/IP socket, and, if wanted, where libusb finds them.
 final class TwinBus {
   private let instruments: TwinInstruments
   private let server: USBIPServer
+  private let mock: MockUSBFS?
 
   init(
     path: String, world: World, clocks: TruthRecorder.Clocks, configuration: TwinConfiguration
@@ -20,11 +22,18 @@ final class TwinBus {
     instruments = TwinInstruments(
       TwinInstruments.Settings(), model: (smu.model, settings), cell: world, potentiostatClock: clocks.potentiostat,
       holderClock: clocks.holder)
-    server = try USBIPServer(path, instruments.exports)
+    let devices = instruments.exports.map(\.device)
+    mock = try configuration.usbMock.map { root throws(LinuxError) in try MockUSBFS(root: root, devices: devices) }
+    do throws(LinuxError) {
+      server = try USBIPServer(path, instruments.exports)
+    } catch {
+      mock?.stop()
+      throw error
+    }
   }
 
   /// Clients connected now.
-  var connections: Int { server.connectionCount }
+  var connections: Int { server.connectionCount + (mock?.openHandles ?? 0) }
 
   /// Since when the potentiostat's output has been on, nil while it is off.
   var outputOnSince: MonotonicTime? { instruments.outputOnSince }
@@ -32,7 +41,10 @@ final class TwinBus {
   func tick(at now: MonotonicTime) { instruments.tick(now) }
   func unplug(_ instrument: PlannedUnplug.Instrument) { device(instrument).unplug() }
   func plug(_ instrument: PlannedUnplug.Instrument) { device(instrument).plug() }
-  func close() { server.stop() }
+  func close() {
+    mock?.stop()
+    server.stop()
+  }
 
   private func device(_ instrument: PlannedUnplug.Instrument) -> EmulatedUSBDevice {
     switch instrument {

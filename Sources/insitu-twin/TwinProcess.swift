@@ -77,7 +77,8 @@ final class TwinProcess {
     self.lock = lock
     self.start = start
     self.truth = truth
-    say("ready in \(runtime): twin-usb, twin-camera, process \(getpid())")
+    let mock = configuration.usbMock.map { ", libusb at \($0)" } ?? ""
+    say("ready in \(runtime): twin-usb, twin-camera\(mock), process \(getpid())")
   }
 
   private static func explain(_ error: LinuxError, _ runtime: String) -> TwinFailure {

@@ -3,7 +3,7 @@ import USB
 
 /// A device that answers what the test put in, and remembers every byte it was sent.
 final class ScriptedTransport: USBTransport, @unchecked Sendable {
-  let device = USBDeviceFacts(vendor: 0x1209, product: 0x0001)
+  let device: USBDeviceFacts
   let interface: USBInterface
   var sent: [[UInt8]] = []
   var controls: [USBSetup] = []
@@ -12,7 +12,12 @@ final class ScriptedTransport: USBTransport, @unchecked Sendable {
   /// Answers to control requests by their number; others get STALL.
   var controlAnswers: [UInt8: [UInt8]] = [5: [1], 6: [1, 0], 3: [0x80, 0], 1: [1, 1], 2: [1, 0, 0, 0, 0, 0, 0, 0]]
 
-  init(packetSize: Int = 512) {
+  /// Calls that waited: `send`, `receive` and `exchange`.
+  var waits = 0
+  var resets = 0
+
+  init(packetSize: Int = 512, vendor: UInt16 = 0x1209, product: UInt16 = 0x0001) {
+    device = USBDeviceFacts(vendor: vendor, product: product)
     interface = USBInterface(
       configuration: 1, number: 0, classCode: 0xFE, subclass: 3, protocolCode: 1,
       bulkOut: .init(address: 0x02, packetSize: packetSize), bulkIn: .init(address: 0x81, packetSize: packetSize))
@@ -24,9 +29,18 @@ final class ScriptedTransport: USBTransport, @unchecked Sendable {
     return answer
   }
   func send(_ bytes: [UInt8], to endpoint: UInt8, endingWithZeroPacket: Bool, within limit: Seconds) throws(USBError) {
+    waits += 1
     sent.append(bytes)
   }
+  func exchange(_ messages: [[UInt8]], to out: UInt8, receiving most: Int, from in: UInt8, within limit: Seconds)
+    throws(USBError) -> [UInt8]
+  {
+    sent += messages
+    return try receive(most, from: `in`, within: limit)
+  }
+  func reset() { resets += 1 }
   func receive(_ most: Int, from endpoint: UInt8, within limit: Seconds) throws(USBError) -> [UInt8] {
+    waits += 1
     guard !answers.isEmpty else { throw .timedOut(device: "scripted", operation: "receive") }
     return try answers.removeFirst().get()
   }

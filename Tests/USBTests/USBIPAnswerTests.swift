@@ -45,7 +45,9 @@ private final class ScriptedServer: Sendable {
     let all: [UInt8] =
       [9, 2, 32, 0, 1, 1, 0, 0, 0] + [9, 4, 0, 0, 2, 0xFE, 3, 1, 0] + [7, 5, 0x01, 2, packetSize, 0, 0]
       + [7, 5, 0x82, 2, packetSize, 0, 0]
-    return [[UInt8](repeating: 0, count: 18), Array(all.prefix(9)), all, [1]]
+    // The vendor and the product that the list names: the transport compares them.
+    let device: [UInt8] = [18, 1, 0, 2, 0, 0, 0, 64, 0xE6, 0x05, 0x50, 0x24, 0, 1, 0, 0, 0, 1]
+    return [device, Array(all.prefix(9)), all, [1]]
   }
 
   static func answer(_ kind: UInt8, to command: [UInt8], status: Int8 = 0, length: UInt32? = nil, bytes: [UInt8] = [])
@@ -95,6 +97,54 @@ struct USBIPAnswerTests {
     #expect { try transport.receive(64, from: 0x82, within: Seconds(5)) } throws: { error in
       if case .disconnected? = error as? USBError { true } else { false }
     }
+  }
+
+  @Test("Several transfers are under way together; when one fails, the rest is taken back")
+  func exchange() throws {
+    let server = try ScriptedServer { stream throws(LinuxError) in
+      // OUT, OUT, IN come without waiting for an answer.
+      let first = try stream.readExactly(48 + 4, within: Seconds(5))
+      let second = try stream.readExactly(48 + 4, within: Seconds(5))
+      let third = try stream.readExactly(48, within: Seconds(5))
+      try stream.write(ScriptedServer.answer(3, to: Array(first[..<48])))
+      try stream.write(ScriptedServer.answer(3, to: Array(second[..<48])))
+      try stream.write(ScriptedServer.answer(3, to: third, bytes: [7]))
+      let fourth = try stream.readExactly(48 + 4, within: Seconds(5))
+      _ = try stream.readExactly(48, within: Seconds(5))
+      try stream.write(ScriptedServer.answer(3, to: Array(fourth[..<48]), status: -32))
+      let unlink = try stream.readExactly(48, within: Seconds(5))
+      try stream.write(ScriptedServer.answer(4, to: unlink, status: -104))
+    }
+    let transport = try server.open()
+    let out: [[UInt8]] = [[1, 2, 3, 4], [5, 6, 7, 8]]
+    #expect(try transport.exchange(out, to: 0x01, receiving: 64, from: 0x82, within: Seconds(5)) == [7])
+    #expect(throws: USBError.stalled(device: "instrument", endpoint: 0x01)) {
+      try transport.exchange([out[0]], to: 0x01, receiving: 64, from: 0x82, within: Seconds(5))
+    }
+  }
+
+  @Test("A listener's transfers are kept posted, heard in order, and taken back at the end")
+  func listen() throws {
+    let taken = Monitor<[UInt8]>([])
+    let server = try ScriptedServer { stream throws(LinuxError) in
+      var posted: [[UInt8]] = []
+      for _ in 0..<3 { posted.append(try stream.readExactly(48, within: Seconds(5))) }
+      for number: UInt8 in 0..<10 {
+        try stream.write(ScriptedServer.answer(3, to: posted.removeFirst(), bytes: [number]))
+        posted.append(try stream.readExactly(48, within: Seconds(5)))
+      }
+      let unlinks = try (0..<3).map { _ throws(LinuxError) in try stream.readExactly(48, within: Seconds(5)) }
+      taken.update { $0 = unlinks.map { $0[3] } }
+    }
+    let heard = Monitor<[UInt8]>([])
+    let transport = try server.open()
+    try transport.listen(to: 0x82, transfers: 3, most: 64) { result, _ in
+      if case .success(let bytes) = result { heard.update { $0 += bytes } }
+    }
+    let all = heard.wait(atMost: Seconds(5)) { $0.count == 10 ? $0 : nil }
+    #expect(all == Array(0..<10))
+    transport.close()
+    #expect(taken.wait(atMost: Seconds(5)) { $0.isEmpty ? nil : $0 } == [2, 2, 2])
   }
 
   @Test("A bulk endpoint with packets of no bytes divided by zero in the first read")

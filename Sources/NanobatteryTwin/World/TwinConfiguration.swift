@@ -33,6 +33,8 @@ package struct TwinConfiguration: Sendable {
   package var seed: UInt64 = 1
   /// Where the truth is written; nil for nowhere.
   package var truth: String?
+  /// Where the USB instruments are also shown to libusb, as a mock of usbfs; nil for nowhere.
+  package var usbMock: String?
   package var cell = CellParameters()
   package var potentiostat = Potentiostat()
   package var holderClock = Clock(offset: Seconds(12.4), driftPPM: -18, wanderPPB: 20)
@@ -68,7 +70,8 @@ extension TwinConfiguration {
       if section.scalar == "" { return }
       try read(
         YAMLMapping(
-          section, path: "twin", keys: ["seed", "truth", "cell", "potentiostat", "holder", "camera", "faults"]))
+          section, path: "twin",
+          keys: ["seed", "truth", "usb_mock", "cell", "potentiostat", "holder", "camera", "faults"]))
     } catch {
       throw TwinConfigurationError(description: error.described(in: file))
     }
@@ -77,6 +80,7 @@ extension TwinConfiguration {
   private mutating func read(_ twin: YAMLMapping) throws(YAMLError) {
     seed = UInt64(try twin.integer("seed", in: 0 ... .max, default: 1))
     truth = try twin.ifPresent("truth")?.text()
+    usbMock = try twin.ifPresent("usb_mock")?.text()
     try cell.read(
       twin.mappingOrEmpty("cell", keys: CellParameters.keys))
     let potentiostat = try twin.mappingOrEmpty(
