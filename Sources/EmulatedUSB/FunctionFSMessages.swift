@@ -1,5 +1,5 @@
 /// What FunctionFS is told about a function, and what it tells (Linux `Documentation/usb/functionfs.rst`).
-enum FunctionFS {
+package enum FunctionFS {
   private static let descriptorsMagic: UInt32 = 3
   private static let stringsMagic: UInt32 = 2
 
@@ -9,7 +9,7 @@ enum FunctionFS {
   }
 
   /// Interfaces and endpoints for both speeds. The device itself, its configuration and its strings are the gadget's.
-  static func descriptors(_ device: USBDescriptors) -> [UInt8] {
+  package static func descriptors(_ device: USBDescriptors) -> [UInt8] {
     let isHigh = device.speed == .high
     let full = withoutHead(isHigh ? device.otherSpeedConfiguration : device.configuration)
     let high = isHigh ? withoutHead(device.configuration) : []
@@ -20,7 +20,9 @@ enum FunctionFS {
   }
 
   /// No strings: an interface has none here.
-  static var strings: [UInt8] { message(stringsMagic, UInt32(0).littleEndianBytes + UInt32(0).littleEndianBytes) }
+  package static var strings: [UInt8] {
+    message(stringsMagic, UInt32(0).littleEndianBytes + UInt32(0).littleEndianBytes)
+  }
 
   /// Magic, length of all and the rest.
   private static func message(_ magic: UInt32, _ rest: [UInt8]) -> [UInt8] {
@@ -42,8 +44,8 @@ enum FunctionFS {
   }
 
   /// One record of endpoint 0.
-  enum Event: Equatable {
-    static let size = 12
+  package enum Event: Equatable {
+    package static let size = 12
 
     case enabled
     /// Unplugged, reset, or given another configuration.
@@ -52,7 +54,7 @@ enum FunctionFS {
     /// Binding, suspending and resuming change nothing here.
     case other
 
-    init(_ bytes: [UInt8]) {
+    package init(_ bytes: [UInt8]) {
       switch bytes[8] {
       case 2: self = .enabled
       case 1, 3: self = .disabled
@@ -64,7 +66,7 @@ enum FunctionFS {
 
   /// A class or vendor request as the device knows it: one to an endpoint comes with its place among the descriptors,
   /// counted from 1, whatever address the controller gave it.
-  static func translated(_ setup: USBSetupPacket, _ endpoints: [USBEndpointDescriptor]) -> USBSetupPacket {
+  package static func translated(_ setup: USBSetupPacket, _ endpoints: [USBEndpointDescriptor]) -> USBSetupPacket {
     let place = Int(setup.index)
     guard setup.requestType & 0x1F == 2, endpoints.indices.contains(place - 1) else { return setup }
     var translated = setup

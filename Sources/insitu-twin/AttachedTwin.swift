@@ -23,33 +23,11 @@ final class AttachedTwin {
 
   init(_ configuration: TwinConfiguration, _ options: AttachOptions) throws(TwinFailure) {
     let start = MonotonicTime.now
-    func clock(_ clock: TwinConfiguration.Clock, _ stream: UInt64) -> DeviceClock {
-      DeviceClock(
-        offset: clock.offset, driftPPM: clock.driftPPM, wanderSeed: configuration.seed &+ stream,
-        wanderPPB: clock.wanderPPB, origin: start)
-    }
-    let clocks = TruthRecorder.Clocks(
-      potentiostat: clock(configuration.potentiostat.clock, 1000), holder: clock(configuration.holderClock, 2000),
-      camera: clock(configuration.camera.clock, 3000))
-    var truth: TruthRecorder?
-    if let directory = options.truth {
-      do throws(LinuxError) {
-        truth = try TruthRecorder(directory: directory, clocks: clocks) { say($0) }
-      } catch {
-        throw TwinFailure(error, remedy: "give a --truth directory that can be written")
-      }
-    }
+    let clocks = TruthRecorder.Clocks(configuration, from: start)
+    let truth = try TruthRecorder.open(options.truth, clocks)
     world = World(
       WorldSettings(cell: configuration.cell, seed: configuration.seed, start: start, truth: truth) { say($0) })
-    var settings = TwinPotentiostatSettings()
-    let smu = configuration.potentiostat
-    settings.currentNoise = smu.noise.value / 2.0.squareRoot()  // stated at 10 ms there, at 20 ms here
-    settings.seed = configuration.seed
-    settings.sourceOffset = smu.sourceOffset.value
-    settings.measureOffset = smu.measureOffset.value
-    instruments = TwinInstruments(
-      TwinInstruments.Settings(), model: (smu.model, settings), cell: world, potentiostatClock: clocks.potentiostat,
-      holderClock: clocks.holder)
+    instruments = TwinInstruments(configuration, world, clocks)
     self.truth = truth
     unplugs = UnplugSchedule(configuration.unplugs, start: start)
     front = try Self.open(options.front, instruments)
