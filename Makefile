@@ -4,12 +4,13 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 CHECK := --explicit-target-dependency-import-check error
 
-.PHONY: help demo test build bench lint clean dependencies readers install sanitize
+.PHONY: help demo test build bench lint clean usb-e2e dependencies readers install sanitize
 
 help:
 	@echo "make demo      charges one nanobattery at 2 pA on the twin, under a 400 fps camera (about two minutes)"
 	@echo "make test      builds and runs all tests"
 	@echo "make build     builds insitud, insituctl and insitu-twin for use"
+	@echo "make usb-e2e   the daemon and Linux's own USB drivers on emulated instruments, in a virtual machine"
 	@echo "make bench     measures, each figure beside its yardstick"
 	@echo "make readers   opens a recorded run with HyperSpy, LiberTEM and mrcfile (large download)"
 	@echo "make sanitize  runs the tests under the thread and the address sanitizer"
@@ -42,6 +43,10 @@ sanitize:
 	@packaging/dependencies.sh test
 	swift test --sanitize=thread --scratch-path .build/thread --skip DaemonTests
 	swift test --sanitize=address --scratch-path .build/address --skip DaemonTests
+
+usb-e2e:
+	@packaging/dependencies.sh build
+	@packaging/usb-e2e/run.sh
 
 bench:
 	@packaging/dependencies.sh bench

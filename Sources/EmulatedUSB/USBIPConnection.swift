@@ -11,13 +11,16 @@ final class USBIPConnection: @unchecked Sendable {
 
   private let stream: UnixStream
   private let exports: [USBIPServer.Export]
+  private let endPullsCable: Bool
   private let outgoing = BoundedQueue<Outgoing>(limit: maximumWaitingReplies)
   private let over = Monitor(false)
   private var threads: [NamedThread] = []
 
-  init(_ stream: UnixStream, _ exports: [USBIPServer.Export]) {
+  /// - Parameter endPullsCable: the device feels the end of the connection as the cable being pulled and put back.
+  init(_ stream: UnixStream, _ exports: [USBIPServer.Export], endPullsCable: Bool) {
     self.stream = stream
     self.exports = exports
+    self.endPullsCable = endPullsCable
     threads = [
       NamedThread("usbip-write") { [self] in write() },
       NamedThread("usbip-read") { [self] in
@@ -103,7 +106,13 @@ final class USBIPConnection: @unchecked Sendable {
     }
     send(USBIP.operationReply(USBIP.replyImport, USBIP.OperationStatus.ok) + describe(exports[number], number))
     while let bytes = read(USBIP.headerBytes), handle(USBIP.Header(bytes), device) {}
-    device.detach(token)
+    // A cable that was pulled at the instrument's side stays out: `unplug` then finds nothing to do.
+    if endPullsCable && device.isPlugged {
+      device.unplug()
+      device.plug()
+    } else {
+      device.detach(token)
+    }
     return true
   }
 

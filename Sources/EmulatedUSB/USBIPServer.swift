@@ -1,7 +1,7 @@
 package import Linux
 import Quantities
 
-/// Serves emulated devices by the USB/IP protocol over a Unix stream socket; the same bytes as over TCP.
+/// Serves emulated devices by the USB/IP protocol over a stream socket: a Unix one, or TCP with the same bytes.
 ///
 /// One thread accepts, two threads per connection read and write. An imported device is pulled away from its
 /// connection by `unplug()`: what was in flight is answered with ESHUTDOWN, then the connection closes.
@@ -27,15 +27,23 @@ package final class USBIPServer: Sendable {
     var acceptor: NamedThread?
   }
 
-  private let exports: [Export]
   private let state = Monitor(State())
+  /// The socket's path, or `HOST:PORT`.
   package let path: String
 
-  /// Binds the socket and starts to serve.
-  package init(_ path: String, _ exports: [Export]) throws(LinuxError) {
+  /// Binds a Unix socket and starts to serve programs: one that ends leaves its device plugged in.
+  package convenience init(_ path: String, _ exports: [Export]) throws(LinuxError) {
+    self.init(try UnixListener(path), path, exports, endPullsCable: false)
+  }
+
+  /// Starts to serve over TCP a computer whose kernel takes the devices over: the end of its connection
+  /// (`usbip detach`) is the end of the cable.
+  package convenience init(_ listener: TCPListener, _ exports: [Export]) {
+    self.init(listener, listener.address, exports, endPullsCable: true)
+  }
+
+  private init(_ listener: any StreamListener, _ path: String, _ exports: [Export], endPullsCable: Bool) {
     self.path = path
-    self.exports = exports
-    let listener = try UnixListener(path)
     let acceptor = NamedThread("usbip-accept") { [state] in
       while !state.read({ $0.isStopping }) {
         let stream = try? listener.accept(within: Self.patience)
@@ -47,7 +55,7 @@ package final class USBIPServer: Sendable {
         guard let stream else { continue }
         state.update { state in
           guard !state.isStopping, state.connections.count < Self.maximumConnections else { return }
-          state.connections.append(USBIPConnection(stream, exports))
+          state.connections.append(USBIPConnection(stream, exports, endPullsCable: endPullsCable))
         }
       }
     }

@@ -17,11 +17,12 @@ private func withAddress<R>(_ path: String, _ body: (UnsafePointer<sockaddr>, so
   }
 }
 
-/// A connected stream socket. Reads and writes are whole or throw; each waits at most its time limit.
+/// A connected stream socket, of a Unix path or of TCP. Reads and writes are whole or throw; each waits at most its
+/// time limit.
 package final class UnixStream: @unchecked Sendable {
   package let descriptor: FileDescriptor
 
-  fileprivate init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
+  init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
 
   package static func connect(_ path: String) throws(LinuxError) -> UnixStream {
     let fd = FileDescriptor(owning: socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0))
@@ -119,7 +120,7 @@ package final class UnixStream: @unchecked Sendable {
 }
 
 /// A listening stream socket at a path, mode 0660.
-package final class UnixListener: @unchecked Sendable {
+package final class UnixListener: StreamListener, @unchecked Sendable {
   package let descriptor: FileDescriptor
   package let path: String
 

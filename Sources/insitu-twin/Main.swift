@@ -12,9 +12,13 @@ struct Main {
     // A daemon that dies takes our standard error with it; that must not end the instruments.
     _ = signal(SIGPIPE, SIG_IGN)
     do throws(TwinFailure) {
-      guard let options = try TwinOptions(CommandLine.arguments.dropFirst()) else { return }
+      let words = Array(CommandLine.arguments.dropFirst())
+      if AttachOptions.isAskedFor(words) { return try attach(words) }
+      guard let options = try TwinOptions(words) else { return }
       let signals = try receiveSignals()
-      let configuration = try readConfiguration(options)
+      var configuration = try readConfiguration(options.configurationFile, runtime: options.runtime)
+      if let truth = options.truth { configuration.truth = truth }
+      if let usbMock = options.usbMock { configuration.usbMock = usbMock }
       if options.onlyChecks { return }
       let twin = try TwinProcess(configuration, runtime: options.runtime)
       twin.run(idleExit: options.idleExit, signals: signals)
@@ -22,6 +26,15 @@ struct Main {
       say(error.text)
       exit(error.exitCode)
     }
+  }
+
+  /// The instruments for a kernel's own USB, until a signal comes.
+  private static func attach(_ words: [String]) throws(TwinFailure) {
+    guard let options = try AttachOptions(words) else { return }
+    let signals = try receiveSignals()
+    let twin = try AttachedTwin(try readConfiguration(options.configurationFile, runtime: "."), options)
+    if options.front == .describe { return twin.describe() }
+    twin.run(signals: signals)
   }
 
   /// SIGHUP is taken in too, and left alone: the twin does not depend on a terminal.
@@ -33,19 +46,15 @@ struct Main {
     }
   }
 
-  private static func readConfiguration(_ options: TwinOptions) throws(TwinFailure) -> TwinConfiguration {
+  private static func readConfiguration(_ file: String, runtime: String) throws(TwinFailure) -> TwinConfiguration {
     let bytes: [UInt8]
     do throws(LinuxError) {
-      bytes = try FileSystem.read(options.configurationFile, limit: 1 << 20)
+      bytes = try FileSystem.read(file, limit: 1 << 20)
     } catch {
       throw TwinFailure(EX_NOINPUT, "\(error); give the path of a configuration file with --config")
     }
     do throws(TwinConfigurationError) {
-      var configuration = try TwinConfiguration(
-        parsing: bytes, file: options.configurationFile, runtime: options.runtime)
-      if let truth = options.truth { configuration.truth = truth }
-      if let usbMock = options.usbMock { configuration.usbMock = usbMock }
-      return configuration
+      return try TwinConfiguration(parsing: bytes, file: file, runtime: runtime)
     } catch {
       throw TwinFailure(EX_CONFIG, error.description)
     }

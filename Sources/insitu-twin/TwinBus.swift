@@ -13,17 +13,7 @@ final class TwinBus {
   init(
     path: String, world: World, clocks: TruthRecorder.Clocks, configuration: TwinConfiguration
   ) throws(LinuxError) {
-    var settings = TwinPotentiostatSettings()
-    let smu = configuration.potentiostat
-    settings.currentNoise = smu.noise.value / 2.0.squareRoot()  // stated at 10 ms there, at 20 ms here
-    settings.seed = configuration.seed
-    settings.sourceOffset = smu.sourceOffset.value
-    settings.measureOffset = smu.measureOffset.value
-    var all = TwinInstruments.Settings()
-    if let gap = configuration.holderGap { all.holder.probe.gap = gap.value }
-    instruments = TwinInstruments(
-      all, model: (smu.model, settings), cell: world, potentiostatClock: clocks.potentiostat,
-      holderClock: clocks.holder)
+    instruments = TwinInstruments(configuration, world, clocks)
     let devices = instruments.exports.map(\.device)
     mock = try configuration.usbMock.map { root throws(LinuxError) in try MockUSBFS(root: root, devices: devices) }
     do throws(LinuxError) {

@@ -15,6 +15,7 @@ struct TwinOptions {
 
   static let usage = """
     usage: insitu-twin --config FILE --runtime DIR [--truth DIR] [--usb mock:DIR] [--idle-exit SECONDS]
+           insitu-twin usbip --help | gadget --help     (for a kernel's own USB)
            insitu-twin --version | --help
 
     Emulates the instruments of a nanobattery experiment: a potentiostat and a biasing

@@ -26,22 +26,8 @@ final class TwinProcess {
     Self.removeStaleRings(in: configuration.camera.ringDirectory)
 
     let start = MonotonicTime.now
-    func clock(_ clock: TwinConfiguration.Clock, _ stream: UInt64) -> DeviceClock {
-      DeviceClock(
-        offset: clock.offset, driftPPM: clock.driftPPM, wanderSeed: configuration.seed &+ stream,
-        wanderPPB: clock.wanderPPB, origin: start)
-    }
-    let clocks = TruthRecorder.Clocks(
-      potentiostat: clock(configuration.potentiostat.clock, 1000), holder: clock(configuration.holderClock, 2000),
-      camera: clock(configuration.camera.clock, 3000))
-    var truth: TruthRecorder?
-    if let directory = configuration.truth {
-      do throws(LinuxError) {
-        truth = try TruthRecorder(directory: directory, clocks: clocks) { say($0) }
-      } catch {
-        throw TwinFailure(error, remedy: "give a --truth directory that can be written")
-      }
-    }
+    let clocks = TruthRecorder.Clocks(configuration, from: start)
+    let truth = try TruthRecorder.open(configuration.truth, clocks)
     let recorder = truth
     let report: @Sendable (String) -> Void = { text in
       say(text)
