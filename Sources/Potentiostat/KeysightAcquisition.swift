@@ -88,7 +88,7 @@ final class KeysightAcquisition {
   /// Ends the measuring; what was measured can still be fetched.
   func end() throws(InstrumentError) {
     guard isRunning else { return }
-    try connection.send(":ABOR:ACQ\(list)")
+    try connection.send(":ABOR:ACQ\(list)", within: SCPIConnection.keysightPatience)
     isRunning = false
   }
 
@@ -104,7 +104,7 @@ final class KeysightAcquisition {
   func fetch() throws(InstrumentError) -> (rows: [KeysightReading], pairs: [ClockPair]) {
     guard hasRows else { return ([], []) }
     let asked = MonotonicTime.now
-    let text = try connection.query(":SYST:DATA:QUAN?\(list)")
+    let text = try connection.query(":SYST:DATA:QUAN?\(list)", within: SCPIConnection.keysightPatience)
     let answered = MonotonicTime.now
     guard let count = Double(text).flatMap({ Int(exactly: $0) }), (0...Self.mostReadings).contains(count) else {
       throw .unexpected(device: connection.name, command: ":SYST:DATA:QUAN?", answer: text)
@@ -114,7 +114,7 @@ final class KeysightAcquisition {
     while read < count {
       let size = min(count - read, Self.mostPerQuestion)
       let question = ":SENS\(suffix):DATA? \(read),\(size)"
-      let batch = try connection.keysightReadings(question, within: Seconds(4))
+      let batch = try connection.keysightReadings(question, within: SCPIConnection.keysightPatience)
       guard batch.count == size else {
         throw .unexpected(device: connection.name, command: question, answer: "\(batch.count) readings")
       }
@@ -158,7 +158,7 @@ final class KeysightAcquisition {
   func readOnce() throws(InstrumentError) -> (row: KeysightReading, pair: ClockPair) {
     let question = ":MEAS?\(list)"
     let asked = MonotonicTime.now
-    let rows = try connection.keysightReadings(question, within: aperture * 4 + Seconds(2))
+    let rows = try connection.keysightReadings(question, within: aperture * 4 + SCPIConnection.keysightPatience)
     guard rows.count == 1 else {
       throw .unexpected(device: connection.name, command: question, answer: "\(rows.count) readings")
     }

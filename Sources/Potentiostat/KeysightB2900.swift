@@ -80,6 +80,12 @@ package final class KeysightB2900: PotentiostatDriver {
   }
 
   package func close() { connection.close() }
+  private func send(_ command: String) throws(InstrumentError) {
+    try connection.send(command, within: SCPIConnection.keysightPatience)
+  }
+  private func query(_ question: String) throws(InstrumentError) -> String {
+    try connection.query(question, within: SCPIConnection.keysightPatience)
+  }
   package func errors() throws(InstrumentError) -> [String] {
     try connection.keysightErrors() + acquisition.takeNotes()
   }
@@ -109,26 +115,26 @@ package final class KeysightB2900: PotentiostatDriver {
   package func prepare(_ acquisition: Acquisition) throws(InstrumentError) {
     try connection.clear()
     // First of all `:INIT` and `:MEAS` must not switch the output on, and off must not be 0 V.
-    try connection.send(":OUTP\(channel):ON:AUTO 0")
-    try connection.send(":OUTP\(channel):OFF:MODE HIZ")
-    let offMode = try connection.query(":OUTP\(channel):OFF:MODE?")
+    try send(":OUTP\(channel):ON:AUTO 0")
+    try send(":OUTP\(channel):OFF:MODE HIZ")
+    let offMode = try query(":OUTP\(channel):OFF:MODE?")
     guard offMode == "HIZ" else {
       throw .unexpected(
         device: connection.name, command: ":OUTP:OFF:MODE?",
         answer: offMode + "; open the contacts, and choose high impedance as the output-off state at its front panel")
     }
     self.acquisition.forget()
-    try connection.send(":ABOR:ALL (@\(channel))")
-    try connection.send(":OUTP\(channel) OFF")
+    try send(":ABOR:ALL (@\(channel))")
+    try send(":OUTP\(channel) OFF")
     source = .off
-    let state = try connection.query(":OUTP\(channel)?;:OUTP\(channel):ON:AUTO?")
+    let state = try query(":OUTP\(channel)?;:OUTP\(channel):ON:AUTO?")
     guard state == "0;0" else {
       throw .unexpected(device: connection.name, command: ":OUTP?;:OUTP:ON:AUTO?", answer: state)
     }
-    try connection.send("*CLS")
+    try send("*CLS")
     wanted = acquisition
     try holdInterlock()
-    lineFrequency = Double(try connection.query(":SYST:LFR?")) ?? 50
+    lineFrequency = Double(try query(":SYST:LFR?")) ?? 50
 
     let c = channel
     try connection.applyKeysight(
@@ -149,7 +155,7 @@ package final class KeysightB2900: PotentiostatDriver {
   private func holdInterlock() throws(InstrumentError) {
     guard voltageRange.range > Self.interlockVoltage else { return }
     // 0: the interlock's circuit is closed (scpi-smu.md §1.3).
-    let tripped = try connection.query(":SYST:INT:TRIP?")
+    let tripped = try query(":SYST:INT:TRIP?")
     guard tripped == "0" else {
       throw .unable(
         device: connection.name,
@@ -257,7 +263,7 @@ package final class KeysightB2900: PotentiostatDriver {
 
   package func open() throws(InstrumentError) {
     // One message; the off state goes before the output: whatever was set at the front panel, off must not mean 0 V.
-    try connection.send(
+    try send(
       ":OUTP\(channel):ON:AUTO 0;:OUTP\(channel):OFF:MODE HIZ;:ABOR:ALL (@\(channel));:OUTP\(channel) OFF")
     acquisition.noteEnded()
     source = .off

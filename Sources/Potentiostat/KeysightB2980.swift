@@ -86,10 +86,16 @@ package final class KeysightB2980: PotentiostatDriver {
   }
 
   package func close() { connection.close() }
+  private func send(_ command: String) throws(InstrumentError) {
+    try connection.send(command, within: SCPIConnection.keysightPatience)
+  }
+  private func query(_ question: String) throws(InstrumentError) -> String {
+    try connection.query(question, within: SCPIConnection.keysightPatience)
+  }
 
   package func errors() throws(InstrumentError) -> [String] {
     var errors = try connection.keysightErrors() + acquisition.takeNotes()
-    if hasBattery, let level = Int(try connection.query(":SYST:BATT?")), level < Self.lowBattery {
+    if hasBattery, let level = Int(try query(":SYST:BATT?")), level < Self.lowBattery {
       errors.append("the battery is at \(level) %: connect the mains, or charge it")
     }
     return errors
@@ -117,20 +123,20 @@ package final class KeysightB2980: PotentiostatDriver {
     try connection.clear()
     // High impedance exists in the source's 20 V range alone; in the other one this is refused, and the input relay,
     // which comes next, opens the cell all the same.
-    try connection.send(":OUTP:OFF:MODE HIZ")
-    try connection.send(":INP OFF")
+    try send(":OUTP:OFF:MODE HIZ")
+    try send(":INP OFF")
     self.acquisition.forget()
-    try connection.send(":ABOR:ALL")
-    try connection.send(":OUTP OFF")
+    try send(":ABOR:ALL")
+    try send(":OUTP OFF")
     state = .open
-    try connection.send(":SOUR:VOLT 0;:SOUR:VOLT:RANG \(keysightNumber(KeysightB2980Model.sourceRange))")
-    try connection.send(":OUTP:OFF:MODE HIZ;*CLS")
-    let found = try connection.query(":OUTP:OFF:MODE?;:INP?;:OUTP?")
+    try send(":SOUR:VOLT 0;:SOUR:VOLT:RANG \(keysightNumber(KeysightB2980Model.sourceRange))")
+    try send(":OUTP:OFF:MODE HIZ;*CLS")
+    let found = try query(":OUTP:OFF:MODE?;:INP?;:OUTP?")
     guard found == "HIZ;0;0" else {
       throw .unexpected(device: connection.name, command: ":OUTP:OFF:MODE?;:INP?;:OUTP?", answer: found)
     }
     guard acquisition.voltageRange.value <= KeysightB2980Model.sourceRange else {
-      let interlock = try connection.query(":SYST:INT:TRIP?") == "0" ? "closed" : "open"
+      let interlock = try query(":SYST:INT:TRIP?") == "0" ? "closed" : "open"
       throw .unable(
         device: connection.name,
         reason:
@@ -263,7 +269,7 @@ package final class KeysightB2980: PotentiostatDriver {
 
   package func open() throws(InstrumentError) {
     // One message. The input's relay opens the cell; then the source goes off.
-    try connection.send(":INP OFF;:OUTP:OFF:MODE HIZ;:ABOR:ALL;:OUTP OFF")
+    try send(":INP OFF;:OUTP:OFF:MODE HIZ;:ABOR:ALL;:OUTP OFF")
     acquisition.noteEnded()
     state = .open
   }

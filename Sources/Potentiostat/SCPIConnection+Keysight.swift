@@ -3,10 +3,13 @@ import USB
 
 /// How Keysight's instruments tell of errors and blocks.
 extension SCPIConnection {
+  /// How long one message may take, when nothing is measured for it: whatever goes wrong, the cell is not left waiting.
+  static let keysightPatience = Seconds(1)
+
   /// Sends commands, each a message of its own, and asks after each whether it was taken.
   func applyKeysight(_ commands: String...) throws(InstrumentError) {
     for command in commands {
-      try send(command)
+      try send(command, within: Self.keysightPatience)
       let errors = try keysightErrors()
       if !errors.isEmpty { throw .refused(device: name, command: command, errors: errors) }
     }
@@ -14,7 +17,7 @@ extension SCPIConnection {
 
   /// The whole error queue with one question; `+0,"No error"` when it is empty.
   func keysightErrors() throws(InstrumentError) -> [String] {
-    Self.entries(of: try query(":SYST:ERR:ALL?"))
+    Self.entries(of: try query(":SYST:ERR:ALL?", within: Self.keysightPatience))
   }
 
   /// Cuts `-113,"Undefined header",-222,"Data out of range"` into its entries.

@@ -91,8 +91,7 @@ struct PalmSensDriverTests {
     try with(scriptTime: 0.3) { bench, driver, _ in
       _ = try driver.begin(.voltage(Volts(0.05)), present: nil, isWithinLimits: { _ in true })
       #expect(bench.isCellOn)
-      let end = MonotonicTime.now + Seconds(5)
-      while bench.isRunning, MonotonicTime.now < end { sleepThread(for: Seconds(0.01)) }
+      #expect(bench.wait { !$0.isRunning })
       #expect(!bench.isCellOn && bench.world.connection.terminal == .highImpedance)
     }
   }
@@ -190,5 +189,47 @@ struct PalmSensDriverTests {
         _ = try driver.begin(.voltage(Volts(3.5)), present: nil, isWithinLimits: { _ in true })
       }
     }
+  }
+
+  @Test(
+    "Nothing that a package says of a reading is lost",
+    arguments: [
+      ("10,203,40", []), ("11,203", .timingNotMet), ("12,203", [.overflow, .compliance]), ("14,203", .underload),
+      ("18,203", .overloadWarning), ("1D,203", [.timingNotMet, .underload, .overloadWarning]),
+      ("10,203,4B", .noise(level: 11)),
+    ] as [(String, SampleFlags)])
+  func flags(metadata: String, flags: SampleFlags) throws {
+    let start = MonotonicTime(nanoseconds: 5_000_000_000)
+    var reader = PalmSensReader(model: .emStat4LR, epoch: MonotonicTime(nanoseconds: 1_000_000_000))
+    reader.begin(PalmSensScript(.emStat4LR, acquisition, time: 45), startWritten: start)
+    var acquired = Acquired()
+    for (index, line) in ["Peb8000000 ", "M0007", "Peb80186A0u;da8030D40u;ba800000Ap,\(metadata)"].enumerated() {
+      reader.take(
+        MethodScriptLink.Output(line: MethodScriptLine(line), arrival: start + Seconds(0.001 * Double(index + 1))),
+        into: &acquired)
+    }
+    let sample = try #require(acquired.samples.first)
+    #expect(acquired.samples.count == 1 && sample.flags == flags)
+    #expect(sample.flags.noiseLevel == flags.noiseLevel)
+    #expect(sample.voltage == Volts(0.2) && sample.range == Amperes(1e-9))
+    #expect(sample.current == (flags.contains(.overflow) ? nil : Amperes(10e-12)))
+    // 100 ms after the script's zero, 4 s after the epoch; the aperture of 20 ms ends there.
+    #expect(sample.deviceNanoseconds == 4_090_000_000)
+    #expect(acquired.clockPairs.map(\.deviceNanoseconds) == [4_000_000_000, 4_100_000_000])
+    #expect(acquired.clockPairs.map(\.earliest) == [start, nil])
+    #expect(acquired.clockPairs.allSatisfy { $0.latest != nil })
+  }
+
+  @Test("A package says which range was really in use, also as galvanostat")
+  func rangeInUse() throws {
+    var reader = PalmSensReader(model: .nexus, epoch: MonotonicTime(nanoseconds: 0))
+    reader.begin(PalmSensScript(.nexus, acquisition, time: 45), startWritten: MonotonicTime(nanoseconds: 0))
+    var acquired = Acquired()
+    for index in ["10", "20", "02", "2B", "77"] {
+      let line = MethodScriptLine("Peb8000001m;ab8030D40u;ba800000Ap,10,2\(index)")
+      reader.take(MethodScriptLink.Output(line: line, arrival: .now), into: &acquired)
+    }
+    // An index that is in no table leaves the range that was asked for.
+    #expect(acquired.samples.map(\.range.value) == [100e-12, 1e-9, 100e-9, 1, 1e-9])
   }
 }

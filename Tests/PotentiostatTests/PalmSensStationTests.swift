@@ -99,8 +99,7 @@ struct PalmSensStationTests {
   func forgottenScript(subject: Subject) throws {
     try with(subject) { table in
       table.bench.type(polarise + "wait 1000\n\n")
-      sleepThread(for: Seconds(0.02))
-      #expect(table.bench.isCellOn && table.bench.isRunning)
+      #expect(table.bench.wait { $0.isCellOn && $0.isRunning })
       _ = try table.station.connect()
       #expect(!table.bench.isCellOn && !table.bench.isRunning)
       #expect(table.isOpen)
@@ -111,8 +110,7 @@ struct PalmSensStationTests {
   func idleWithCellOn() throws {
     try with(.lr) { table in
       table.bench.type(polarise + "\n")
-      sleepThread(for: Seconds(0.02))
-      #expect(table.bench.isCellOn && !table.bench.isRunning)
+      #expect(table.bench.wait { $0.isCellOn && !$0.isRunning })
       _ = try table.station.connect()
       #expect(table.bench.isCellOn, "nothing was changed")
       #expect(!table.bench.received.contains("r"))
@@ -143,7 +141,7 @@ struct PalmSensStationTests {
       #expect(table.isOpen, "the cell is off again")
       table.bench.world.setContacts(closed: true, at: .now)
       try table.station.apply(.current(Amperes(20e-12)))
-      table.poll(for: 0.5)
+      table.poll(for: 3) { table.reports.samples.count > 15 }
       let currents = table.reports.samples.dropFirst(3).compactMap(\.current?.value)
       try #require(currents.count > 5)
       #expect(abs(currents.reduce(0, +) / Double(currents.count) - 20e-12) < 0.3e-12)
@@ -176,11 +174,12 @@ struct PalmSensStationTests {
       try table.station.prepare(subject.acquisition())
       table.bench.world.setContacts(closed: true, at: .now)
       try table.station.apply(.current(.zero))
-      table.poll(for: 0.2)
+      table.poll(for: 3) { table.reports.samples.count > 5 }
       let resting = try #require(table.reports.samples.last?.voltage)
       try table.station.apply(.voltage(resting + Volts(0.1)))
       #expect(table.bench.isCellOn)
-      table.poll(for: 0.3)
+      func held() -> Int { table.reports.samples.filter { $0.current != nil && !$0.flags.contains(.settling) }.count }
+      table.poll(for: 3) { held() > 5 }
       let samples = table.reports.samples.drop { !$0.flags.contains(.settling) }
       let ramp = samples.filter { $0.flags.contains(.settling) }.compactMap(\.voltage?.value)
       #expect(ramp.count >= 9)
@@ -248,11 +247,10 @@ struct PalmSensStationTests {
       try table.station.prepare(subject.acquisition(voltage: Volts(-0.5)...Volts(1.0)))
       table.bench.world.setContacts(closed: true, at: .now)
       try table.station.apply(.current(subject.most * 0.5))
-      let end = MonotonicTime.now + Seconds(5)
-      while table.bench.isRunning, MonotonicTime.now < end { sleepThread(for: Seconds(0.005)) }
-      #expect(!table.bench.isRunning && !table.bench.isCellOn && table.isOpen)
+      #expect(table.bench.wait { !$0.isRunning })
+      #expect(!table.bench.isCellOn && table.isOpen)
       // Whoever listens again learns of it.
-      table.poll(for: 0.1)
+      table.poll(for: 3) { !table.reports.trips.isEmpty }
       #expect(table.reports.trips.count == 1)
     }
   }
@@ -288,7 +286,7 @@ struct PalmSensStationTests {
       try table.station.setRange(Amperes(10e-9))
       #expect(table.isOpen)
       try table.station.apply(.voltage(Volts(0.1)))
-      table.poll(for: 0.1)
+      table.poll(for: 3) { table.reports.samples.last?.range == Amperes(10e-9) }
       #expect(table.reports.samples.last?.range == Amperes(10e-9))
     }
   }
@@ -322,7 +320,7 @@ struct PalmSensStationTests {
       try table.station.apply(.voltage(Volts(0.2)))
       table.poll(for: 0.1)
       table.bench.device.unplug()
-      table.poll(for: 0.2)
+      table.poll(for: 3) { !table.reports.failures.isEmpty }
       #expect(table.reports.failures.count == 1)
       #expect(!table.station.isConnected)
       #expect(table.bench.isCellOn, "the script goes on without its host")
@@ -338,8 +336,9 @@ struct PalmSensStationTests {
       _ = try table.station.connect()
       try table.station.prepare(Subject.lr.acquisition())
       for volts in [0.1, 0.15, 0.1] {
+        let before = table.reports.samples.count
         try table.station.apply(.voltage(Volts(volts)))
-        table.poll(for: 0.2)
+        table.poll(for: 3) { table.reports.samples.count > before + 8 }
       }
       try table.station.makeSafe()
       let pairs = table.reports.pairs

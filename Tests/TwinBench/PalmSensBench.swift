@@ -47,6 +47,16 @@ package final class PalmSensBench: @unchecked Sendable {
   /// Lines as another program would have sent them before.
   package func type(_ lines: String) { device.perform { instrument.receive(Array(lines.utf8), at: .now) } }
 
+  /// Waits until something is so; false when it is not within five seconds.
+  package func wait(until isSo: (PalmSensBench) -> Bool) -> Bool {
+    let end = MonotonicTime.now + Seconds(5)
+    while MonotonicTime.now < end {
+      if isSo(self) { return true }
+      sleepThread(for: Seconds(0.002))
+    }
+    return isSo(self)
+  }
+
   package func end() {
     ending.update { $0 = true }
     ticker?.join()

@@ -171,7 +171,12 @@ final class MethodScriptMachine {
           put("L")
         }
       } else {
-        if isInside { leaveLoop() } else { [put("L"), put("+")].forEach { $0 } }
+        if isInside {
+          leaveLoop()
+        } else {
+          put("L")
+          put("+")
+        }
         place = end + 1
       }
     case .measureLoop(let technique, let arguments, let outputs, let end):

@@ -29,7 +29,7 @@ enum MethodScriptText {
     var digits = Substring(text)
     for (mark, radix) in [("0x", 16), ("0b", 2)] where digits.hasPrefix(mark) {
       digits = digits.dropFirst(2)
-      if radix == 2 || digits.last == "i" { if digits.last == "i" { digits = digits.dropLast() } }
+      if digits.last == "i" { digits = digits.dropLast() }
       return Int(digits, radix: radix).map { (Double($0), true) }
     }
     var factor = 1.0

@@ -153,7 +153,9 @@ final class PalmSensCellDriver {
     let low = hardware.potential.lowerBound * 1.02
     let high = hardware.potential.upperBound * 1.02
     let bounded = min(max(value, low), high)
-    return Reading(value: (bounded / step).rounded() * step, status: bounded == value ? 0 : 2, range: 6)
+    // A galvanostat at its compliance reads no potential that it could go on from.
+    let isLimited = bounded != value || (isCellOn && isGalvanostat && means.complianceShare > 0.5)
+    return Reading(value: (bounded / step).rounded() * step, status: isLimited ? 2 : 0, range: 6)
   }
 
   func current(from begin: MonotonicTime, to end: MonotonicTime) -> Reading {
