@@ -173,7 +173,12 @@ struct Keithley2636BDriverTests {
 
   @Test("A pulse goes out with every reading, and with an input line a pulse begins every reading")
   func triggers() throws {
-    try running(.init(), bias: .current(.zero), KeithleyBench.acquisition(Amperes(1e-9)), { $0.triggerOut = 3; $0.triggerIn = 5 }) {
+    try running(
+      .init(), bias: .current(.zero), KeithleyBench.acquisition(Amperes(1e-9)),
+      {
+        $0.triggerOut = 3; $0.triggerIn = 5
+      }
+    ) {
       bench, twin, driver in
       var samples: [Sample] = []
       for _ in 0..<7 {
