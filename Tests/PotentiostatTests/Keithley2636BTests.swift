@@ -65,6 +65,22 @@ struct Keithley2636BDriverTests {
     }
   }
 
+  @Test("A host that comes back at once waits until its dead self's script has opened the output")
+  func comesBack() throws {
+    try running { bench, _, driver in
+      for _ in 0..<5 {
+        _ = try driver.poll()
+        sleepThread(for: Seconds(0.01))
+      }
+      driver.close()
+      let start = MonotonicTime.now
+      let identity = try bench.station.connect()
+      #expect(identity.model == "Model 2636B")
+      #expect(MonotonicTime.now - start < Seconds(2.5))
+      #expect(bench.terminal == .highImpedance)
+    }
+  }
+
   @Test("The script opens the output at a voltage limit although its host judges nothing, and says so in the row")
   func voltageLimit() throws {
     let acquisition = KeithleyBench.acquisition(Amperes(1e-9), volts: Volts(-0.5)...Volts(3.3))
