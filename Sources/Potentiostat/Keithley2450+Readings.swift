@@ -47,11 +47,17 @@ extension Keithley2450 {
     return (reading.sample, ClockPair(deviceNanoseconds: reading.stamp, earliest: asked, latest: .now))
   }
 
+  /// Numbers as the instrument separates them, with blanks or without; nil when one is none.
+  static func numbers(_ text: String) -> [Double]? {
+    let fields = text.split(separator: ",", omittingEmptySubsequences: false)
+    let numbers = fields.compactMap { Double($0.drop { $0 == " " }) }
+    return numbers.count == fields.count ? numbers : nil
+  }
+
   private func parse(_ text: String, _ count: Int, _ question: String) throws(InstrumentError) -> [(
     sample: Sample, stamp: Int64
   )] {
-    let fields = text.split(separator: ",").compactMap { Double($0.drop { $0 == " " }) }
-    guard fields.count == Self.elementCount * count else {
+    guard let fields = Self.numbers(text), fields.count == Self.elementCount * count else {
       throw .unexpected(device: connection.name, command: question, answer: String(text.prefix(80)))
     }
     var readings: [(sample: Sample, stamp: Int64)] = []

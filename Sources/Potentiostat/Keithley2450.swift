@@ -161,7 +161,8 @@ package final class Keithley2450: PotentiostatDriver {
 
   package func setPeriod(_ period: Seconds) throws(InstrumentError) {
     acquisition?.period = period
-    try connection.apply(":SENS:CURR:NPLC \(Self.number(powerLineCycles));:SENS:VOLT:NPLC \(Self.number(powerLineCycles))")
+    try connection.apply(
+      ":SENS:CURR:NPLC \(Self.number(powerLineCycles));:SENS:VOLT:NPLC \(Self.number(powerLineCycles))")
   }
 
   /// Four fifths of the sample period; the rest is the instrument's overhead and the pause between readings.
@@ -238,8 +239,8 @@ package final class Keithley2450: PotentiostatDriver {
     if triggers.in != nil || triggers.out != nil {
       try beginTriggeredLoop(pause: max(50e-6, pause))
     } else {
-    try connection.apply(
-      ":TRAC:CLE \"defbuffer1\"", ":TRIG:LOAD \"DurationLoop\",100000,\(Self.number(pause)),\"defbuffer1\"", ":INIT")
+      try connection.apply(
+        ":TRAC:CLE \"defbuffer1\"", ":TRIG:LOAD \"DurationLoop\",100000,\(Self.number(pause)),\"defbuffer1\"", ":INIT")
     }
     buffer.restart()
     buffered = state

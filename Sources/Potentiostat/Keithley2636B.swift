@@ -30,25 +30,25 @@ package final class Keithley2636B: PotentiostatDriver {
   private let model: TSPModel
   private let settings: PotentiostatSettings
   /// The channel as scripts name it: `smua` or `smub`.
-  private let smu: String
-  private var acquisition: Acquisition?
+  let smu: String
+  var acquisition: Acquisition?
   private var isLoaded = false
   private var lineFrequency = 50.0
   /// What the output gives.
-  private var state: Source = .off
+  var state: Source = .off
   /// Under what the present rows were measured.
-  private var measured: Source = .off
+  var measured: Source = .off
   private var voltageLevel = 0.0
   /// The script has been started and has not said that it ended.
   var isRunning = false
   /// Rows may be left in the instrument that were not fetched.
-  private var hasRest = false
+  var hasRest = false
   /// An answer was asked for and cut off by what was sent next; it may be there, or be the error −410.
-  private var hasUnread = false
-  private var unread = Acquired()
-  private var wasInterrupted = false
+  var hasUnread = false
+  var unread = Acquired()
+  var wasInterrupted = false
   /// Why the script ended by itself.
-  private var ending: String?
+  var ending: String?
 
   /// When the script was asked for its rows, and when it was last seen not to have answered yet.
   var asked: MonotonicTime?
@@ -56,22 +56,22 @@ package final class Keithley2636B: PotentiostatDriver {
   /// Number of the last row that was taken in.
   var lastRow = 0
   /// The instrument's timer when the present bias began, s.
-  private(set) var sourceBegan = 0.0
+  var sourceBegan = 0.0
   /// The last row was taken on the way to a voltage.
   var isRamping = false
 
-  private enum Source: Equatable { case off, current, voltage }
+  enum Source: Equatable { case off, current, voltage }
 
   /// A voltage set point is reached in steps of this size at most, with a reading after each.
-  private static let rampStep = 0.02  // V
+  static let rampStep = 0.02  // V
   /// So long without a sign of life, and the script opens the output.
   static let silence = Seconds(2)
   /// How long an answer of the script may take beyond a reading.
   static let answerPatience = Seconds(0.3)
-  private static let beginPatience = Seconds(2)
+  static let beginPatience = Seconds(2)
   /// Bit 4 of the status byte: an answer can be read (scpi-smu.md §8).
   static let messageAvailable: UInt8 = 0x10
-  private static let mostErrors = 64
+  static let mostErrors = 64
 
   /// Checks the identity. Changes nothing in the instrument.
   init(_ connection: SCPIConnection, _ model: TSPModel, _ settings: PotentiostatSettings) throws(InstrumentError) {
@@ -91,6 +91,7 @@ package final class Keithley2636B: PotentiostatDriver {
     self.settings = settings
     smu = "smu" + settings.channel
     abilities = PotentiostatAbilities(fourWire: true, remarks: model.remarks)
+    try Self.awaitIdle(connection)
     let found = try connection.identify { $0.manufacturer.hasPrefix("Keithley") && $0.model.hasSuffix(model.number) }
     func trimmed(_ text: String) -> String { String(text.drop { $0 == " " }) }
     identity = InstrumentIdentity(
@@ -206,63 +207,6 @@ package final class Keithley2636B: PotentiostatDriver {
   }
   var aperture: Seconds { Seconds(powerLineCycles / lineFrequency) }
 
-  // MARK: Lines of Lua
-
-  private func set(_ values: [(String, Double)]) throws(InstrumentError) {
-    try apply(values.map { "\(smu).\($0.0) = \($0.1)" })
-  }
-
-  /// Sends lines and asks the error queue whether all were taken.
-  private func apply(_ lines: [String]) throws(InstrumentError) {
-    try takeUnread()
-    for line in lines { try connection.send(line) }
-    let errors = try errors()
-    guard errors.isEmpty else {
-      throw .refused(device: connection.name, command: lines.joined(separator: "; "), errors: errors)
-    }
-  }
-
-  private func number(_ expression: String) throws(InstrumentError) -> Double {
-    let answer = try connection.query("print(\(expression))")
-    guard let value = Double(answer) else {
-      throw .unexpected(device: connection.name, command: expression, answer: answer)
-    }
-    return value
-  }
-
-  /// What was cut off: rows are kept for the next poll, and the error is our own doing.
-  private func takeUnread() throws(InstrumentError) {
-    guard hasUnread else { return }
-    unread += try drained()
-    hasUnread = false
-    wasInterrupted = true
-  }
-
-  private func takenUnread() -> Acquired {
-    defer { unread = Acquired() }
-    return unread
-  }
-
-  /// The error queue, oldest first. While the script runs nothing else is executed: then nothing is asked.
-  package func errors() throws(InstrumentError) -> [String] {
-    guard !isRunning else { return [] }
-    try takeUnread()
-    var errors: [String] = []
-    for _ in 0..<Self.mostErrors {
-      // Code, text, severity, node; tab separated, the code as a number of any form.
-      let entry = try connection.query("print(errorqueue.next())").split(separator: "\t").map(String.init)
-      guard let code = entry.first.flatMap({ Double($0) }), entry.count >= 2 else {
-        throw .unexpected(
-          device: connection.name, command: "errorqueue.next()", answer: entry.joined(separator: " "))
-      }
-      if code == 0 { break }
-      if code == -410, wasInterrupted { continue }
-      errors.append("\(Int(code)), \(entry[1])")
-    }
-    wasInterrupted = false
-    return errors
-  }
-
   // MARK: Bias
 
   package func open() throws(InstrumentError) {
@@ -332,79 +276,6 @@ package final class Keithley2636B: PotentiostatDriver {
     ])
     state = source
     measured = source
-  }
-
-  /// Starts the script under a bias, and waits until it says that it has begun.
-  private func run(_ level: Double, _ bias: Bias) throws(InstrumentError) {
-    measured = state
-    let (volts, amperes) = heldLimits(bias)
-    let period = acquisition?.period.value ?? 0.02
-    let numbers = [
-      level, Self.rampStep, period, Self.silence.value, volts.lowerBound, volts.upperBound, amperes.lowerBound,
-      amperes.upperBound,
-    ]
-    // Rows of another bias that nobody asked for are nobody's.
-    hasRest = false
-    unread = Acquired()
-    let line = "insitud_run(\(numbers.map { "\($0)" }.joined(separator: ", ")))"
-    try connection.send(line)
-    let end = MonotonicTime.now + Self.beginPatience
-    while try connection.statusByte() & Self.messageAvailable == 0 {
-      guard MonotonicTime.now < end else {
-        try open()
-        throw .refused(device: connection.name, command: line, errors: try errors())
-      }
-      sleepThread(for: Seconds(0.001))
-    }
-    let text = try connection.read()
-    let answer = try Self.parse(text, device: connection.name)
-    guard let began = answer.began else {
-      throw .unexpected(device: connection.name, command: line, answer: String(text.prefix(80)))
-    }
-    sourceBegan = began
-    isRamping = true
-    isRunning = true
-    ending = nil
-    asked = nil
-  }
-
-  /// The limits that the script holds: those of the cell and what a reading may be off, its zero among it, for here they
-  /// are judged with the zero subtracted. A voltage that is set on purpose beyond its limit, as 0 V with the contacts
-  /// open for the zero, is not one.
-  private func heldLimits(_ bias: Bias) -> (ClosedRange<Double>, ClosedRange<Double>) {
-    guard let limits = acquisition?.limits else { return (0...0, 0...0) }
-    let volts = 2 * voltageAccuracy.value
-    var lowest = limits.voltage.lowerBound.value - volts
-    var highest = limits.voltage.upperBound.value + volts
-    if case .voltage(let set) = bias, !limits.voltage.contains(set) {
-      lowest = min(lowest, set.value - 0.1)
-      highest = max(highest, set.value + 0.1)
-    }
-    let largest = max(limits.current.upperBound.magnitude, limits.current.lowerBound.magnitude)
-    let amperes = 2 * range.accuracy(at: largest).value + 0.02 * range.range.value
-    return (
-      lowest...highest, limits.current.lowerBound.value - amperes...limits.current.upperBound.value + amperes
-    )
-  }
-
-  /// Follows the script on its way to a voltage; a reading that is not within limits opens the output.
-  private func ramp(_ steps: Double, _ isWithinLimits: (Sample) -> Bool) throws(InstrumentError) -> Acquired {
-    var acquired = Acquired()
-    let end = MonotonicTime.now + Seconds(2) + (aperture + Seconds(0.02)) * (2 * steps + 2)
-    while isRamping, isRunning {
-      guard MonotonicTime.now < end else {
-        try open()
-        throw .unexpected(device: connection.name, command: "insitud_run", answer: "nothing within the ramp's time")
-      }
-      let more = try ask()
-      acquired += more
-      if !more.samples.allSatisfy(isWithinLimits) {
-        try open()
-        break
-      }
-      if isRamping { sleepThread(for: Seconds(0.001)) }
-    }
-    return acquired
   }
 
   package func poll() throws(InstrumentError) -> Acquired {

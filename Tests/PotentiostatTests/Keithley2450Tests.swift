@@ -84,10 +84,11 @@ struct Keithley2450DriverTests {
       return "taken"
     }
     #expect(refusal { $0.triggerOut = 7 }.contains("1 to 6"))
-    #expect(refusal {
-      $0.triggerOut = 3
-      $0.triggerIn = 3
-    }.contains("at once"))
+    #expect(
+      refusal {
+        $0.triggerOut = 3
+        $0.triggerIn = 3
+      }.contains("at once"))
     #expect(refusal { $0.triggerOut = 6 } == "taken")
   }
 
@@ -128,7 +129,40 @@ struct Keithley2450DriverTests {
       let bench = KeithleyBench(model)
       defer { bench.end() }
       _ = try bench.station.connect()
-      #expect(bench.station.abilities.remarks.first?.contains("1 µA") == true)
+      #expect(bench.station.abilities.remarks.first?.contains("the lowest range is \(Amperes(1e-6)),") == true)
     }
+  }
+
+  @Test("Recorded numbers decode to their values (scpi-smu.md §10)")
+  func vectors() throws {
+    let rows = [
+      "-9.6420389034124e-12, 2, 0", "-4.5509945811872e-10, 2, 0.277194856", "-9.1078204006445e-12, 2, 0.569614783",
+    ].map { Potentiostat.Keithley2450.numbers($0) }
+    #expect(
+      rows == [
+        [-9.6420389034124e-12, 2, 0], [-4.5509945811872e-10, 2, 0.277194856], [-9.1078204006445e-12, 2, 0.569614783],
+      ])
+    // t, V, I of a resistor: V = R·I + V0 with the sheet's R and V0, residuals below 0.63 mV.
+    for row in ["0.000e+00,-9.999e-01,-3.044e-03", "4.292e-03,-9.999e-01,-3.046e-03", "4.741e-02,2.813e-05,-6.407e-07"]
+    {
+      let values = try #require(Potentiostat.Keithley2450.numbers(row))
+      #expect(values.count == 3)
+      #expect(abs(values[1] - (328.349 * values[2] - 26e-6)) < 0.64e-3)
+    }
+    #expect(Potentiostat.Keithley2450.numbers("1E-3,4895") == [1e-3, 4895])
+    #expect(Potentiostat.Keithley2450.numbers("2.24E-14") == [2.24e-14])
+    #expect(Potentiostat.Keithley2450.numbers("0,1,,3") == nil)
+    #expect(Potentiostat.Keithley2450.numbers("0,1,x") == nil)
+  }
+
+  @Test("An instrument that speaks another language is refused, with the remedy")
+  func language() throws {
+    var settings = NanobatteryTwin.Keithley2450.Settings()
+    settings.language = "SCPI2400"
+    let (bench, _) = KeithleyBench.k2450(settings)
+    defer { bench.end() }
+    #expect {
+      try bench.station.connect()
+    } throws: { "\($0)".contains("SCPI2400; choose SCPI") }
   }
 }

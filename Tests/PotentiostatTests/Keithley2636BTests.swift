@@ -65,6 +65,22 @@ struct Keithley2636BDriverTests {
     }
   }
 
+  @Test("A host that comes back at once waits until its dead self's script has opened the output")
+  func comesBack() throws {
+    try running { bench, _, driver in
+      for _ in 0..<5 {
+        _ = try driver.poll()
+        sleepThread(for: Seconds(0.01))
+      }
+      driver.close()
+      let start = MonotonicTime.now
+      let identity = try bench.station.connect()
+      #expect(identity.model == "Model 2636B")
+      #expect(MonotonicTime.now - start < Seconds(2.5))
+      #expect(bench.terminal == .highImpedance)
+    }
+  }
+
   @Test("The script opens the output at a voltage limit although its host judges nothing, and says so in the row")
   func voltageLimit() throws {
     let acquisition = KeithleyBench.acquisition(Amperes(1e-9), volts: Volts(-0.5)...Volts(3.3))
@@ -173,7 +189,12 @@ struct Keithley2636BDriverTests {
 
   @Test("A pulse goes out with every reading, and with an input line a pulse begins every reading")
   func triggers() throws {
-    try running(.init(), bias: .current(.zero), KeithleyBench.acquisition(Amperes(1e-9)), { $0.triggerOut = 3; $0.triggerIn = 5 }) {
+    try running(
+      .init(), bias: .current(.zero), KeithleyBench.acquisition(Amperes(1e-9)),
+      {
+        $0.triggerOut = 3; $0.triggerIn = 5
+      }
+    ) {
       bench, twin, driver in
       var samples: [Sample] = []
       for _ in 0..<7 {

@@ -27,6 +27,9 @@ final class KeithleyBench: @unchecked Sendable {
     "keithley-2636b",
   ]
 
+  /// One of each driver.
+  static let families = ["keithley-2450", "keithley-2636b"]
+
   let world: World
   let device: EmulatedUSBDevice
   let bus: InProcessBus
@@ -117,8 +120,4 @@ final class KeithleyBench: @unchecked Sendable {
       period: period, currentRange: range, voltageRange: Volts(20),
       limits: CellLimits(voltage: volts, current: Amperes(-amperes.value)...amperes))
   }
-}
-
-extension NanobatteryTwin.TwinPotentiostat {
-  var descriptors: USBDescriptors { device.descriptors }
 }

@@ -13,7 +13,7 @@ extension Keithley2450 {
 
   static var systemCommands: [SCPICommand<Keithley2450>] {
     [
-      SCPICommand("*LANG", query: { _, _ in .text("SCPI") }),
+      SCPICommand("*LANG", query: { smu, _ in .text(smu.settings.language) }),
       SCPICommand(
         ":SYSTem:EVENtlog:NEXT",
         query: { (smu, call) throws(SCPIError) in
@@ -83,7 +83,9 @@ extension Keithley2450 {
         set: { (smu, call) throws(SCPIError) in
           let most = smu.scale(function).largest
           let value = try call.number(in: -most...most, default: most)
-          guard let range = smu.scale(function).range(for: value), let source = smu.sources[function] else { throw .outOfRange }
+          guard let range = smu.scale(function).range(for: value), let source = smu.sources[function] else {
+            throw .outOfRange
+          }
           guard abs(source.level) <= range * 1.05 else { throw .settingsConflict }
           try smu.configure(at: call.time) {
             if smu.sourceRange(function) != range { smu.noteRangeChange(function, range, at: call.time) }

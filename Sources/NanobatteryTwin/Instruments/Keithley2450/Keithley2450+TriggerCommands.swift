@@ -15,13 +15,20 @@ extension Keithley2450 {
           smu.setOutput(true, at: call.time)
           smu.running = RunningLoop(loop: loop, start: call.time, next: call.time)
         }),
-      SCPICommand(":ABORt", 
+      SCPICommand(
+        ":ABORt",
         set: { smu, _ in
           smu.running = nil
           smu.blockRun = nil
         }),
       SCPICommand(
-        ":TRIGger:STATe", query: { smu, _ in .text(!smu.isRunning ? "IDLE;IDLE;0" : "RUNNING;RUNNING;3") }),
+        ":TRIGger:STATe",
+        query: { smu, _ in
+          if smu.running != nil { return .text("RUNNING;RUNNING;3") }
+          guard let run = smu.blockRun else { return .text("IDLE;IDLE;0") }
+          guard case .wait = smu.program[run.position] else { return .text("RUNNING;RUNNING;\(run.position)") }
+          return .text("WAITING;WAITING;\(run.position)")
+        }),
     ]
   }
 

@@ -10,6 +10,8 @@ package final class Keithley2450: SCPIDevice {
     package var model = KeithleyModel.k2450
     package var serial = "04412345"
     package var firmware = "1.7.12b"
+    /// What `*LANG?` answers; another command set than SCPI is not there.
+    package var language = "SCPI"
     package var lineFrequency = 50.0
     /// A rms of a current reading at an aperture of 20 ms; goes with 1/√aperture.
     package var currentNoise = 50e-15
@@ -119,7 +121,9 @@ package final class Keithley2450: SCPIDevice {
     reset(at: now)
   }
 
-  package var identity: String { "KEITHLEY INSTRUMENTS,MODEL \(settings.model.number),\(settings.serial),\(settings.firmware)" }
+  package var identity: String {
+    "KEITHLEY INSTRUMENTS,MODEL \(settings.model.number),\(settings.serial),\(settings.firmware)"
+  }
 
   package func describe(_ error: SCPIError, at now: MonotonicTime) -> String {
     if error == .none { return "0,\"No error;0;0 0\"" }

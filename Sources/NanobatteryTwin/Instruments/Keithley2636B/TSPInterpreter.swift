@@ -55,7 +55,9 @@ final class TSPInterpreter {
   /// Puts the instrument's names in place; `answer` must be there.
   func begin() {
     // Nothing of the prelude can fail but memory and its own text.
-    guard start(tspPrelude, named: INSITU_INSTRUMENT) == nil, resume([]) == .finished else { fatalError("the prelude does not run") }
+    guard start(tspPrelude, named: INSITU_INSTRUMENT) == nil, resume([]) == .finished else {
+      fatalError("the prelude does not run")
+    }
   }
 
   deinit { unsafe lua_close(state) }
