@@ -43,7 +43,9 @@ final class LineBench: Sendable {
   nonisolated(unsafe) let ftdi: FTDIFunction?
   nonisolated(unsafe) let cdc: CDCACMFunction?
 
-  init(_ kind: SerialKind, packetSize: Int = 64, strictness: CDCACMFunction.Strictness = .complete, patience: Double = 1) {
+  init(
+    _ kind: SerialKind, packetSize: Int = 64, strictness: CDCACMFunction.Strictness = .complete, patience: Double = 1
+  ) {
     self.kind = kind
     var identity = USBIdentity(
       vendor: 0x300A, product: 0x0000, manufacturerName: "Maker", productName: "Line", serial: "L1")
