@@ -5,6 +5,7 @@ package enum ControlMethod: String, CaseIterable, Sendable {
   case hello
   case status
   case devices
+  case holder
   case runStart = "run.start"
   case runStop = "run.stop"
   case runPause = "run.pause"
@@ -37,6 +38,13 @@ package enum ControlMethod: String, CaseIterable, Sendable {
       [
         Parameter(name: "protocol", isRequired: true, limit: ControlServerCodec.maximumMessageBytes),
         Parameter(name: "file", isRequired: true, limit: 4096),
+      ]
+    case .holder:
+      [
+        Parameter(name: "action", isRequired: true, limit: 32),
+        Parameter(name: "channels", isRequired: false, limit: 256),
+        Parameter(name: "value", isRequired: false, limit: 64), Parameter(name: "axis", isRequired: false, limit: 8),
+        Parameter(name: "steps", isRequired: false, limit: 16),
       ]
     case .note: [Parameter(name: "text", isRequired: true, limit: 4096)]
     case .runsShow: [Parameter(name: "id", isRequired: true, limit: 128)]

@@ -3,22 +3,32 @@ package import Quantities
 package import USB
 
 extension PotentiostatModel {
-  static let keithley2450 = PotentiostatModel(name: "keithley-2450") { bus, settings throws(InstrumentError) in
-    let connection = try SCPIConnection.open(settings.usb, on: bus, name: settings.model)
-    return try takeOver(connection) { connection throws(InstrumentError) in
-      try Keithley2450(connection, terminals: settings.terminals)
+  static let keithley2450 = keithley(.k2450)
+  static let keithley2460 = keithley(.k2460)
+  static let keithley2461 = keithley(.k2461)
+  static let keithley2470 = keithley(.k2470)
+
+  private static func keithley(_ model: KeithleyModel) -> PotentiostatModel {
+    PotentiostatModel(name: "keithley-\(model.number)") { bus, settings throws(InstrumentError) in
+      let connection = try SCPIConnection.open(settings.usb, on: bus, name: settings.model)
+      return try takeOver(connection) { connection throws(InstrumentError) in
+        try Keithley2450(connection, model, settings)
+      }
     }
   }
 }
 
-/// Keithley 2450 SourceMeter, in its SCPI command set over USBTMC (`scpi-smu.md` §0–2, 9).
+/// Keithley 2450, 2460, 2461 and 2470 SourceMeters, in their SCPI command set over USBTMC (`scpi-smu.md` §0–2, 9).
 ///
 /// Never sends `*RST`: it would set the output-off state to NORMAL, which holds 0 V and discharges a battery.
 package final class Keithley2450: PotentiostatDriver {
   package let identity: InstrumentIdentity
-  package let abilities = PotentiostatAbilities()
+  package let abilities: PotentiostatAbilities
   let connection: SCPIConnection
-  private let terminals: Terminals
+  private let model: KeithleyModel
+  private let settings: PotentiostatSettings
+  /// Digital lines that begin readings, and that tell of them.
+  let triggers: (in: Int?, out: Int?)
   private var acquisition: Acquisition?
   private var state: Source = .off
   /// The voltage that is set while the function is voltage.
@@ -38,10 +48,15 @@ package final class Keithley2450: PotentiostatDriver {
   private static let loopTime = Seconds(80_000)
 
   /// Checks the identity and the command language. Changes nothing in the instrument.
-  package init(_ connection: SCPIConnection, terminals: Terminals) throws(InstrumentError) {
+  init(_ connection: SCPIConnection, _ model: KeithleyModel, _ settings: PotentiostatSettings) throws(InstrumentError) {
     self.connection = connection
-    self.terminals = terminals
-    identity = try connection.identify { $0.manufacturer.hasPrefix("KEITHLEY") && $0.model.hasSuffix("2450") }
+    self.model = model
+    self.settings = settings
+    abilities = PotentiostatAbilities(fourWire: true, remarks: model.remarks)
+    triggers = try Self.checkedTriggers(settings)
+    identity = try connection.identify {
+      $0.manufacturer.hasPrefix("KEITHLEY") && $0.model.hasSuffix(model.number)
+    }
     let language = try connection.query("*LANG?")
     guard language == "SCPI" else {
       throw .unexpected(
@@ -51,30 +66,36 @@ package final class Keithley2450: PotentiostatDriver {
   }
 
   package func close() { connection.close() }
-  package func errors() throws(InstrumentError) -> [String] { try connection.drainErrors() }
 
-  // MARK: Ranges (data sheet SPEC-2450 Rev A, scpi-smu.md §0)
+  /// The error queue, and the warnings of the event log, which stop nothing.
+  package func errors() throws(InstrumentError) -> [String] {
+    var entries = try connection.drainErrors()
+    for _ in 0..<Self.mostWarnings {
+      let entry = try connection.query(":SYST:EVEN:NEXT? WARN")
+      if entry.hasPrefix("0,") || entry.hasPrefix("+0,") { break }
+      entries.append("warning " + entry)
+    }
+    return entries
+  }
+  /// Of one look into the event log.
+  private static let mostWarnings = 64
 
-  package let ranges: [RangeFacts] = [
-    facts(10e-9, 500e-15, 10e-15, 0.0010, 50e-12), facts(100e-9, 5e-12, 100e-15, 0.0006, 100e-12),
-    facts(1e-6, 50e-12, 1e-12, 0.00025, 300e-12), facts(10e-6, 500e-12, 10e-12, 0.00025, 700e-12),
-    facts(100e-6, 5e-9, 100e-12, 0.0002, 6e-9), facts(1e-3, 50e-9, 1e-9, 0.0002, 60e-9),
-    facts(10e-3, 500e-9, 10e-9, 0.0002, 600e-9), facts(100e-3, 5e-6, 100e-9, 0.00025, 6e-6),
-    facts(1, 50e-6, 1e-6, 0.0003, 500e-6),
-  ]
+  // MARK: Ranges
+
+  package var ranges: [RangeFacts] { model.ranges }
   /// 3 ms per source-measure step is the fastest reliable (scpi-smu.md §2, streaming practice).
   package let shortestPeriod = Seconds(0.003)
 
-  /// Full scale, and the largest error (gain·range + offset), V.
-  private static let voltageRanges: [(range: Double, error: Double)] = [
-    (0.02, 170e-6), (0.2, 224e-6), (2, 540e-6), (20, 4e-3), (200, 40e-3),
-  ]
   private var voltageRange: (range: Double, error: Double) {
-    Self.voltageRanges.first { $0.range >= (acquisition?.voltageRange.value ?? 20) } ?? Self.voltageRanges[4]
+    let wanted = acquisition?.voltageRange.value ?? 20
+    return model.voltageRanges.first { $0.range >= wanted } ?? model.voltageRanges[model.voltageRanges.count - 1]
   }
   package var voltageAccuracy: Volts { Volts(voltageRange.error) }
 
-  package var range: RangeFacts { ranges.first { $0.range >= (acquisition?.currentRange ?? .zero) } ?? ranges[0] }
+  /// The smallest range that holds the current that was asked for; the largest there is for more than that.
+  package var range: RangeFacts {
+    ranges.first { $0.range >= (acquisition?.currentRange ?? .zero) } ?? ranges[ranges.count - 1]
+  }
 
   // MARK: Getting ready
 
@@ -90,38 +111,57 @@ package final class Keithley2450: PotentiostatDriver {
     buffered = .off
     try connection.send("*CLS")
     // Allowed only with the output off; rear are the triaxial sockets.
-    try connection.apply(":ROUT:TERM \(terminals == .rear ? "REAR" : "FRON")")
+    try connection.apply(":ROUT:TERM \(settings.terminals == .rear ? "REAR" : "FRON")")
+    try checkInterlock()
     lineFrequency = Double(try connection.query(":SYST:LFR?")) ?? 50
 
     // A level that is left over could forbid a smaller range.
     try connection.send(":SOUR:CURR 0;:SOUR:VOLT 0")
-    let amperes = number(range.range.value)
-    let volts = number(voltageRange.range)
+    let amperes = Self.number(range.range.value)
+    let volts = Self.number(voltageRange.range)
     let limits = acquisition.limits
-    // The least that the instrument takes is 1 nA. Tighter current limits are held on every sample here.
-    let currentLimit = max(1e-9, limits.current.upperBound.magnitude.value, limits.current.lowerBound.magnitude.value)
+    // The 2450 takes 1 nA at least. Tighter current limits are held on every sample here.
+    let currentLimit = max(
+      model.smallestCurrentLimit, limits.current.upperBound.magnitude.value, limits.current.lowerBound.magnitude.value)
     // The voltage compliance lies a little beyond the limit, so that a charge that reaches the limit trips instead of
     // silently becoming a hold; it stays the last word when this computer is gone.
     let voltageLimit =
-      max(limits.voltage.upperBound.magnitude.value, limits.voltage.lowerBound.magnitude.value) * 1.02 + 0.02
+      max(
+        model.smallestVoltageLimit, limits.voltage.upperBound.magnitude.value,
+        limits.voltage.lowerBound.magnitude.value) * 1.02 + 0.02
     try connection.apply(
-      ":SOUR:CURR:RANG \(amperes);:SOUR:CURR:VLIM \(number(voltageLimit));:SOUR:CURR:READ:BACK ON;:SOUR:CURR:DEL 0",
-      ":SOUR:VOLT:RANG \(volts);:SOUR:VOLT:ILIM \(number(currentLimit));:SOUR:VOLT:READ:BACK ON;:SOUR:VOLT:DEL 0",
-      ":SENS:CURR:RANG \(amperes);:SENS:CURR:NPLC \(number(powerLineCycles));:SENS:CURR:AZER OFF;:SENS:CURR:RSEN OFF",
-      ":SENS:VOLT:RANG \(volts);:SENS:VOLT:NPLC \(number(powerLineCycles));:SENS:VOLT:AZER OFF;:SENS:VOLT:RSEN OFF",
+      ":SOUR:CURR:RANG \(amperes);:SOUR:CURR:VLIM \(Self.number(voltageLimit));:SOUR:CURR:READ:BACK ON;:SOUR:CURR:DEL 0",
+      ":SOUR:VOLT:RANG \(volts);:SOUR:VOLT:ILIM \(Self.number(currentLimit));:SOUR:VOLT:READ:BACK ON;:SOUR:VOLT:DEL 0",
+      ":SENS:CURR:RANG \(amperes);:SENS:CURR:NPLC \(Self.number(powerLineCycles));:SENS:CURR:AZER OFF",
+      ":SENS:CURR:RSEN \(sensing);:SENS:VOLT:RSEN \(sensing)",
+      ":SENS:VOLT:RANG \(volts);:SENS:VOLT:NPLC \(Self.number(powerLineCycles));:SENS:VOLT:AZER OFF",
       ":TRAC:CLE \"defbuffer1\";:TRAC:POIN \(ReadingBuffer.size),\"defbuffer1\"")
+  }
+
+  /// Four wires for both functions, or two.
+  private var sensing: String { settings.fourWire ? "ON" : "OFF" }
+
+  /// Above 42 V the source obeys only with the interlock closed (scpi-smu.md §1.3); 1 is closed.
+  private func checkInterlock() throws(InstrumentError) {
+    guard voltageRange.range > KeithleyModel.interlockVoltage else { return }
+    let answer = try connection.query(":OUTP:INT:TRIP?")
+    guard answer != "1" else { return }
+    throw .unable(
+      device: connection.name,
+      reason: "the \(Volts(voltageRange.range)) range works only with the interlock closed, which says “\(answer)”; "
+        + "close it, or set a voltage range of 20 V")
   }
 
   package func setRange(_ currentRange: Amperes) throws(InstrumentError) {
     try open()
     acquisition?.currentRange = currentRange
-    let amperes = number(range.range.value)
+    let amperes = Self.number(range.range.value)
     try connection.apply(":SOUR:CURR 0;:SOUR:CURR:RANG \(amperes);:SENS:CURR:RANG \(amperes)")
   }
 
   package func setPeriod(_ period: Seconds) throws(InstrumentError) {
     acquisition?.period = period
-    try connection.apply(":SENS:CURR:NPLC \(number(powerLineCycles));:SENS:VOLT:NPLC \(number(powerLineCycles))")
+    try connection.apply(":SENS:CURR:NPLC \(Self.number(powerLineCycles));:SENS:VOLT:NPLC \(Self.number(powerLineCycles))")
   }
 
   /// Four fifths of the sample period; the rest is the instrument's overhead and the pause between readings.
@@ -150,7 +190,7 @@ package final class Keithley2450: PotentiostatDriver {
       return ramped
     case .current(let amperes):
       if state != .current { try source("CURR", "VOLT", startingAt: 0, as: .current) }
-      try connection.apply(":SOUR:CURR \(number(amperes.value))")
+      try connection.apply(":SOUR:CURR \(Self.number(amperes.value))")
     case .voltage(let volts):
       if state != .voltage {
         voltageLevel = present?.value ?? volts.value
@@ -167,7 +207,7 @@ package final class Keithley2450: PotentiostatDriver {
     throws(InstrumentError)
   {
     try open()
-    try connection.apply(":SOUR:FUNC \(function);:SENS:FUNC \"\(measured)\"", ":SOUR:\(function) \(number(level))")
+    try connection.apply(":SOUR:FUNC \(function);:SENS:FUNC \"\(measured)\"", ":SOUR:\(function) \(Self.number(level))")
     try connection.apply(":OUTP ON")
     state = source
     buffered = source
@@ -181,7 +221,7 @@ package final class Keithley2450: PotentiostatDriver {
     buffered = .voltage
     for k in 1...steps {
       voltageLevel = start + (end - start) * Double(k) / Double(steps)
-      try connection.apply(":SOUR:VOLT \(number(voltageLevel))")
+      try connection.apply(":SOUR:VOLT \(Self.number(voltageLevel))")
       guard k < steps else { break }
       let (sample, pair) = try readOnce()
       acquired.samples.append(sample)
@@ -195,8 +235,12 @@ package final class Keithley2450: PotentiostatDriver {
   private func beginLoop() throws(InstrumentError) {
     let period = acquisition?.period.value ?? 0.02
     let pause = max(1e-6, period - aperture.value - 0.0004)
+    if triggers.in != nil || triggers.out != nil {
+      try beginTriggeredLoop(pause: max(50e-6, pause))
+    } else {
     try connection.apply(
-      ":TRAC:CLE \"defbuffer1\"", ":TRIG:LOAD \"DurationLoop\",100000,\(number(pause)),\"defbuffer1\"", ":INIT")
+      ":TRAC:CLE \"defbuffer1\"", ":TRIG:LOAD \"DurationLoop\",100000,\(Self.number(pause)),\"defbuffer1\"", ":INIT")
+    }
     buffer.restart()
     buffered = state
     loopBegan = .now
@@ -223,13 +267,7 @@ package final class Keithley2450: PotentiostatDriver {
   }
 }
 
-private func facts(
-  _ range: Double, _ source: Double, _ measure: Double, _ gain: Double, _ offset: Double
-) -> RangeFacts {
-  RangeFacts(
-    range: Amperes(range), sourceResolution: Amperes(source), measureResolution: Amperes(measure), measureGain: gain,
-    measureOffset: Amperes(offset))
+extension Keithley2450 {
+  /// A number as SCPI wants it (NR3).
+  static func number(_ value: Double) -> String { "\(value)".uppercased() }
 }
-
-/// A number as SCPI wants it (NR3).
-private func number(_ value: Double) -> String { "\(value)".uppercased() }

@@ -117,6 +117,9 @@ package protocol PotentiostatDriver: AnyObject {
   /// Ends the measuring under the present bias, which stays on.
   /// - Returns: what was measured under it, to the last reading.
   func finish() throws(InstrumentError) -> Acquired
+  /// The range that a held current is measured on when `currentRange` was asked for: some sources begin higher than
+  /// their meters.
+  func rangeHolding(_ currentRange: Amperes) -> Amperes
   /// Puts `bias` on the cell and begins to measure. A source that comes on begins at what the cell has: 0 A, or
   /// `present`; a voltage is ramped to.
   /// - Parameter isWithinLimits: asked for every reading of the ramp, which ends where it says no.
@@ -133,6 +136,10 @@ package protocol PotentiostatDriver: AnyObject {
   /// Entries of the instrument's error queue.
   func errors() throws(InstrumentError) -> [String]
   func close()
+}
+
+extension PotentiostatDriver {
+  package func rangeHolding(_ currentRange: Amperes) -> Amperes { currentRange }
 }
 
 /// Which of an instrument's sockets the holder's cable is on.
@@ -169,7 +176,9 @@ package struct PotentiostatModel: Sendable {
 package enum PotentiostatModels {
   /// The one place where a model is registered.
   package static let all: [PotentiostatModel] = [
-    .keithley2450
+    .keithley2450, .keithley2460, .keithley2461, .keithley2470, .keithley2634B, .keithley2635B, .keithley2636B,
+    .keysightB2901A, .keysightB2902A, .keysightB2911A, .keysightB2912A, .keysightB2985A, .keysightB2987A,
+    .emStat4LR, .emStat4HR, .nexus, .emStatPico,
   ]
 
   package static func named(_ name: String) -> PotentiostatModel? { all.first { $0.name == name } }

@@ -101,10 +101,18 @@ package final class PotentiostatStation {
   /// - Returns: the zero and its standard error.
   package func measureZero(of range: Amperes, for span: Seconds) throws(InstrumentError) -> CurrentZero {
     try refuseWhenHeld()
+    // A held current may be read on another range than a held voltage; every range has a zero of its own.
+    let holding = instrument?.rangeHolding(range) ?? range
+    if holding != range { _ = try readZero(of: holding, for: span) }
+    return try readZero(of: range, for: span)
+  }
+
+  private func readZero(of range: Amperes, for span: Seconds) throws(InstrumentError) -> CurrentZero {
     let samples = try with { instrument throws(InstrumentError) -> [Sample] in
       try instrument.setRange(range)
       var all = try instrument.begin(.voltage(.zero), present: .zero, isWithinLimits: { _ in true }).samples
-      let end = MonotonicTime.now + span
+      // On its lowest ranges an electrometer needs longer to settle than the zero takes.
+      let end = MonotonicTime.now + span + instrument.range.settling
       while MonotonicTime.now < end, !latch.isSet {
         sleepThread(for: Seconds(0.02))
         all += try instrument.poll().samples

@@ -14,6 +14,18 @@ package struct SampleFlags: OptionSet, Hashable, Sendable {
   /// Samples are missing between the one before and this one: nothing may be interpolated, and the charge that flowed
   /// meanwhile was not measured.
   package static let afterHole = SampleFlags(rawValue: 16)
+  /// The instrument could not keep the sample period.
+  package static let timingNotMet = SampleFlags(rawValue: 32)
+  /// The reading uses so little of its range that a smaller one would be better.
+  package static let underload = SampleFlags(rawValue: 64)
+  /// The reading is near the end of its range.
+  package static let overloadWarning = SampleFlags(rawValue: 128)
+  /// The cell switch was open as asked for: the voltage is that of the open circuit, and no current flowed.
+  package static let openCircuit = SampleFlags(rawValue: 256)
+
+  /// The instrument's own noise level, 0…15, in the four highest bits; 0 also where it gives none.
+  package static func noise(level: Int) -> SampleFlags { SampleFlags(rawValue: UInt32(level & 15) << 28) }
+  package var noiseLevel: Int { Int(rawValue >> 28) }
 }
 
 /// One simultaneous reading of voltage and current.

@@ -20,6 +20,8 @@ struct CellConnection {
   /// How long the current is read with the contacts open to find the zero of a range: so long, or so many readings.
   private static let zeroTime = Seconds(0.6)
   private static let zeroReadings = 12.0
+  /// What setting a range and its settling may take besides: 16 s on the 2 pA range of an electrometer.
+  private static let longestZero = Seconds(30)
   /// The zero is read at least so often, however slowly the run samples.
   private static let zeroPeriod = Seconds(0.05)
   private static let leakageBias = Volts(1)
@@ -53,19 +55,18 @@ struct CellConnection {
       run.writer.put(
         .device(
           kind: "holder", model: settings.holder?.model ?? "", identity: found.identity.description,
-          connection: settings.holder?.usb.description ?? "",
-          details: ["state_found": .string(found.state.name), "safe_cause_found": .string(found.state.safeCause)]))
+          connection: settings.holder?.connection ?? "", details: try holderDetails(found.state)))
       try instruments.onHolder("arming the holder") { station throws(InstrumentError) in try station.arm() }
     }
     // Without a holder the cell is connected already: 0 V would discharge it.
     var zeros: [CurrentZero] = []
-    if settings.holder != nil {
+    if settings.holder?.opensContacts == true {
       zeros = try readZeros(first: range)
     } else {
       try instruments.onPotentiostat("setting the range") { station throws(InstrumentError) in
         try station.setRange(range)
       }
-      tell("zero", "no zero is read: without a holder the contacts cannot be opened", [:])
+      tell("zero", "no zero is read: without a holder that switches, the contacts cannot be opened", [:])
     }
     let period = run.compiled.samplePeriod
     try instruments.onPotentiostat("setting the sample period") { station throws(InstrumentError) in
@@ -83,7 +84,22 @@ struct CellConnection {
     return range
   }
 
+  /// What was found before anything was changed, and what this holder cannot do.
+  private func holderDetails(_ state: HolderState) throws(InstrumentFailure) -> [String: JSONValue] {
+    let facts = try instruments.onHolder("asking the holder what it can do") { station throws(InstrumentError) in
+      (station.abilities.names, station.limitations)
+    }
+    let profile = settings.holder?.profile
+    return [
+      "state_found": .string(state.name), "safe_cause_found": .string(state.safeCause),
+      "abilities": .array((facts?.0 ?? []).map(JSONValue.string)),
+      "limitations": .array((facts?.1 ?? []).map(JSONValue.string)), "profile": .optional(profile?.kind?.rawValue),
+      "chip_serial": .optional(profile?.chip?.serial),
+    ]
+  }
+
   private func measureLeakage() throws(InstrumentFailure) {
+    guard settings.holder?.measuresLeakage == true else { return }
     let bias = Self.leakageBias
     let leakage = try instruments.onHolder("measuring the holder's leakage") { station throws(InstrumentError) in
       try station.leakage(at: bias)
@@ -100,7 +116,7 @@ struct CellConnection {
     var zeros: [CurrentZero] = []
     for range in others + [first] {
       try goOn()
-      let zero = try instruments.onPotentiostat("reading the zero", within: span + Seconds(10)) {
+      let zero = try instruments.onPotentiostat("reading the zero", within: span + Self.longestZero) {
         station throws(InstrumentError) in try station.measureZero(of: range, for: span)
       }
       zeros.append(zero)

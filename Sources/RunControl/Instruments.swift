@@ -13,6 +13,13 @@ package struct Instruments: Sendable {
   package let camera: CameraThread?
   package let ring: FrameRing
   package let latch: SafetyLatch
+  /// The holder can open the cell's contacts.
+  package var opensContacts = true
+
+  /// What has been reached when everything that can be opened is open.
+  var safeWords: String {
+    opensContacts ? "output open, contacts open" : "output open; no holder switches the contacts, they stay closed"
+  }
 
   /// How long the potentiostat may take to open its output before the holder goes ahead without it.
   private static let potentiostatPatience = Seconds(0.4)
@@ -47,7 +54,7 @@ package struct Instruments: Sendable {
     switch safe {
     case .none: state.problems.append("the holder did not answer within \(Self.holderPatience)")
     case .some(.some(let problem)): state.problems.append("the holder could not be made safe: \(problem)")
-    case .some(.none): state.areContactsOpen = true
+    case .some(.none): state.areContactsOpen = opensContacts
     }
     return state
   }

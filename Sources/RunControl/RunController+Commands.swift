@@ -31,6 +31,7 @@ extension RunController {
       if !taken {
         answer(.failure(ControlError(.busy, "emergency stops wait already", remedy: "They are being carried out.")))
       }
+    case .holder: holder(request, answer)
     case .devices: atDesk(answer) { [self] _ in .success(devices) }
     case .protocolCheck:
       atDesk(answer) { [self] _ in check(request.text("protocol") ?? "", request.text("file") ?? "protocol") }
@@ -61,7 +62,7 @@ extension RunController {
     }
   }
 
-  private func atDesk(
+  func atDesk(
     _ answer: @escaping Answer, _ work: @escaping @Sendable (Catalog) -> Result<JSONValue, ControlError>
   ) {
     let taken = desk.post { catalog in answer(work(catalog)) }
@@ -94,7 +95,13 @@ extension RunController {
 
   private func stop(_ reason: String) -> Result<JSONValue, ControlError> {
     demandStop(reason)
-    if occupation.read({ if case .preparing = $0 { true } else { false } }) { return .success(["accepted": true]) }
+    let isUnderWay = occupation.read { state in
+      switch state {
+      case .preparing, .operating: true
+      case .idle, .running, .closed: false
+      }
+    }
+    if isUnderWay { return .success(["accepted": true]) }
     return signal(.stop(reason: reason))
   }
 
@@ -132,17 +139,17 @@ extension RunController {
   }
 
   /// Safe state now. A run that is going on ends as `stopped`.
-  private func emergencyStop() -> JSONValue {
+  func emergencyStop() -> JSONValue {
     demandStop("emergency stop")
     let run = activeRun
     run?.signals.push(.stop(reason: "emergency stop"))
     let problems = instruments.makeSafe().problems
     journal.log(.warning, "emergency stop")
     for problem in problems { event("safe_state", problem, in: run, .error) }
-    if problems.isEmpty { event("safe_state", "emergency stop: output open, contacts open", in: run, .warning) }
+    if problems.isEmpty { event("safe_state", "emergency stop: \(instruments.safeWords)", in: run, .warning) }
     return [
       "accepted": true, "safe": .bool(problems.isEmpty), "problems": .array(problems.map(JSONValue.string)),
-      "run": .optional(run?.id),
+      "run": .optional(run?.id), "state": .string(instruments.safeWords),
     ]
   }
 
@@ -166,6 +173,7 @@ extension RunController {
         switch $0 {
         case .idle, .closed: "idle"
         case .preparing: "starting"
+        case .operating: "operating"
         case .running: progress?.state.rawValue ?? "running"
         }
       }
@@ -264,21 +272,37 @@ extension RunController {
     return entry("potentiostat", connection: settings.potentiostat.usb.description, clock: potentiostatClock, members)
   }
 
+  private struct HolderFacts: Sendable {
+    var identity: String
+    var state: String
+    var errors: [String]
+    var abilities: [String]
+    var limitations: [String]
+  }
+
   private var holderDevice: JSONValue {
     var errors: [String] = []
+    var abilities: [String] = []
+    var limitations: [String] = []
     do throws(InstrumentFailure) {
       let answer = try instruments.onHolder("the holder", within: Seconds(8)) { station throws(InstrumentError) in
         let found = try station.connect()
-        return (found.identity.description, station.state?.name ?? found.state.name, try station.errors())
+        return HolderFacts(
+          identity: found.identity.description, state: station.state?.name ?? found.state.name,
+          errors: try station.errors(), abilities: station.abilities.names, limitations: station.limitations)
       }
-      if let (identity, state, queue) = answer {
-        board.connected("holder", identity, state: state)
-        errors = queue
+      if let answer {
+        board.connected("holder", answer.identity, state: answer.state)
+        (errors, abilities, limitations) = (answer.errors, answer.abilities, answer.limitations)
       }
     } catch { board.failed("holder", "\(error)") }
     return entry(
-      "holder", connection: settings.holder?.usb.description ?? "", clock: holderClock,
-      ["errors": .array(errors.map(JSONValue.string)), "state": .optional(board["holder"]?.state)])
+      "holder", connection: settings.holder?.connection ?? "", clock: holderClock,
+      [
+        "errors": .array(errors.map(JSONValue.string)), "state": .optional(board["holder"]?.state),
+        "abilities": .array(abilities.map(JSONValue.string)), "warnings": .array(limitations.map(JSONValue.string)),
+        "profile": .optional(settings.holder?.profile.kind?.rawValue),
+      ])
   }
 
   private func entry(_ kind: String, connection: String, clock: DeviceClock, _ more: [String: JSONValue]) -> JSONValue {

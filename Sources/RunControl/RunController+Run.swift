@@ -25,7 +25,9 @@ extension RunController {
     guard claim() else {
       let run = activeRun
       throw ControlError(
-        .busy, "a run is going on: \(run.map { "\($0.name) (\($0.id))" } ?? "one is being prepared")",
+        .busy,
+        run.map { "a run is going on: \($0.name) (\($0.id))" } ?? operation
+          ?? "a run is going on: one is being prepared",
         remedy: "Wait for its end, or end it with: insituctl run stop")
     }
     // From here on an emergency stop holds whatever the run still wants to do; one that came while this command waited
@@ -208,7 +210,7 @@ extension RunController {
         (outcome, reason) = (.failed, "the cell could not be brought to its safe state: \(problem)")
       }
     }
-    if problems.isEmpty { event("safe_state", "output open, contacts open", in: run) }
+    if problems.isEmpty { event("safe_state", instruments.safeWords, in: run) }
     if !drainFrames(run), outcome == .complete {
       (outcome, reason) = (.failed, "the recorder did not come to its end; the disk may be stalled")
     }

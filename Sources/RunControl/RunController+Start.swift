@@ -18,7 +18,8 @@ extension RunController {
     desk.post { [self] _ in
       let holder = reachHolder()
       if let holder { noteInInterruptedRuns(holder) }
-      let isConnectedCell = holder?.contactsClosed ?? false
+      // A holder that cannot switch is always connected: that says nothing.
+      let isConnectedCell = settings.holder?.opensContacts == true && holder?.contactsClosed == true
       reachPotentiostat()
       // The output that a dead daemon had switched on may still be on, and our heartbeat keeps the holder as it was: a
       // bias that nobody watches must not go on.
@@ -35,6 +36,9 @@ extension RunController {
       board.connected("holder", found.identity.description, state: found.state.name)
       journal.log(
         .info, "holder: \(found.identity.description), \(found.state.name), made safe last by \(found.state.safeCause)")
+      for limitation in instruments.holder?.run(within: Seconds(1), { $0.limitations }) ?? [] {
+        journal.log(.warning, limitation)
+      }
       return found.state
     } catch {
       board.failed("holder", "\(error)")
@@ -67,7 +71,7 @@ extension RunController {
       if let usb = settings.holder?.usb, usb.mayMean(device) { instruments.holder?.post { station in station.tick() } }
     case .arrived(let device):
       let isPotentiostat = settings.potentiostat.usb.mayMean(device)
-      let isHolder = settings.holder?.usb.mayMean(device) ?? false
+      let isHolder = settings.holder?.usb?.mayMean(device) ?? false
       guard isPotentiostat || isHolder, occupation.read({ if case .idle = $0 { true } else { false } }) else { return }
       desk.post { [self] _ in
         if isPotentiostat { reachPotentiostat() }
@@ -80,7 +84,7 @@ extension RunController {
   private func makeSafeAtStart() {
     let problems = instruments.makeSafe(mustAnswer: true).problems
     for problem in problems { journal.log(.error, problem) }
-    if problems.isEmpty { journal.log(.notice, "an earlier daemon ended in a run: output open, contacts open") }
+    if problems.isEmpty { journal.log(.notice, "an earlier daemon ended in a run: \(instruments.safeWords)") }
     board.setState("holder", (instruments.holder?.run(within: Seconds(1)) { $0.state?.name } ?? nil) ?? "")
   }
 

@@ -45,6 +45,8 @@ package final class RunController: Sendable {
     case idle
     /// Between the command and the first step; nothing has been done to the cell.
     case preparing
+    /// An operator does something with the holder that no run may come between; in words.
+    case operating(String)
     case running(ActiveRun)
     /// The daemon is going down.
     case closed
@@ -84,7 +86,7 @@ package final class RunController: Sendable {
       tick: { $0.tick() })
     let holder = settings.holder.map { holderSettings in
       OwningThread(
-        "holder", interval: { (station: HolderStation) in station.beatInterval },
+        "holder", interval: { (station: HolderStation) in station.tickInterval },
         make: { HolderStation(holderSettings, bus: bus, latch: latch) { link.controller?.heard($0) } },
         tick: { $0.tick() })
     }
@@ -94,7 +96,9 @@ package final class RunController: Sendable {
         camera = CameraThread(try CameraModels.make(cameraSettings), ring: ring) { link.controller?.heard($0) }
       } catch { throw ControlError(.configuration, "\(error)") }
     }
-    instruments = Instruments(potentiostat: potentiostat, holder: holder, camera: camera, ring: ring, latch: latch)
+    instruments = Instruments(
+      potentiostat: potentiostat, holder: holder, camera: camera, ring: ring, latch: latch,
+      opensContacts: settings.holder?.opensContacts ?? false)
     link.set(self)
     bus.watch { change in link.controller?.noticed(change) }
   }
@@ -130,6 +134,13 @@ package final class RunController: Sendable {
       if !kept.isEmpty { activeRun?.writer.put(.clockPairs(kept, device: "holder")) }
     case .state(let state):
       board.setState("holder", state.contactsClosed ? "\(state.name), contacts closed" : state.name)
+    case .readings(let readings):
+      // At the rate the holder's thread reads them (holder.readings).
+      for reading in readings {
+        activeRun?.writer.put(
+          .reading(device: "holder", quantity: reading.quantity, value: reading.value, unit: reading.unit))
+      }
+    case .motion(let progress): heard(progress)
     case .openedItself(let cause):
       event("holder", "the holder opened the cell by itself: \(cause)", in: activeRun, .error)
       activeRun?.signals.push(.failed("the holder opened the cell by itself: \(cause)"))
@@ -243,6 +254,7 @@ package final class RunController: Sendable {
   func demandStop(_ reason: String) {
     stops.update { $0 += 1 }
     stopWanted.update { $0 = reason }
+    stopProbe()
   }
 
   // MARK: Housekeeping
@@ -293,7 +305,7 @@ package final class RunController: Sendable {
       case .idle:
         state = .closed
         return true
-      case .preparing: return nil
+      case .preparing, .operating: return nil
       case .running, .closed: return false
       }
     }

@@ -77,7 +77,8 @@ struct CSVExport {
   private static func words(_ flags: SampleFlags) -> String {
     let names: [(SampleFlags, String)] = [
       (.compliance, "compliance"), (.overflow, "overflow"), (.settling, "settling"), (.outputOff, "output-off"),
-      (.afterHole, "after-hole"),
+      (.afterHole, "after-hole"), (.timingNotMet, "timing-not-met"), (.underload, "underload"),
+      (.overloadWarning, "overload-warning"), (.openCircuit, "open-circuit"),
     ]
     return names.filter { flags.contains($0.0) }.map(\.1).joined(separator: "+")
   }

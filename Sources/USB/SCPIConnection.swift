@@ -37,6 +37,15 @@ package final class SCPIConnection {
     String(decoding: try queryBytes(command, within: limit), as: UTF8.self)
   }
 
+  /// Reads an answer that is there already, or that comes of itself; without the line end.
+  package func read(within limit: Seconds = Seconds(2)) throws(InstrumentError) -> String {
+    do throws(USBError) {
+      var answer = try messages.read(within: limit)
+      while let last = answer.last, last == 10 || last == 13 || last == 0 { answer.removeLast() }
+      return String(decoding: answer, as: UTF8.self)
+    } catch { throw .wire(error) }
+  }
+
   /// The answer as bytes, trimmed by bytes: "\r\n" is one `Character` in Swift.
   package func queryBytes(_ command: String, within limit: Seconds = Seconds(2)) throws(InstrumentError) -> [UInt8] {
     do throws(USBError) {

@@ -37,8 +37,10 @@ extension TwinInstruments {
     settings.seed = configuration.seed
     settings.sourceOffset = smu.sourceOffset.value
     settings.measureOffset = smu.measureOffset.value
+    var all = Settings()
+    if let gap = configuration.holderGap { all.holder.probe.gap = gap.value }
     self.init(
-      Settings(), model: (smu.model, settings), cell: world, potentiostatClock: clocks.potentiostat,
+      all, model: (smu.model, settings), cell: world, potentiostatClock: clocks.potentiostat,
       holderClock: clocks.holder)
   }
 }

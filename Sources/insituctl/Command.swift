@@ -4,6 +4,7 @@ import RunExport
 enum Command: Equatable, Sendable {
   case status
   case devices
+  case holder(HolderCommand)
   case runStart(file: String, name: String?, follows: Bool)
   case runStop
   case runPause

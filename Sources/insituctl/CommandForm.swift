@@ -8,6 +8,8 @@ struct CommandForm: Equatable, Sendable {
   var arguments: [String] = []
   /// True when the last argument may be many words.
   var takesRest = false
+  /// True when the last argument may be left out.
+  var isLastOptional = false
   var options: [OptionForm] = []
   var summary: String
   var explanation: String = ""
@@ -15,7 +17,9 @@ struct CommandForm: Equatable, Sendable {
   var title: String { words.joined(separator: " ") }
   var usage: String {
     let marks = options.map(\.usage)
-    return (["insituctl"] + words + arguments + marks).joined(separator: " ")
+    var shown = arguments
+    if isLastOptional, let last = shown.popLast() { shown.append("[\(last)]") }
+    return (["insituctl"] + words + shown + marks).joined(separator: " ")
   }
 }
 
@@ -53,7 +57,9 @@ extension CommandForm {
     name: "--output", short: "-o", value: "PATH", isRequired: true, summary: "the file to make")
   private static let identifier = "ID is a run's id, its beginning where that is unique, a run's name, or last."
 
-  static let all: [CommandForm] = [
+  static let all: [CommandForm] = main + holder
+
+  private static let main: [CommandForm] = [
     CommandForm(
       words: ["status"], summary: "instruments, voltage, current, frames, disk, run and step"),
     CommandForm(

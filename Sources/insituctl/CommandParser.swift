@@ -25,7 +25,7 @@ enum CommandParser {
       throw usage("“\(form.title)” needs \(option.name)", form)
     }
     let arguments = Array(plain.dropFirst(form.words.count))
-    guard arguments.count >= form.arguments.count else {
+    guard arguments.count >= form.arguments.count - (form.isLastOptional ? 1 : 0) else {
       throw usage("“\(form.title)” needs \(form.arguments[arguments.count])", form)
     }
     guard form.takesRest || arguments.count == form.arguments.count else {
@@ -103,6 +103,7 @@ enum CommandParser {
     for (index, argument) in arguments.enumerated() where argument.isEmpty {
       throw usage("\(form.arguments[min(index, form.arguments.count - 1)]) is empty", form)
     }
+    if form.words[0] == "holder" { return .holder(try holderCommand(form, arguments, values)) }
     switch form.title {
     case "status": return .status
     case "devices": return .devices

@@ -55,6 +55,7 @@ struct Program {
     case .version: console.print(Software.title("insituctl"))
     case .status: try ask(.status, text: StatusText.lines)
     // Every instrument is asked in turn, and one that is silent has seconds to answer.
+    case .holder(let command): return try holder(command)
     case .devices: try ask(.devices, within: Seconds(30), text: DevicesText.lines)
     case .runStart(let file, let name, let follows): return try startRun(file, name: name, follows: follows)
     case .runStop: try ask(.runStop) { _ in ["The run is being stopped; the cell goes to its safe state."] }
@@ -76,7 +77,7 @@ struct Program {
   }
 
   /// One request whose result is printed.
-  private func ask(
+  func ask(
     _ method: ControlMethod, _ parameters: [String: JSONValue] = [:], within limit: Seconds = Seconds(10),
     text: (JSONValue) -> [String]
   ) throws(ControlError) {
@@ -85,13 +86,13 @@ struct Program {
   }
 
   /// No greeting first: the stop is the first thing the daemon hears.
-  private func stopAtOnce() throws(ControlError) -> Int32 {
+  func stopAtOnce() throws(ControlError) -> Int32 {
     let client = try ControlClient(invocation.endpoint, greeting: false)
     let reply = try client.call(.emergencyStop)
     let problems = (reply["problems"]?.array ?? []).compactMap(\.string)
     try output(reply) { _ in
       problems.isEmpty
-        ? ["Emergency stop: output open, contacts open."]
+        ? ["Emergency stop: \(reply["state"]?.string ?? "output open, contacts open")."]
         : ["Emergency stop, but the cell is not known to be safe:"] + problems.map { "  \($0)" }
     }
     guard reply["safe"]?.bool == false else { return 0 }

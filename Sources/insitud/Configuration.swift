@@ -75,7 +75,7 @@ struct Configuration {
     return LibUSBBus()
   }
 
-  private static func match(_ field: YAMLField) throws(YAMLError) -> USBMatch {
+  static func match(_ field: YAMLField) throws(YAMLError) -> USBMatch {
     guard let match = USBMatch(try field.text()) else {
       throw field.error(
         "“\(try field.text())” is not a USB device",
@@ -101,22 +101,6 @@ struct Configuration {
   }
 
   private static let potentiostatKeys = ["model", "usb", "terminals", "sense", "channel", "trigger_out", "trigger_in"]
-
-  private static func holder(_ top: YAMLMapping) throws(YAMLError) -> HolderSettings? {
-    guard top.ifPresent("holder") != nil else { return nil }
-    let section = try top.mapping("holder", keys: ["model", "usb", "contacts", "heartbeat"])
-    let contacts = try section.mapping("contacts", keys: ["working", "counter", "reference"])
-    let heartbeat = try section.quantity("heartbeat", default: Seconds(5))
-    guard heartbeat.value >= 0.2, heartbeat.value <= 60 else {
-      throw try section.field("heartbeat").error("heartbeat \(heartbeat) is outside 0.2 s … 60 s")
-    }
-    return HolderSettings(
-      model: try section.field("model").choice(HolderModels.all.map(\.name)), usb: try match(try section.field("usb")),
-      contacts: HolderContacts(
-        working: try contacts.integer("working", in: 1...8), counter: try contacts.integer("counter", in: 1...8),
-        reference: contacts.ifPresent("reference") == nil ? nil : try contacts.integer("reference", in: 1...8)),
-      heartbeatTimeout: heartbeat)
-  }
 
   private static func camera(_ top: YAMLMapping, frameBytes: Int) throws(YAMLError)
     -> (settings: CameraSettings?, exposure: Seconds)

@@ -93,7 +93,7 @@ struct LibUSBTests {
     transport.close()
   }
 
-  @Test("A message of 3 MiB is read in pieces and comes back as one", arguments: [3 << 20, (3 << 20) + 100, 1 << 20])
+  @Test("A message of more than 1 MiB is read in pieces and comes back as one", arguments: [1 << 20, (2 << 20) + 100])
   func longMessages(count: Int) throws {
     let bench = try Bench()
     let transport = try bench.open()
@@ -116,7 +116,9 @@ struct LibUSBTests {
     #expect(bench.devices[0].pendingCount == 0)
     bench.devices[0].perform { bench.functions[0].outbox[0x82] = [[5, 6]] }
     #expect(try transport.receive(64, from: 0x82, within: second) == [5, 6])
-    let refused = error { _ = try transport.control(USBSetup(0xC0, 0x11, length: 1), sending: [], within: Seconds(0.05)) }
+    let refused = error {
+      _ = try transport.control(USBSetup(0xC0, 0x11, length: 1), sending: [], within: Seconds(0.05))
+    }
     #expect(refused == .timedOut(device: "wire", operation: "control request 17"))
     transport.close()
   }
@@ -324,8 +326,8 @@ struct LibUSBTests {
 struct LibUSBChildTests {
   @Test("Everything of the suite for libusb holds", .enabled(if: !LibUSBChild.isHere))
   func child() throws {
-    let report = try LibUSBChild.run("LibUSBTests", within: Seconds(60))
+    let report = try LibUSBChild.run("MockUSBFSTests.LibUSBTests", within: Seconds(60))
     #expect(report.code == 0, "\(report.output)")
-    #expect(report.output.contains("16 tests") || report.output.contains("17 tests"), "\(report.output.suffix(200))")
+    #expect(report.output.contains("Test run with 16 tests"), "\(report.output.suffix(200))")
   }
 }

@@ -43,7 +43,7 @@ final class LineBench: Sendable {
   nonisolated(unsafe) let ftdi: FTDIFunction?
   nonisolated(unsafe) let cdc: CDCACMFunction?
 
-  init(_ kind: SerialKind, packetSize: Int = 64, strictness: CDCACMFunction.Strictness = .complete) {
+  init(_ kind: SerialKind, packetSize: Int = 64, strictness: CDCACMFunction.Strictness = .complete, patience: Double = 1) {
     self.kind = kind
     var identity = USBIdentity(
       vendor: 0x300A, product: 0x0000, manufacturerName: "Maker", productName: "Line", serial: "L1")
@@ -60,7 +60,7 @@ final class LineBench: Sendable {
       ftdi = function
       device = EmulatedUSBDevice(function)
     }
-    bus = InProcessBus(devices: [device])
+    bus = InProcessBus(devices: [device], patience: patience)
   }
 
   deinit { bus.end() }

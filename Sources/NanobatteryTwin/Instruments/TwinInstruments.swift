@@ -41,37 +41,12 @@ package struct TwinPotentiostatModel: Sendable {
 package enum TwinPotentiostatModels {
   /// The one place where a model is registered.
   package static let all: [TwinPotentiostatModel] = [
-    .keithley2450
+    .keithley2450, .keithley2460, .keithley2461, .keithley2470, .keithley2634B, .keithley2635B, .keithley2636B,
+    .keysightB2901A, .keysightB2902A, .keysightB2911A, .keysightB2912A, .keysightB2985A, .keysightB2987A,
+    .emStat4LR, .emStat4HR, .nexus, .emStatPico,
   ]
 
   package static func named(_ name: String) -> TwinPotentiostatModel? { all.first { $0.name == name } }
-}
-
-extension TwinPotentiostatModel {
-  static let keithley2450 = TwinPotentiostatModel(name: "keithley-2450") { common, cell, clock, now in
-    var settings = Keithley2450.Settings()
-    settings.serial = common.serial ?? settings.serial
-    settings.currentNoise = common.currentNoise
-    settings.sourceOffset = common.sourceOffset
-    settings.measureOffset = common.measureOffset
-    settings.seed = common.seed
-    return .keithley2450(Keithley2450(settings, cell: cell, clock: clock, at: now()), now)
-  }
-}
-
-extension TwinPotentiostat {
-  static func keithley2450(_ instrument: Keithley2450, _ now: @escaping @Sendable () -> MonotonicTime)
-    -> TwinPotentiostat
-  {
-    // Endpoint addresses differ between makers, so that a host has to read them; RL1 and padding as Keithley does.
-    let identity = USBTMCFunction.Identity(
-      vendor: 0x05E6, product: 0x2450, manufacturerName: "Keithley Instruments Inc.", productName: "2450 SourceMeter",
-      serial: instrument.settings.serial)
-    let function = USBTMCFunction(
-      identity, USBTMCCapabilities(indicatorPulse: true, endsOnTermChar: true, remoteLocal: true),
-      padsResponses: true, instrument: SCPIInstrument(instrument), clock: now)
-    return TwinPotentiostat(device: EmulatedUSBDevice(function, clock: now)) { instrument.outputOnSince }
-  }
 }
 
 /// The two USB instruments of the twin, ready to serve: a potentiostat and an OBH-1 holder in front of one cell.

@@ -38,6 +38,8 @@ package struct TwinConfiguration: Sendable {
   package var cell = CellParameters()
   package var potentiostat = Potentiostat()
   package var holderClock = Clock(offset: Seconds(12.4), driftPPM: -18, wanderPPB: 20)
+  /// m between the holder's probe and the sample when the twin starts; nil: it touches.
+  package var holderGap: Metres?
   package var camera = Camera()
   package var cameraFaults = CameraFaults()
   package var unplugs: [PlannedUnplug] = []
@@ -95,7 +97,9 @@ extension TwinConfiguration {
     self.potentiostat.measureOffset = try potentiostat.quantity(
       "measure_offset", default: self.potentiostat.measureOffset)
     try self.potentiostat.clock.read(potentiostat)
-    try holderClock.read(twin.mappingOrEmpty("holder", keys: ["clock"]))
+    let holder = try twin.mappingOrEmpty("holder", keys: ["clock", "gap"])
+    try holderClock.read(holder)
+    holderGap = try holder.ifPresent("gap")?.quantity()
     try camera.read(
       twin.mappingOrEmpty(
         "camera", keys: ["width", "height", "dose", "serial", "ring_slots", "ring_directory", "clock"]))

@@ -87,7 +87,7 @@ extension Keithley2450 {
         set: { (smu, call) throws(SCPIError) in
           let count = try call.integer(0, in: ReadingBuffer.capacities, default: 100_000)
           let name = try smu.buffer(call, 1)
-          guard smu.running == nil else { throw .settingsConflict }
+          guard !smu.isRunning else { throw .settingsConflict }
           smu.buffers[name]?.resize(count)
         },
         query: { (smu, call) throws(SCPIError) in .integer(smu.buffers[try smu.buffer(call, 0)]?.capacity ?? 0) }),

@@ -48,6 +48,7 @@ extension Keithley2450 {
 
   /// Takes all readings whose aperture has ended by `now`.
   package func advance(to now: MonotonicTime) {
+    advanceBlocks(to: now)
     while var run = running {
       let begin = run.next + Seconds(run.loop.delay)
       let end = begin + measuringTime(senseFunction)
@@ -97,7 +98,8 @@ extension Keithley2450 {
     let range = senseRange(function, for: value)
     value += settlingError(function, range, begin, end)
     if abs(value) > range * 1.05 { return Self.overflow }
-    return function.quantized(value, step: function.readingStep(range))
+    let scale = scale(function)
+    return scale.quantized(value, step: scale.readingStep(range))
   }
 
   /// Mean over the aperture of the exponential that a change of range leaves behind.
@@ -105,7 +107,7 @@ extension Keithley2450 {
     _ function: KeithleyFunction, _ range: Double, _ begin: MonotonicTime, _ end: MonotonicTime
   ) -> Double {
     guard let changed = rangeChangedAt, settings.settlingShare > 0 else { return 0 }
-    let tau = function.settlingTime(range)
+    let tau = scale(function).settlingTime(range)
     let from = max(0, (begin - changed).value) / tau
     let to = max(0, (end - changed).value) / tau
     guard to > from, from < 40 else { return 0 }

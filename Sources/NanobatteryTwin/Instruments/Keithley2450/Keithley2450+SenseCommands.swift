@@ -7,9 +7,9 @@ extension Keithley2450 {
       SCPICommand(
         "\(root):RANGe[:UPPer]",
         set: { (smu, call) throws(SCPIError) in
-          let most = function.ranges[function.ranges.count - 1]
+          let most = smu.scale(function).largest
           let value = try call.number(in: -most...most, default: most)
-          guard let range = function.range(for: value) else { throw .outOfRange }
+          guard let range = smu.scale(function).range(for: value) else { throw .outOfRange }
           try smu.configure(at: call.time) {
             if smu.senseRange(function) != range { smu.noteRangeChange(function, range, at: call.time) }
             smu.senses[function]?.range = range
@@ -25,9 +25,9 @@ extension Keithley2450 {
       SCPICommand(
         "\(root):RANGe:AUTO:LLIMit",
         set: { (smu, call) throws(SCPIError) in
-          let value = try call.number(in: function.ranges[0]...function.maximum)
+          let value = try call.number(in: smu.scale(function).ranges[0]...smu.scale(function).maximum)
           try smu.configure(at: call.time) {
-            smu.senses[function]?.lowestAutoRange = function.rangeWithMargin(for: value)
+            smu.senses[function]?.lowestAutoRange = smu.scale(function).rangeWithMargin(for: value)
           }
         }, query: { smu, _ in .number(smu.senses[function]?.lowestAutoRange ?? 0) }),
       SCPICommand(
@@ -95,7 +95,7 @@ extension Keithley2450 {
 
   /// One reading, begun now: the answer comes when its aperture is over.
   func readNow(_ call: SCPICall) throws(SCPIError) -> SCPIReply<Keithley2450> {
-    guard running == nil else { throw .settingsConflict }
+    guard !isRunning else { throw .settingsConflict }
     let (name, elements) = try bufferAndElements(call.arguments[...], call)
     let begin = call.time + Seconds(source.isAutoDelay ? 0 : source.delay)
     let end = begin + measuringTime(senseFunction)

@@ -6,7 +6,7 @@ extension Keithley2450 {
   /// Assumption: the manual says that commands which conflict with a running trigger model are refused, not which they
   /// are. Here all settings of source and measurement are; output, buffer and trigger commands are not.
   func configure(at now: MonotonicTime, _ change: () -> Void) throws(SCPIError) {
-    guard running == nil else { throw .settingsConflict }
+    guard !isRunning else { throw .settingsConflict }
     change()
     present(at: now)
   }
@@ -14,12 +14,19 @@ extension Keithley2450 {
   static var systemCommands: [SCPICommand<Keithley2450>] {
     [
       SCPICommand("*LANG", query: { _, _ in .text("SCPI") }),
+      SCPICommand(
+        ":SYSTem:EVENtlog:NEXT",
+        query: { (smu, call) throws(SCPIError) in
+          _ = try call.keyword([("WARNing", ()), ("ALL", ())])
+          guard !smu.warnings.isEmpty else { return .text(smu.describe(.none, at: call.time)) }
+          return .text(smu.entry(smu.warnings.removeFirst(), kind: 2, at: call.time))
+        }),
       SCPICommand(":SYSTem:LFRequency", query: { smu, _ in .integer(Int(smu.settings.lineFrequency)) }),
       SCPICommand(
         ":ROUTe:TERMinals",
         set: { (smu, call) throws(SCPIError) in
           let terminals = try call.keyword([("FRONt", KeithleyTerminals.front), ("REAR", .rear)])
-          guard smu.running == nil else { throw .settingsConflict }
+          guard !smu.isRunning else { throw .settingsConflict }
           // Changing terminals switches the output off.
           if terminals != smu.terminals { smu.setOutput(false, at: call.time) }
           try smu.configure(at: call.time) { smu.terminals = terminals }
@@ -45,12 +52,12 @@ extension Keithley2450 {
           try call.expect(1...1)
           smu.setOutput(try call.flag(), at: call.time)
         }, query: { smu, _ in .flag(smu.isOutputOn) }),
-      SCPICommand(":OUTPut:INTerlock:TRIPped", query: { _, _ in .flag(true) }),
+      SCPICommand(":OUTPut:INTerlock:TRIPped", query: { smu, _ in .flag(smu.settings.isInterlockClosed) }),
       SCPICommand(
         ":SOURce:FUNCtion[:MODE]",
         set: { (smu, call) throws(SCPIError) in
           let function = try call.keyword([("VOLTage", KeithleyFunction.voltage), ("CURRent", .current)])
-          guard smu.running == nil else { throw .settingsConflict }
+          guard !smu.isRunning else { throw .settingsConflict }
           guard function != smu.sourceFunction else { return }
           smu.setOutput(false, at: call.time)
           try smu.configure(at: call.time) { smu.sourceFunction = function }
@@ -61,14 +68,12 @@ extension Keithley2450 {
   static func sourceCommands(_ function: KeithleyFunction) -> [SCPICommand<Keithley2450>] {
     let root = ":SOURce:\(function.keyword)"
     let limitName = function == .voltage ? "ILIMit" : "VLIMit"
-    // scpi-smu.md §2: ILIM 1 nA…1.05 A; VLIM 20 mV…210 V.
-    let limits = function == .voltage ? 1e-9...1.05 : 0.02...210
     let other: KeithleyFunction = function == .voltage ? .current : .voltage
     return [
       SCPICommand(
         "\(root)[:LEVel][:IMMediate][:AMPLitude]",
         set: { (smu, call) throws(SCPIError) in
-          let level = try call.number(in: -function.maximum...function.maximum, default: 0)
+          let level = try call.number(in: -smu.scale(function).maximum...smu.scale(function).maximum, default: 0)
           guard let source = smu.sources[function] else { return }
           guard source.isAutoRange || abs(level) <= source.range * 1.05 else { throw .outOfRange }
           try smu.configure(at: call.time) { smu.sources[function]?.level = level }
@@ -76,9 +81,9 @@ extension Keithley2450 {
       SCPICommand(
         "\(root):RANGe",
         set: { (smu, call) throws(SCPIError) in
-          let most = function.ranges[function.ranges.count - 1]
+          let most = smu.scale(function).largest
           let value = try call.number(in: -most...most, default: most)
-          guard let range = function.range(for: value), let source = smu.sources[function] else { throw .outOfRange }
+          guard let range = smu.scale(function).range(for: value), let source = smu.sources[function] else { throw .outOfRange }
           guard abs(source.level) <= range * 1.05 else { throw .settingsConflict }
           try smu.configure(at: call.time) {
             if smu.sourceRange(function) != range { smu.noteRangeChange(function, range, at: call.time) }
@@ -99,7 +104,8 @@ extension Keithley2450 {
       SCPICommand(
         "\(root):\(limitName)[:LEVel]",
         set: { (smu, call) throws(SCPIError) in
-          let limit = try call.number(in: limits)
+          let model = smu.settings.model
+          let limit = try call.number(in: function == .voltage ? model.currentLimits : model.voltageLimits)
           try smu.configure(at: call.time) { smu.sources[function]?.limit = limit }
         }, query: { smu, _ in .number(smu.sources[function]?.limit ?? 0) }),
       SCPICommand(
@@ -137,7 +143,7 @@ extension Keithley2450 {
       SCPICommand(
         ":MEASure:\(other.keyword)",
         query: { (smu, call) throws(SCPIError) in
-          guard smu.running == nil else { throw .settingsConflict }
+          guard !smu.isRunning else { throw .settingsConflict }
           smu.senseFunction = other
           return try smu.readNow(call)
         }),

@@ -1,3 +1,5 @@
+import Quantities
+
 extension Keithley2450 {
   static var triggerCommands: [SCPICommand<Keithley2450>] {
     [
@@ -5,23 +7,36 @@ extension Keithley2450 {
       SCPICommand(
         ":INITiate[:IMMediate]",
         set: { (smu, call) throws(SCPIError) in
-          guard smu.running == nil else { throw .settingsConflict }
+          guard !smu.isRunning else { throw .settingsConflict }
+          guard smu.program.isEmpty else { return try smu.startBlocks(at: call.time) }
           guard let loop = smu.loop, smu.buffers[loop.buffer] != nil else { throw .execution }
           smu.buffers[loop.buffer]?.clear()
           // "When you start this trigger model, the output is turned on" (2450 manual, Duration Loop).
           smu.setOutput(true, at: call.time)
           smu.running = RunningLoop(loop: loop, start: call.time, next: call.time)
         }),
-      SCPICommand(":ABORt", set: { smu, _ in smu.running = nil }),
+      SCPICommand(":ABORt", 
+        set: { smu, _ in
+          smu.running = nil
+          smu.blockRun = nil
+        }),
       SCPICommand(
-        ":TRIGger:STATe", query: { smu, _ in .text(smu.running == nil ? "IDLE;IDLE;0" : "RUNNING;RUNNING;3") }),
+        ":TRIGger:STATe", query: { smu, _ in .text(!smu.isRunning ? "IDLE;IDLE;0" : "RUNNING;RUNNING;3") }),
     ]
+  }
+
+  /// Blocks must be numbered from 1 without a gap.
+  private func startBlocks(at now: MonotonicTime) throws(SCPIError) {
+    guard (1...program.count).allSatisfy({ program[$0] != nil }) else { throw .execution }
+    events = [:]
+    blockRun = BlockRun(time: now)
   }
 
   /// `"DurationLoop",<s>,<delay s>,"buffer"`, `"SimpleLoop",<count>,<delay s>,"buffer"` or `"Empty"`.
   private func load(_ call: SCPICall) throws(SCPIError) {
-    guard running == nil else { throw .settingsConflict }
+    guard !isRunning else { throw .settingsConflict }
     let name = try call.quoted(0).uppercased()
+    program = [:]
     if name == "EMPTY" { return loop = nil }
     guard name == "DURATIONLOOP" || name == "SIMPLELOOP" else { throw .illegalValue }
     try call.expect(2...4)

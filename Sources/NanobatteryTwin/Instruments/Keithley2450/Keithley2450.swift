@@ -1,12 +1,13 @@
 package import Quantities
 
-/// A Keithley 2450 source-measure unit, in its SCPI mode (scpi-smu.md §§0–2, 8, 9).
+/// A Keithley 2450, 2460, 2461 or 2470 source-measure unit, in its SCPI mode (scpi-smu.md §§0–2, 8, 9).
 ///
 /// A reading is the mean over its aperture; its time stamp is the END of that aperture on the instrument's own clock,
 /// and the reading is in the buffer from that instant on. (The manuals do not say which instant of the aperture the
 /// stamp means: this is a choice.)
 package final class Keithley2450: SCPIDevice {
   package struct Settings: Sendable {
+    package var model = KeithleyModel.k2450
     package var serial = "04412345"
     package var firmware = "1.7.12b"
     package var lineFrequency = 50.0
@@ -32,6 +33,8 @@ package final class Keithley2450: SCPIDevice {
     package var autozeroApertures = 0.0
     /// The terminals that the cable to the holder is at; nil: both.
     package var wiredTerminals: KeithleyTerminals? = .rear
+    /// The safety interlock: open, the source gives no more than 42 V (§1.3).
+    package var isInterlockClosed = true
     package var seed: UInt64 = 1
 
     package init() {}
@@ -80,6 +83,23 @@ package final class Keithley2450: SCPIDevice {
   var buffers: [String: ReadingBuffer] = [:]
   var loop: LoadedLoop?
   var running: RunningLoop?
+  /// A trigger model made of blocks, by their numbers; it is used while `loop` is nil.
+  var program: [Int: TriggerBlock] = [:]
+  var blockRun: BlockRun?
+  var lines: [Int: DigitalLine] = [:]
+  /// Edges that no wait block has used yet, by line.
+  var events: [Int: MonotonicTime] = [:]
+
+  package struct OutputPulse: Equatable, Sendable {
+    package var line: Int
+    package var time: MonotonicTime
+    package var width: Seconds
+  }
+  static let mostPulsesKept = 10_000
+  /// What came out of the digital lines, oldest first.
+  package internal(set) var outputPulses: [OutputPulse] = []
+  /// Entries of the event log that are no errors.
+  var warnings: [SCPIError] = []
 
   var currentNoise: MeterNoise
   var voltageNoise: MeterNoise
@@ -99,12 +119,17 @@ package final class Keithley2450: SCPIDevice {
     reset(at: now)
   }
 
-  package var identity: String { "KEITHLEY INSTRUMENTS,MODEL 2450,\(settings.serial),\(settings.firmware)" }
+  package var identity: String { "KEITHLEY INSTRUMENTS,MODEL \(settings.model.number),\(settings.serial),\(settings.firmware)" }
 
   package func describe(_ error: SCPIError, at now: MonotonicTime) -> String {
     if error == .none { return "0,\"No error;0;0 0\"" }
+    return entry(error, kind: 1, at: now)
+  }
+
+  /// An entry of the event log; kind 1 is an error, 2 a warning.
+  func entry(_ error: SCPIError, kind: Int, at now: MonotonicTime) -> String {
     let (date, time) = KeithleyTime.text(clock.device(at: now), decimals: 3, separator: "/", yearFirst: true)
-    return "\(error.code),\"\(error.text);1;\(date) \(time)\""
+    return "\(error.code),\"\(error.text);\(kind);\(date) \(time)\""
   }
 
   // MARK: output
@@ -118,15 +143,20 @@ package final class Keithley2450: SCPIDevice {
   package func reset(at now: MonotonicTime) {
     running = nil
     loop = nil
+    program = [:]
+    blockRun = nil
+    lines = [:]
+    events = [:]
     sourceFunction = .voltage
     senseFunction = .current
     // Defaults as far as they are known; the limits are the data sheet's from memory.
     sources = [
-      .voltage: SourceSettings(range: 0.02, limit: 1.05e-4), .current: SourceSettings(range: 1e-8, limit: 21),
+      .voltage: SourceSettings(range: scale(.voltage).ranges[0], limit: 1.05e-4),
+      .current: SourceSettings(range: scale(.current).ranges[0], limit: 21),
     ]
     senses = [
-      .voltage: SenseSettings(range: 20, lowestAutoRange: 0.02),
-      .current: SenseSettings(range: 1e-4, lowestAutoRange: 1e-8),
+      .voltage: SenseSettings(range: 20, lowestAutoRange: scale(.voltage).ranges[0]),
+      .current: SenseSettings(range: 1e-4, lowestAutoRange: scale(.current).ranges[0]),
     ]
     terminals = .front
     precision = 0
@@ -155,13 +185,13 @@ package final class Keithley2450: SCPIDevice {
     presented = terminal
     cell.setTerminal(terminal, at: now)
     changedAt = now
-    let settling = sourceFunction.settlingTime(sourceRange(sourceFunction))
+    let settling = scale(sourceFunction).settlingTime(sourceRange(sourceFunction))
     settledAt = max(settledAt, now + Seconds(5 * settling))
   }
 
   func noteRangeChange(_ function: KeithleyFunction, _ range: Double, at now: MonotonicTime) {
     rangeChangedAt = now
-    settledAt = max(settledAt, now + Seconds(5 * function.settlingTime(range)))
+    settledAt = max(settledAt, now + Seconds(5 * scale(function).settlingTime(range)))
   }
 
   private func terminal() -> CellTerminal {
@@ -169,9 +199,13 @@ package final class Keithley2450: SCPIDevice {
     let source = source
     let range = sourceRange(sourceFunction)
     if isOutputOn {
-      let level = sourceFunction.quantized(source.level, step: sourceFunction.sourceStep(range))
+      let scale = scale(sourceFunction)
+      let level = scale.quantized(source.level, step: scale.sourceStep(range))
       switch sourceFunction {
-      case .voltage: return .voltage(level + settings.sourceVoltageOffset, currentLimit: source.limit)
+      case .voltage:
+        // An open interlock keeps the source below 42 V (§1.3).
+        let level = settings.isInterlockClosed ? level : min(42, max(-42, level))
+        return .voltage(level + settings.sourceVoltageOffset, currentLimit: source.limit)
       case .current: return .current(level + settings.sourceOffset, voltageLimit: source.limit)
       }
     }
@@ -186,27 +220,37 @@ package final class Keithley2450: SCPIDevice {
     }
   }
 
+  func scale(_ function: KeithleyFunction) -> KeithleyScale {
+    KeithleyScale(
+      function: function,
+      ranges: function == .voltage ? settings.model.voltageRanges : settings.model.currentRanges)
+  }
+
   /// The range that the source works in.
   func sourceRange(_ function: KeithleyFunction) -> Double {
-    guard let source = sources[function] else { return function.ranges[0] }
-    return source.isAutoRange ? function.rangeWithMargin(for: source.level) : source.range
+    guard let source = sources[function] else { return scale(function).ranges[0] }
+    return source.isAutoRange ? scale(function).rangeWithMargin(for: source.level) : source.range
   }
 
   /// The range of a measurement: that of the source for its own function, else what `:SENS` says.
   func senseRange(_ function: KeithleyFunction, for value: Double? = nil) -> Double {
     if function == sourceFunction { return sourceRange(function) }
-    guard let sense = senses[function] else { return function.ranges[0] }
+    guard let sense = senses[function] else { return scale(function).ranges[0] }
     guard sense.isAutoRange else { return sense.range }
-    return max(sense.lowestAutoRange, function.rangeWithMargin(for: value ?? sense.range))
+    return max(sense.lowestAutoRange, scale(function).rangeWithMargin(for: value ?? sense.range))
   }
 
-  package func operationsEnd(at now: MonotonicTime) -> MonotonicTime? { running == nil ? now : nil }
+  package func operationsEnd(at now: MonotonicTime) -> MonotonicTime? { isRunning ? nil : now }
 
-  /// A trigger is an event for trigger models that wait for one; none that can be loaded here does.
-  package func trigger(at now: MonotonicTime) {}
+  package func trigger(at now: MonotonicTime) { noteEvent(0, at: now) }
+
+  /// Puts a warning into the event log, as the instrument does for what is no error.
+  package func warn(_ warning: SCPIError) {
+    if warnings.count < SCPIStatus.maximumErrors { warnings.append(warning) }
+  }
 
   package static var commands: [SCPICommand<Keithley2450>] {
     systemCommands + outputCommands + KeithleyFunction.allCases.flatMap { sourceCommands($0) + senseCommands($0) }
-      + measurementCommands + bufferCommands + triggerCommands
+      + measurementCommands + bufferCommands + triggerCommands + blockCommands + digitalLineCommands
   }
 }

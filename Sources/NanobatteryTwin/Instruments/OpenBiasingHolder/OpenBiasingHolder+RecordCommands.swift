@@ -1,6 +1,7 @@
+import Glibc
 import Quantities
 
-/// The holder's own meter at tap 5; the cell is not there, so it reads its offset.
+/// The holder's own meter at tap 5.
 struct HolderMeter {
   /// Decades from 100 pA to 1 mA.
   static let ranges = [1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3]
@@ -13,12 +14,34 @@ struct HolderMeter {
   var offsetReadyAt: MonotonicTime?
   var sequence: UInt32 = 0
   var nextStart = MonotonicTime(nanoseconds: 0)
+  /// When the range was changed last, and from what reading it comes.
+  var changedAt = MonotonicTime(nanoseconds: .min / 2)
+
+  /// s until a new range has settled: 1 s at 100 pA, a third of it for each decade up, 1 ms at least.
+  var settlingTime: Double { max(1e-3, pow(1.0 / 3, Double(rangeIndex))) }
+  var settledAt: MonotonicTime { changedAt + Seconds(settlingTime) }
+
+  mutating func setRange(_ index: Int, at now: MonotonicTime) {
+    guard index != rangeIndex else { return }
+    rangeIndex = index
+    changedAt = now
+  }
+
+  /// A by which a reading is off after a change of range: a fifth of the range, gone by e⁻⁷ when it has settled.
+  func settlingError(at now: MonotonicTime) -> Double {
+    0.2 * Self.ranges[rangeIndex] * exp(-7 * max(0, (now - changedAt).value) / settlingTime)
+  }
 }
 
 extension OpenBiasingHolder {
   private enum RecordBit {
+    static let compliance: UInt16 = 1 << 0
+    static let overrange: UInt16 = 1 << 1
     static let settling: UInt16 = 1 << 2
+    static let moving: UInt16 = 1 << 3
+    static let contact: UInt16 = 1 << 4
     static let outputOn: UInt16 = 1 << 9
+    static let heater: UInt16 = 1 << 10
   }
   /// Length of an offset or leakage measurement (holder.md §4.3).
   private static let slowMeasurement = Seconds(1)
@@ -29,14 +52,32 @@ extension OpenBiasingHolder {
     while meter.nextStart + Seconds(meter.aperture) <= now {
       let centre = meter.nextStart + Seconds(meter.aperture / 2)
       meter.nextStart = meter.nextStart + Seconds(meter.aperture)
-      append(
-        HolderRecord(
-          time_us: microseconds(centre), sequence: meter.sequence,
-          current_A: Float(settings.meterOffset - meter.offset), voltage_V: Float(bias.level(at: centre)),
-          heater_Ohm: 0, status: RecordBit.outputOn | (relays.settledAt > centre ? RecordBit.settling : 0),
-          rangeIndex: UInt8(meter.rangeIndex), routeProfile: 0, edgeCount: edgeCount))
+      append(record(at: centre))
       meter.sequence &+= 1
+      pulse(.sample, at: centre)
     }
+  }
+
+  private func record(at centre: MonotonicTime) -> HolderRecord {
+    let input = meterInput(at: centre)
+    let full = HolderMeter.ranges[meter.rangeIndex] * 1.05
+    let isOver = abs(input) > full
+    if isOver && meter.isAutoRange {
+      meter.setRange(min(meter.rangeIndex + 1, HolderMeter.ranges.count - 1), at: centre)
+    }
+    let isSettling = relays.settledAt > centre || meter.settledAt > centre
+    var bits = RecordBit.outputOn
+    if abs(input) >= bias.currentProtection { bits |= RecordBit.compliance }
+    if isOver { bits |= RecordBit.overrange }
+    if isSettling { bits |= RecordBit.settling }
+    if piezo.isStepping { bits |= RecordBit.moving }
+    if detector.contact != nil { bits |= RecordBit.contact }
+    if heater.mode != .off { bits |= RecordBit.heater }
+    let shown = min(max(input + settings.meterOffset - meter.offset, -full), full) + meter.settlingError(at: centre)
+    return HolderRecord(
+      time_us: microseconds(centre), sequence: meter.sequence, current_A: Float(shown),
+      voltage_V: Float(sourceLevel(at: centre)), heater_Ohm: Float(heater.reading?.resistance ?? 0), status: bits,
+      rangeIndex: UInt8(meter.rangeIndex), routeProfile: 0, edgeCount: edgeCount)
   }
 
   /// Puts a record into the queue; a full one keeps the oldest and says so.
@@ -75,7 +116,7 @@ extension OpenBiasingHolder {
         set: { (holder, call) throws(SCPIError) in
           let value = try call.number(in: 1e-10...1e-3, default: 1e-8)
           guard let index = HolderMeter.ranges.firstIndex(where: { value <= $0 * 1.000001 }) else { throw .outOfRange }
-          holder.meter.rangeIndex = index
+          holder.meter.setRange(index, at: call.time)
         }, query: { holder, _ in .number(HolderMeter.ranges[holder.meter.rangeIndex]) }),
       SCPICommand(
         ":SENSe:CURRent:RANGe:AUTO",
@@ -102,7 +143,7 @@ extension OpenBiasingHolder {
       SCPICommand(
         ":SENSe:CURRent:OFFSet:ACQuire",
         set: { (holder, call) throws(SCPIError) in
-          guard holder.relays.areAllOpen else { throw .settingsConflict }
+          guard holder.relays.isCellOpen, !holder.isShunted else { throw .settingsConflict }
           holder.meter.offsetReadyAt = call.time + slowMeasurement
           holder.meter.offset = holder.settings.meterOffset
         }),
@@ -112,11 +153,15 @@ extension OpenBiasingHolder {
         query: { (holder, call) throws(SCPIError) in
           let voltage = try call.number(in: -10...10)
           guard abs(voltage) >= 0.01 else { throw .outOfRange }
-          guard holder.relays.areAllOpen, holder.state != .insert else { throw .settingsConflict }
+          guard holder.relays.isCellOpen, !holder.isShunted else { throw .settingsConflict }
+          // The host waits for the answer and cannot beat; the lines are open all the while.
+          holder.heartbeatReload = holder.heartbeatReload + slowMeasurement
           return .later(
             call.time + slowMeasurement,
             { (holder, _) throws(SCPIError) in
-              let resistance = holder.settings.insulation
+              let resistance = holder.isGuarded ? holder.settings.insulation : holder.settings.unguardedInsulation
+              holder.status.questionable.set(
+                QuestionableBit.leakage, abs(voltage / resistance) > holder.leakageLimit)
               return Array("\(SCPIText.scientific(resistance)),\(SCPIText.scientific(voltage / resistance))".utf8)
             })
         }),

@@ -14,7 +14,8 @@ extension OpenBiasingHolder {
           try holder.relays.close(channels, at: call.time)
           holder.advance(to: call.time)
         }),
-      SCPICommand(":ROUTe:CLOSe:STATe", query: { holder, _ in .text(holder.relays.text) }),
+      SCPICommand(
+        ":ROUTe:CLOSe:STATe", query: { holder, _ in .text(holder.isShunted ? "(@1!0:8!0)" : holder.relays.text) }),
       SCPICommand(
         ":ROUTe:OPEN",
         set: { (holder, call) throws(SCPIError) in

@@ -5,7 +5,14 @@ extension OpenBiasingHolder {
   /// would short the cell through the source (holder.md §4.2).
   func makeSafe(_ why: Cause, at now: MonotonicTime) {
     cause = why
-    let used = relays.closed
+    // Grounded contacts stay grounded: nothing is connected to them, and a floating chip may die of it (§4.2).
+    if state == .insert { return }
+    detector.isOn = false
+    sweepStart = nil
+    isWaitingForTrigger = false
+    piezo.stopCoarse()
+    piezo.holdFine(at: now)
+    let used = relays.closed.filter { $0.tap < Self.heaterTaps.lowerBound }
     for action in relays.openAllNow(at: now) { note(action) }
     showContacts(at: now)
     let zeroAt = now + Self.zeroDelay
@@ -26,8 +33,14 @@ extension OpenBiasingHolder {
 
   func zeroSources(at now: MonotonicTime) {
     zeroSourcesAt = nil
+    if heater.mode != .off {
+      heater.enter(.off)
+      record(.heater("OFF"), at: now)
+    }
     bias.hold(0, at: now)
     record(.bias(0), at: now)
+    if !holdsPiezoWhenSafe { piezo.go(to: [0, 0, 0], at: now) }
+    showMotion(at: now)
     guard !groundAfterZero.isEmpty else { return }
     // Cannot fail: every relay is open.
     try? relays.close(groundAfterZero, at: now)
@@ -40,6 +53,15 @@ extension OpenBiasingHolder {
   }
 
   // MARK: what happens around the holder
+
+  /// The shunt bank and the grounding relays of all lines, through 1 MΩ each.
+  func shunt(_ isClosed: Bool, at now: MonotonicTime) {
+    guard isShunted != isClosed else { return }
+    isShunted = isClosed
+    record(.shunt(closed: isClosed), at: now)
+  }
+
+  static let heaterTaps = 6...9
 
   var interlockIsClosed: Bool { interlock.indices.allSatisfy { interlock[$0] || interlockMask & (1 << $0) == 0 } }
 
@@ -61,6 +83,7 @@ extension OpenBiasingHolder {
     edgeCount &+= 1
     let edge = HolderEdge(time_us: microseconds(now), input: input, slope: rising ? 1 : 0, count: edgeCount)
     if !edges.append(edge) { status.questionable.happen(QuestionableBit.overflow) }
+    if isWaitingForTrigger, triggerInput == .external, rising == triggersOnRise { startSweep(at: now) }
   }
 
   func microseconds(_ now: MonotonicTime) -> UInt64 { UInt64(max(0, clock.device(at: now)) / 1000) }
@@ -121,7 +144,10 @@ extension OpenBiasingHolder {
         set: { (holder, call) throws(SCPIError) in
           let inserts = try call.flag()
           guard holder.state == (inserts ? .safeOpen : .insert), !holder.isTripped else { throw .settingsConflict }
+          // Closed before, opened after the state says so: INSERT always means grounded.
+          if inserts { holder.shunt(true, at: call.time) }
           holder.enter(inserts ? .insert : .safeOpen, at: call.time)
+          if !inserts { holder.shunt(false, at: call.time) }
         }, query: { holder, _ in .flag(holder.state == .insert) }),
       SCPICommand(":SYSTem:HEARtbeat", set: { (holder, call) throws(SCPIError) in try holder.heartbeat(call) }),
       SCPICommand(

@@ -2,6 +2,9 @@ import Quantities
 
 /// The holder's own bias source: goes to its level with a slew rate.
 struct BiasSource {
+  /// Levels of a list; a line of 256 bytes holds fewer with many digits.
+  static let longestList = 100
+
   var range = 10.0
   /// V/s.
   var slew = 1.0
@@ -42,10 +45,11 @@ extension OpenBiasingHolder {
           try call.expect(1...1)
           if try call.flag() {
             try holder.requireArmed()
+            guard !holder.isProtectionTripped else { throw .settingsConflict }
             holder.enter(.active, at: call.time)
+            holder.cycledTo = call.time
           } else if holder.state == .active {
-            holder.bias.go(to: 0, at: call.time)
-            holder.enter(.armed, at: call.time)
+            holder.switchOff(at: call.time)
           } else if holder.state == .insert {
             throw .settingsConflict
           }
@@ -103,6 +107,50 @@ extension OpenBiasingHolder {
         set: { (holder, call) throws(SCPIError) in
           holder.bias.protectionDwell = try call.number(in: 0...10, default: 0)
         }, query: { holder, _ in .number(holder.bias.protectionDwell) }),
+      SCPICommand(":SOURce:VOLTage:PROTection:TRIPped", query: { holder, _ in .flag(holder.isProtectionTripped) }),
+      SCPICommand(
+        ":SOURce:VOLTage:PROTection:CLEar",
+        set: { holder, _ in
+          holder.isProtectionTripped = false
+          holder.status.questionable.set(QuestionableBit.current, false)
+        }),
+      SCPICommand(
+        ":SOURce:VOLTage:LIST",
+        set: { (holder, call) throws(SCPIError) in
+          try call.expect(1...BiasSource.longestList)
+          let lowest = max(holder.bias.lowLimit, -holder.bias.range)
+          let highest = min(holder.bias.highLimit, holder.bias.range)
+          var levels: [Double] = []
+          for index in call.arguments.indices { levels.append(try call.number(index, in: lowest...highest)) }
+          guard holder.sweepStart == nil else { throw .settingsConflict }
+          holder.list = levels
+        },
+        query: { holder, _ in .text(holder.list.map { SCPIText.scientific($0) }.joined(separator: ",")) }),
+      SCPICommand(
+        ":SOURce:LIST:DWELl",
+        set: { (holder, call) throws(SCPIError) in
+          let dwell = try call.number(in: 1e-3...1000, default: 0.1)
+          guard holder.sweepStart == nil else { throw .settingsConflict }
+          holder.listDwell = dwell
+        }, query: { holder, _ in .number(holder.listDwell) }),
+      SCPICommand(
+        ":INITiate[:IMMediate]",
+        set: { (holder, call) throws(SCPIError) in
+          guard holder.state == .active, !holder.list.isEmpty else { throw .settingsConflict }
+          if holder.triggerInput == .immediate {
+            holder.startSweep(at: call.time)
+          } else {
+            holder.isWaitingForTrigger = true
+          }
+          holder.showMotion(at: call.time)
+        }),
+      SCPICommand(
+        ":ABORt",
+        set: { holder, call in
+          holder.sweepStart = nil
+          holder.isWaitingForTrigger = false
+          holder.showMotion(at: call.time)
+        }),
     ]
   }
 }

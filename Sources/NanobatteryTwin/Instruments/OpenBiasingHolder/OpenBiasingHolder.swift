@@ -1,9 +1,10 @@
 package import Quantities
 
-/// An open biasing holder OBH-1 (holder.md §4): relay matrix, bias source, heartbeat, interlock, safe state.
+/// An open biasing holder OBH-1 (holder.md §4, docs/obh-1.md): relay matrix, bias source, meter, piezo with contact
+/// detection, heater, heartbeat, interlock, safe state.
 ///
-/// The variant without piezo, contact detection and heater: their commands are unknown headers. Its own bias source and
-/// meter exist electrically apart from the cell, which is driven by the source-measure unit at taps 1 and 2.
+/// The cell is driven by the source-measure unit at taps 1 and 2. The holder's own source and meter (taps 4 and 5) see the
+/// contact of the probe, not the cell's chemistry.
 package final class OpenBiasingHolder: SCPIDevice {
   package struct Settings: Sendable {
     package var serial = "000001"
@@ -15,9 +16,38 @@ package final class OpenBiasingHolder: SCPIDevice {
     package var insulation = 2e12
     /// A by which the holder's own meter is off.
     package var meterOffset = 40e-15
+    /// Ω between a line and everything else while the guard is off: 36 GΩ, as of a real multi-contact holder (§1).
+    package var unguardedInsulation = 36e9
+    /// A rms of one reading of the contact detection (1 ms).
+    package var contactNoise = 1e-12
+    /// What is fitted; commands of the rest are refused with −241.
+    package var options = Set(Option.allCases)
+    package var probe = ProbeContact()
+    /// K/W and s of the chip's heater: 30 mW make 1000 K.
+    package var thermalResistance = 3.3e4
+    package var thermalTimeConstant = 5e-3
+    /// Inputs with their names, values and units.
+    package var auxiliary: [(name: String, value: Double, unit: String)] = [
+      ("pressure", 2.1e-5, "Pa"), ("faraday_cup", 1.2e-9, "A"),
+    ]
+    /// The key is in INSERT when the holder is switched on: the shunt bank grounds every contact.
+    package var isKeyInInsert = false
+    package var seed: UInt64 = 1
 
     package init() {}
   }
+
+  /// What a holder may have or lack; the names of `*OPT?`.
+  package enum Option: String, CaseIterable, Sendable {
+    case piezo = "PIEZO"
+    case heater = "HEATER"
+    case force = "FORCE"
+    case auxiliary = "AUX"
+    case blank = "BLANK"
+  }
+
+  enum TriggerOutput: String { case off = "OFF", sample = "SAMP", step = "STEP", contact = "CONT" }
+  enum TriggerInput: String { case immediate = "IMM", bus = "BUS", external = "EXT" }
 
   package enum State: String, Sendable {
     case boot = "BOOT"
@@ -43,23 +73,44 @@ package final class OpenBiasingHolder: SCPIDevice {
     case relay(SCPIChannel, closed: Bool)
     case bias(Double)
     case state(State)
+    case coarse(Int)
+    case contact(Double)
+    case heater(String)
+    case blank(Bool)
+    case shunt(closed: Bool)
+    /// At the trigger output.
+    case pulse
   }
 
   enum OperationBit {
     static let settling = 1
+    static let ranging = 2
+    static let sweeping = 3
     static let measuring = 4
+    static let waitingForTrigger = 5
+    static let coarseMoving = 8
+    static let contact = 9
+    static let regulating = 10
     static let outputOn = 11
     static let armed = 12
   }
   enum QuestionableBit {
+    static let current = 1
+    static let temperature = 4
     static let interlock = 9
     static let heartbeat = 10
+    static let highVoltage = 11
+    static let leakage = 12
     static let overflow = 14
   }
 
   static let heartbeatLost = SCPIError(301, "Heartbeat lost")
   static let interlockOpen = SCPIError(302, "Interlock open")
   static let hardwareFault = SCPIError(303, "Hardware fault")
+  static let contactStop = SCPIError(304, "Contact stop")
+  static let highVoltageFault = SCPIError(305, "Piezo high voltage fault")
+  static let heaterSenseOpen = SCPIError(306, "Heater sense open")
+  static let hardwareMissing = SCPIError(-241, "Hardware missing")
   /// Between the opening of the relays and the zeroing of the sources; holder.md §4.7 f asks for at least 1 ms.
   static let zeroDelay = Seconds(2e-3)
   static let maximumLog = 4096
@@ -98,11 +149,48 @@ package final class OpenBiasingHolder: SCPIDevice {
   var edges = HolderFIFO<HolderEdge>()
   var edgeCount: UInt32 = 0
 
+  var piezo = PiezoDrive()
+  var detector = ContactDetector()
+  var heater: ChipHeater
+  var random: SeededRandom
+  /// A that tests add to what the contact detection reads.
+  var forcedCurrent = 0.0
+  /// The last cycle of the firmware.
+  var cycledTo: MonotonicTime
+  var isBlanked = false
+  var isGuarded = true
+  var leakageLimit = 1e-10
+
+  var list: [Double] = []
+  var listDwell = 0.1
+  var sweepStart: MonotonicTime?
+  var sweepIndex = -1
+  var isWaitingForTrigger = false
+  var overcurrentSince: MonotonicTime?
+  var isProtectionTripped = false
+  var triggerOutput = TriggerOutput.off
+  var triggerInput = TriggerInput.immediate
+  var pulseLength = 1e-4
+  var triggersOnRise = true
+  /// Pulses at the trigger output so far.
+  package internal(set) var pulses = 0
+  /// Every contact is grounded through its resistor: while inserting, or by the key alone.
+  package internal(set) var isShunted = false
+
   package init(_ settings: Settings, cell: any CellSide, clock: any InstrumentClock, at now: MonotonicTime) {
     self.settings = settings
     self.cell = cell
     self.clock = clock
+    heater = ChipHeater(
+      thermalResistance: settings.thermalResistance, timeConstant: settings.thermalTimeConstant)
+    random = SeededRandom(seed: settings.seed, stream: 77)
+    cycledTo = now
     enter(.boot, at: now)
+    if settings.isKeyInInsert {
+      interlock[0] = false
+      status.questionable.set(QuestionableBit.interlock, true)
+      shunt(true, at: now)
+    }
     enter(.safeOpen, at: now)
     cell.setContacts(closed: false, at: now)
   }
@@ -129,9 +217,20 @@ package final class OpenBiasingHolder: SCPIDevice {
 
   /// Lets relays, heartbeat and sources do what is due, in the order of its time.
   package func advance(to now: MonotonicTime) {
-    while let due = [relays.nextAction, heartbeatDeadline, zeroSourcesAt].compactMap(\.self).min(), due <= now {
+    if !needsCycle { cycledTo = max(cycledTo, now) }
+    while let due = [relays.nextAction, heartbeatDeadline, zeroSourcesAt, piezo.nextStepAt, nextCycle].compactMap(
+      \.self
+    )
+    .min(), due <= now {
       measure(until: due)
-      if zeroSourcesAt == due {
+      if nextCycle == due {
+        runCycle(at: due)
+        if !needsCycle { cycledTo = max(cycledTo, now) }
+      } else if piezo.nextStepAt == due {
+        piezo.step(settings.probe.coarsePerVolt, at: due)
+        showContacts(at: due)
+        showMotion(at: due)
+      } else if zeroSourcesAt == due {
         zeroSources(at: due)
       } else if relays.nextAction == due {
         while let action = relays.takeAction(until: due) { note(action) }
@@ -143,8 +242,10 @@ package final class OpenBiasingHolder: SCPIDevice {
       }
     }
     measure(until: now)
-    status.operation.set(OperationBit.settling, relays.settledAt > now)
+    status.operation.set(OperationBit.settling, relays.settledAt > now || meter.settledAt > now)
   }
+
+  private var nextCycle: MonotonicTime? { needsCycle ? cycledTo + Self.cycle : nil }
 
   /// The heartbeat runs while the holder is armed.
   var heartbeatDeadline: MonotonicTime? {
@@ -160,7 +261,7 @@ package final class OpenBiasingHolder: SCPIDevice {
   func showContacts(at now: MonotonicTime) {
     let isClosed =
       relays.closed.contains(SCPIChannel(settings.workingLine, 1))
-      && relays.closed.contains(SCPIChannel(settings.counterLine, 2))
+      && relays.closed.contains(SCPIChannel(settings.counterLine, 2)) && gap(at: now) <= settings.probe.cellDistance
     guard isClosed != contactsClosed else { return }
     contactsClosed = isClosed
     cell.setContacts(closed: isClosed, at: now)
@@ -168,7 +269,9 @@ package final class OpenBiasingHolder: SCPIDevice {
   }
 
   package func operationsEnd(at now: MonotonicTime) -> MonotonicTime? {
-    max(now, max(relays.settledAt, max(zeroSourcesAt ?? now, meter.offsetReadyAt ?? now)))
+    let sweepEnd = sweepStart.map { $0 + Seconds(listDwell * Double(list.count)) }
+    return [relays.settledAt, zeroSourcesAt, meter.offsetReadyAt, piezo.coarseEnd, sweepEnd].compactMap(\.self)
+      .reduce(now, max)
   }
 
   package func reset(at now: MonotonicTime) {
@@ -186,11 +289,18 @@ package final class OpenBiasingHolder: SCPIDevice {
     bias.hold(level, at: now)
     meter = HolderMeter()
     records = HolderFIFO()
+    detector = ContactDetector()
+    list = []
+    listDwell = 0.1
+    isProtectionTripped = false
+    triggerOutput = .off
+    triggerInput = .immediate
+    triggersOnRise = true
+    isGuarded = true
+    leakageLimit = 1e-10
   }
 
-  package func trigger(at now: MonotonicTime) {}
-
   package static var commands: [SCPICommand<OpenBiasingHolder>] {
-    routeCommands + safetyCommands + sourceCommands + recordCommands
+    routeCommands + safetyCommands + sourceCommands + recordCommands + piezoCommands + heaterCommands + inputCommands
   }
 }

@@ -33,7 +33,8 @@ struct RelayMatrix {
   }
 
   var nextAction: MonotonicTime? { actions.first?.time }
-  var areAllOpen: Bool { closed.isEmpty && actions.isEmpty }
+  /// Nothing is at a tap that has to do with the cell; heater lines (taps 6–9) may be closed.
+  var isCellOpen: Bool { planned.allSatisfy { $0.tap > 5 } && closed.allSatisfy { $0.tap > 5 } }
 
   /// Moves each named line to its named taps; a line leaves the taps it was at.
   ///

@@ -1,0 +1,157 @@
+import Linux
+package import Quantities
+package import USB
+
+/// What an operator asks of the holder outside a run, and what of it goes on beside one.
+extension HolderStation {
+  /// Closes these contacts and opens what their lines were at; for cabling and tests, with no run going on.
+  package func route(_ channels: [HolderChannel]) throws(InstrumentError) -> [HolderChannel] {
+    try refuseWhenHeld()
+    try need(.route) { holder throws(InstrumentError) in try holder.route([]) }
+    if !isArmed { try arm() }
+    try with { holder throws(InstrumentError) in try holder.route(channels) }
+    try refreshState()
+    return try closedChannels()
+  }
+
+  package func closedChannels() throws(InstrumentError) -> [HolderChannel] {
+    try with { holder throws(InstrumentError) in
+      holder.abilities.contains(.route) ? try holder.closedChannels() : []
+    }
+  }
+
+  /// Every line relay opens, at once.
+  package func openAll() throws(InstrumentError) {
+    try with { holder throws(InstrumentError) in try holder.openAll() }
+    try refreshState()
+  }
+
+  /// Grounds all contacts for the way into the microscope, or ends that.
+  package func insert(_ isOn: Bool) throws(InstrumentError) {
+    // Only from the safe state (holder.md §4.2).
+    if isOn, isHeating { try heat(to: nil) }
+    if isOn, isArmed { try rest() }
+    try with { holder throws(InstrumentError) in try holder.insert(isOn) }
+    try refreshState()
+  }
+
+  package func blank(_ isOn: Bool) throws(InstrumentError) {
+    try with { holder throws(InstrumentError) in try holder.blank(isOn) }
+  }
+
+  /// Edges at the trigger inputs since they were read last.
+  package func edges() throws(InstrumentError) -> [HolderEdge] {
+    try with { holder throws(InstrumentError) in try holder.edges() }
+  }
+
+  // MARK: heater
+
+  /// Heats to a temperature, or ends it. The heater goes off by itself when the holder becomes safe.
+  package func heat(to temperature: Kelvins?) throws(InstrumentError) {
+    try need(.heater) { holder throws(InstrumentError) in try holder.heat(.off) }
+    guard let temperature else {
+      isHeating = false
+      return try with { holder throws(InstrumentError) in try holder.heat(.off) }
+    }
+    guard let chip = settings.profile.chip else {
+      throw .unable(
+        device: settings.model,
+        reason: "there is no chip file; write “holder.heater.chip” with what the chip's maker says of it")
+    }
+    guard temperature <= chip.maximumTemperature else {
+      throw .unable(
+        device: settings.model,
+        reason: "\(temperature) is beyond what chip \(chip.serial) bears, \(chip.maximumTemperature)")
+    }
+    if !isArmed { try arm() }
+    let ramp = settings.profile.heaterRamp
+    let lines = settings.profile.heaterLines?.channels ?? []
+    try with { holder throws(InstrumentError) in
+      let closed = Set(try holder.closedChannels())
+      if !lines.allSatisfy({ closed.contains($0) }) { try holder.route(lines) }
+      try holder.heat(.temperature(temperature, kelvinsPerSecond: ramp))
+    }
+    isHeating = true
+    try refreshState()
+  }
+
+  package func heaterReading() throws(InstrumentError) -> HeaterReading? {
+    try with { holder throws(InstrumentError) in try holder.heaterReading() }
+  }
+
+  // MARK: probe
+
+  /// Brings the probe to the sample until a current flows. Goes on with each tick, and ends in the safe state with the piezo
+  /// held where it is.
+  /// - Parameter mostSteps: coarse steps; nil for the configured number.
+  package func beginApproach(axis: PiezoAxis?, mostSteps: Int?) throws(InstrumentError) {
+    try begin(.contact, axis: axis, mostSteps: mostSteps)
+  }
+
+  /// Takes the probe back: fine motion all the way, then so many coarse steps.
+  package func beginRetract(axis: PiezoAxis?, steps: Int) throws(InstrumentError) {
+    try begin(.retracted(steps: steps), axis: axis, mostSteps: steps)
+  }
+
+  private func begin(_ goal: ProbeMotion.Goal, axis: PiezoAxis?, mostSteps: Int?) throws(InstrumentError) {
+    try refuseWhenHeld()
+    guard motion == nil else {
+      throw .unable(device: settings.model, reason: "the probe is moving already; end it with: insituctl holder stop")
+    }
+    try need(.piezo) { holder throws(InstrumentError) in try holder.stopMotion() }
+    var approach = settings.profile.approach
+    approach.axis = axis ?? approach.axis
+    if !isArmed { try arm() }
+    var made = ProbeMotion(goal, approach, mostSteps: mostSteps ?? approach.mostSteps, now: .now)
+    let contacts = settings.contacts
+    try with { holder throws(InstrumentError) in try made.begin(holder, contacts) }
+    motion = made
+    lastMotion = made.progress
+    report(.motion(made.progress))
+  }
+
+  /// Ends the motion where it is.
+  package func stopMotion() throws(InstrumentError) {
+    guard motion != nil else { return }
+    endMotion(.stopped, "stopped by the operator")
+    try with { holder throws(InstrumentError) in try holder.stopMotion() }
+    try rest()
+  }
+
+  package var isMoving: Bool { motion != nil }
+
+  func advanceMotion(_ holder: any Holder) throws(InstrumentError) {
+    guard var moving = motion else { return }
+    do throws(InstrumentError) {
+      try moving.advance(holder, at: .now)
+    } catch {
+      // What was refused half way: nothing goes on moving, and the contacts open.
+      moving.finish(.failed, "\(error)")
+      if error.isGone { throw error }
+    }
+    let last = lastMotion
+    lastMotion = moving.progress
+    motion = moving.progress.phase.isOver ? nil : moving
+    if moving.progress.phase.isOver { try rest() }
+    // The voltage changes with every look; what is told are the turns of the way.
+    if last?.phase != moving.progress.phase || last?.steps != moving.progress.steps { report(.motion(moving.progress)) }
+  }
+
+  func endMotion(_ phase: MotionProgress.Phase, _ message: String) {
+    guard var moving = motion else { return }
+    motion = nil
+    moving.finish(phase, message)
+    lastMotion = moving.progress
+    report(.motion(moving.progress))
+  }
+
+  /// Says what is missing before anything else is done, in the holder's own words.
+  private func need(_ ability: HolderAbilities, _ refuse: (any Holder) throws(InstrumentError) -> Void)
+    throws(InstrumentError)
+  {
+    guard identity != nil else { throw .wire(.notFound(device: settings.model, reason: "it is not connected")) }
+    guard !abilities.contains(ability) else { return }
+    try with(refuse)
+    throw .unable(device: settings.model, reason: "this holder cannot do that")
+  }
+}

@@ -1,0 +1,167 @@
+import Linux
+import Quantities
+import USB
+
+/// Readings that a Keysight instrument takes on its own timer into its data buffer, fetched as they come.
+///
+/// The buffer holds 100 000 readings and ends with them; it is begun anew then, and the pause that this makes is told.
+/// `:SYST:DATA:QUAN?` says how many there are, `:SENS:DATA? offset,size` gives any of them (B2961A SCPI command
+/// reference, SENSe subsystem; `scpi-smu.md` §6). Not tried on hardware.
+final class KeysightAcquisition {
+  /// Trigger count and buffer, B2900A data sheet ("Arm/trigger event: 1 to 100000").
+  static let mostReadings = 100_000
+  /// Rows fetched with one question.
+  private static let mostPerQuestion = 1000
+  /// Notes kept until somebody asks.
+  private static let mostNotes = 16
+  /// A reading may be counted this much later than its aperture ends; nothing is published about it.
+  private static let visibilityDelay = Seconds(0.001)
+
+  private let connection: SCPIConnection
+  /// "1" or "2" in the headers of an instrument that has channels, and the list that names it; else nothing.
+  private let suffix: String
+  private let list: String
+  private let countBeforeNew: Int
+  /// Trigger line that begins every reading; nil: the instrument's timer.
+  private let triggerIn: Int?
+  private let triggerOut: Int?
+
+  private(set) var isRunning = false
+  private var hasRows = false
+  private var period = Seconds(0.02)
+  private var aperture = Seconds(0.016)
+  private var read = 0
+  private var lastAsked: MonotonicTime?
+  private var lastStamp: Int64?
+  private var isBegunAnew = false
+  private var notes: [String] = []
+
+  /// - Parameters:
+  ///   - channel: nil for an instrument without channels.
+  ///   - countBeforeNew: readings after which it begins anew; tests take few.
+  init(
+    _ connection: SCPIConnection, channel: Int?, triggerIn: Int? = nil, triggerOut: Int? = nil,
+    countBeforeNew: Int = mostReadings
+  ) {
+    self.connection = connection
+    suffix = channel.map { "\($0)" } ?? ""
+    list = channel.map { " (@\($0))" } ?? ""
+    self.triggerIn = triggerIn
+    self.triggerOut = triggerOut
+    self.countBeforeNew = min(countBeforeNew, Self.mostReadings)
+  }
+
+  /// Binary answers, and a timer that goes on from one acquisition to the next.
+  func prepare() throws(InstrumentError) {
+    try connection.applyKeysight(
+      ":FORM REAL,64;:FORM:BORD SWAP", ":FORM:ELEM:SENS \(KeysightReading.elements)",
+      ":SYST:TIME:TIM:COUN:RES:AUTO OFF")
+    if let triggerIn { try connection.applyKeysight(":SOUR:DIG:EXT\(triggerIn):FUNC TINP") }
+    if let triggerOut {
+      try connection.applyKeysight(
+        ":SOUR:DIG:EXT\(triggerOut):FUNC TOUT",
+        ":TRIG\(suffix):ACQ:TOUT:SIGN EXT\(triggerOut);:TRIG\(suffix):ACQ:TOUT:STAT ON")
+    }
+  }
+
+  /// Only the acquire action is begun: the transient one would set the source to its triggered level.
+  func begin(every period: Seconds, aperture: Seconds) throws(InstrumentError) {
+    self.period = period
+    self.aperture = aperture
+    let source = triggerIn.map { "EXT\($0)" } ?? "TIM"
+    try connection.applyKeysight(
+      ":TRIG\(suffix):ACQ:SOUR \(source);:TRIG\(suffix):ACQ:TIM \(keysightNumber(period.value))",
+      ":TRIG\(suffix):ACQ:COUN \(countBeforeNew);:TRIG\(suffix):ACQ:DEL 0")
+    lastStamp = nil
+    isBegunAnew = false
+    try initiate()
+  }
+
+  private func initiate() throws(InstrumentError) {
+    try connection.applyKeysight(":INIT:ACQ\(list)")
+    read = 0
+    lastAsked = nil
+    isRunning = true
+    hasRows = true
+  }
+
+  /// Ends the measuring; what was measured can still be fetched.
+  func end() throws(InstrumentError) {
+    guard isRunning else { return }
+    try connection.send(":ABOR:ACQ\(list)")
+    isRunning = false
+  }
+
+  /// The measuring was ended by other means.
+  func noteEnded() { isRunning = false }
+  /// What is left in the buffer is of no more use.
+  func forget() {
+    isRunning = false
+    hasRows = false
+  }
+
+  /// Rows that have come since the last call, and what they tell of the instrument's clock.
+  func fetch() throws(InstrumentError) -> (rows: [KeysightReading], pairs: [ClockPair]) {
+    guard hasRows else { return ([], []) }
+    let asked = MonotonicTime.now
+    let text = try connection.query(":SYST:DATA:QUAN?\(list)")
+    let answered = MonotonicTime.now
+    guard let count = Double(text).flatMap({ Int(exactly: $0) }), (0...Self.mostReadings).contains(count) else {
+      throw .unexpected(device: connection.name, command: ":SYST:DATA:QUAN?", answer: text)
+    }
+    var rows: [KeysightReading] = []
+    var pairs: [ClockPair] = []
+    while read < count {
+      let size = min(count - read, Self.mostPerQuestion)
+      let question = ":SENS\(suffix):DATA? \(read),\(size)"
+      let batch = try connection.keysightReadings(question, within: Seconds(4))
+      guard batch.count == size else {
+        throw .unexpected(device: connection.name, command: question, answer: "\(batch.count) readings")
+      }
+      for row in [batch.first, batch.last].compactMap(\.self) {
+        // Its aperture ended after the poll that did not count it, and before this one was answered.
+        pairs.append(
+          ClockPair(
+            deviceNanoseconds: row.stamp + aperture.nanoseconds,
+            earliest: lastAsked.map { $0 - Self.visibilityDelay }, latest: answered))
+      }
+      rows += batch
+      read += size
+    }
+    lastAsked = asked
+    tellPause(before: rows.first)
+    lastStamp = rows.last?.stamp ?? lastStamp
+    if isRunning, read >= countBeforeNew {
+      isBegunAnew = true
+      try initiate()
+    }
+    return (rows, pairs)
+  }
+
+  private func tellPause(before row: KeysightReading?) {
+    guard isBegunAnew, let row, let lastStamp else { return }
+    isBegunAnew = false
+    let pause = Seconds(nanoseconds: row.stamp - lastStamp)
+    if notes.count == Self.mostNotes { notes.removeFirst() }
+    notes.append(
+      "the buffer of \(countBeforeNew) readings was full and was begun anew: \(pause) between two readings instead of \(period)"
+    )
+  }
+
+  /// What an operator should know, since the last call.
+  func takeNotes() -> [String] {
+    defer { notes = [] }
+    return notes
+  }
+
+  /// One reading, taken now, with the acquisition at rest.
+  func readOnce() throws(InstrumentError) -> (row: KeysightReading, pair: ClockPair) {
+    let question = ":MEAS?\(list)"
+    let asked = MonotonicTime.now
+    let rows = try connection.keysightReadings(question, within: aperture * 4 + Seconds(2))
+    guard rows.count == 1 else {
+      throw .unexpected(device: connection.name, command: question, answer: "\(rows.count) readings")
+    }
+    return (rows[0], ClockPair(deviceNanoseconds: rows[0].stamp, earliest: asked, latest: .now))
+  }
+}

@@ -1,0 +1,195 @@
+import Linux
+package import Quantities
+package import USB
+
+/// A PalmSens potentiostat that runs MethodSCRIPT: EmStat4, Nexus, EmStat Pico (`methodscript.md`).
+///
+/// Each bias is a script that the instrument carries out by itself, with the cell's limits and an end by time inside: were
+/// this computer gone, the cell would be open within a minute. The price: a bias does not stay on from one script to the
+/// next. `finish` ends it, and a step longer than a script has a hole of some tens of milliseconds, with the cell open,
+/// that the next reading is flagged for.
+package final class PalmSens: PotentiostatDriver {
+  package let identity: InstrumentIdentity
+  package let abilities: PotentiostatAbilities
+  let model: PalmSensModel
+  let link: MethodScriptLink
+  private let scriptTime: Double
+  private var acquisition: Acquisition?
+  private var bias = Bias.open
+  private var reader: PalmSensReader
+  /// What came while the cell was being opened.
+  private var leftOver = Acquired()
+  /// Why the script ended by itself, to be said once what it measured has been given out.
+  private var ending: InstrumentError?
+  private var notes: [String] = []
+
+  /// Entries of `errors()` that nobody fetched.
+  private static let mostNotes = 50
+  /// The ramp's next line may take so long.
+  private static let rampPatience = Seconds(2)
+
+  /// Brings the conversation into step and asks for the identity.
+  ///
+  /// A script that is found running is aborted and followed by `cell_off`, for nobody watches it; an instrument that is
+  /// idle is left as it is.
+  /// - Parameter scriptTime: how long one script measures.
+  package init(
+    _ wire: any MethodScriptWire, _ model: PalmSensModel, name: String,
+    scriptTime: Seconds = Seconds(PalmSensScript.longestTime)
+  ) throws(InstrumentError) {
+    self.model = model
+    self.scriptTime = min(scriptTime.value, PalmSensScript.longestTime)
+    link = MethodScriptLink(wire, name: name)
+    abilities = PotentiostatAbilities(holdsCurrent: model.holdsCurrent, remarks: model.remarks)
+    reader = PalmSensReader(model: model, epoch: .now)
+    if try link.synchronize() { try link.switchCellOff() }
+    let found = try link.identify()
+    guard model.firmware.contains(found.firmware) else {
+      throw .unexpected(
+        device: name, command: "t",
+        answer: "\(found.firmware), which is no \(model.product); name the model that it is in the configuration")
+    }
+    identity = InstrumentIdentity(
+      manufacturer: "PalmSens", model: model.product, serial: found.serial,
+      firmware: "\(found.firmware) \(found.version), MethodSCRIPT \(found.language)")
+  }
+
+  package func close() { link.close() }
+
+  package func errors() throws(InstrumentError) -> [String] {
+    defer { notes = [] }
+    return notes
+  }
+
+  private func note(_ text: String) { if notes.count < Self.mostNotes { notes.append(text) } }
+
+  package var ranges: [RangeFacts] { model.ranges.map(\.facts) }
+  package var shortestPeriod: Seconds { Seconds(model.shortestPeriod) }
+  package var range: RangeFacts { model.range(for: acquisition?.currentRange.value ?? 0).facts }
+  package var voltageAccuracy: Volts { Volts(model.voltageAccuracy) }
+
+  // MARK: Getting ready
+
+  package func prepare(_ acquisition: Acquisition) throws(InstrumentError) {
+    try open()
+    guard PalmSensScript.window(model, acquisition.limits) != nil else {
+      let window = model.window.map { ", within \($0) V of each other" } ?? ""
+      throw .unable(
+        device: link.name,
+        reason: "it applies \(model.potential.lowerBound) V to \(model.potential.upperBound) V\(window); the protocol's"
+          + " limits are \(acquisition.limits.voltage.lowerBound) … \(acquisition.limits.voltage.upperBound)")
+    }
+    self.acquisition = acquisition
+  }
+
+  package func setRange(_ currentRange: Amperes) throws(InstrumentError) {
+    try open()
+    acquisition?.currentRange = currentRange
+  }
+
+  package func setPeriod(_ period: Seconds) throws(InstrumentError) { acquisition?.period = period }
+
+  // MARK: Bias
+
+  /// Ends the script, and with it the bias: the cell is open until `begin`.
+  package func finish() throws(InstrumentError) -> Acquired {
+    guard bias != .open else { return Acquired() }
+    try open()
+    return try poll()
+  }
+
+  package func begin(_ bias: Bias, present: Volts?, isWithinLimits: (Sample) -> Bool) throws(InstrumentError)
+    -> Acquired
+  {
+    if case .current(let amperes) = bias, amperes != .zero, !model.holdsCurrent {
+      throw .unable(
+        device: link.name,
+        reason:
+          "the \(model.product) has no galvanostat and holds no current; hold voltages, or take another instrument")
+    }
+    if case .voltage(let volts) = bias, !model.potential.contains(volts.value) {
+      throw .unable(
+        device: link.name,
+        reason: "\(volts) is beyond its \(model.potential.lowerBound) V … \(model.potential.upperBound) V")
+    }
+    if self.bias != .open || link.state != .idle { try open() }
+    guard bias != .open else { return Acquired() }
+    reader.isAfterHole = false
+    try run(bias, present: present)
+    self.bias = bias
+    guard case .voltage = bias else { return Acquired() }
+    var ramped = Acquired()
+    while reader.phase != .holding, link.state == .running {
+      guard let output = try link.next(within: Self.rampPatience) else {
+        throw .wire(.timedOut(device: link.name, operation: "the ramp to the voltage"))
+      }
+      let before = ramped.samples.count
+      take(output, into: &ramped)
+      guard ramped.samples[before...].allSatisfy(isWithinLimits) else { break }
+    }
+    return ramped
+  }
+
+  private func run(_ bias: Bias, present: Volts?) throws(InstrumentError) {
+    guard let acquisition else {
+      throw .unexpected(device: link.name, command: "a bias", answer: "the instrument was not prepared")
+    }
+    let script = PalmSensScript(model, acquisition, time: scriptTime)
+    let lines =
+      switch bias {
+      case .current(.zero): script.rest()
+      case .current(let amperes): script.current(amperes.value)
+      case .voltage(let volts): script.voltage(volts.value, isThere: present == volts)
+      case .open: ["cell_off"]
+      }
+    ending = nil
+    try link.load(lines)
+    try link.start()
+    reader.begin(script, startWritten: link.startWritten)
+  }
+
+  package func open() throws(InstrumentError) {
+    bias = .open
+    ending = nil
+    var rest = Acquired()
+    for output in try link.makeSafe() { take(output, into: &rest) }
+    leftOver.samples += rest.samples
+    leftOver.clockPairs += rest.clockPairs
+    // The script that was ended is nobody's failure.
+    ending = nil
+  }
+
+  package func poll() throws(InstrumentError) -> Acquired {
+    var acquired = leftOver
+    leftOver = Acquired()
+    guard bias != .open else { return acquired }
+    if let ending { throw ending }
+    for output in try link.output() { take(output, into: &acquired) }
+    if link.damagedLines > reader.damagedLines {
+      note("\(link.damagedLines - reader.damagedLines) damaged lines in the script's output")
+      reader.damagedLines = link.damagedLines
+    }
+    if let ending, acquired.samples.isEmpty { throw ending }
+    if link.state == .idle, ending == nil {
+      // Its time was over: the same again. The cell was open meanwhile.
+      try run(bias, present: nil)
+      reader.isAfterHole = true
+    }
+    return acquired
+  }
+
+  private func take(_ output: MethodScriptLink.Output, into acquired: inout Acquired) {
+    switch output.line {
+    case .error(let error):
+      note("\(error)")
+      ending = .refused(
+        device: link.name, command: "the running script", errors: ["\(error)", "the cell was switched off"])
+    case .text(PalmSensScript.limitText):
+      note("a limit inside the script opened the cell")
+      ending = .refused(
+        device: link.name, command: "the running script", errors: ["a limit inside the script opened the cell"])
+    case .text(PalmSensScript.deadlineText): note("a script was ended by its own deadline")
+    default: reader.take(output, into: &acquired)
+    }
+  }
+}
