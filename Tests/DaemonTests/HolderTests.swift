@@ -1,4 +1,5 @@
 import ControlProtocol
+import Glibc
 import JSON
 import Linux
 import Quantities
@@ -93,6 +94,95 @@ extension DaemonTests {
       #expect(ended["id"]?.string == id)
       let kinds = (ended["events"]?.array ?? []).compactMap { $0["kind"]?.string }
       #expect(kinds.contains("beam_blanked"), "\(kinds)")
+      let directory = try #require(try DataDirectory(existing: laboratory.data).runDirectories().first)
+      let database = try RunDatabase.open(directory, .readOnly).database
+      let rows = try database.rows(
+        "SELECT quantity, count(*) AS n FROM reading WHERE device = 'holder' GROUP BY quantity")
+      let counts = Dictionary(uniqueKeysWithValues: rows.map { ($0.text("quantity") ?? "", $0.integer("n") ?? 0) })
+      #expect(counts["leakage_resistance"] == 1)
+      // Two a second for a run of a few seconds.
+      for quantity in ["force", "pressure", "beam_blanked", "piezo_z"] {
+        #expect((2...40).contains(counts[quantity] ?? 0), "\(quantity): \(counts)")
+      }
+    }
+
+    @Test("Ctrl-C stops the probe, and so does a stop from elsewhere")
+    func interrupted() throws {
+      let laboratory = try laboratory(gap: "50 um")
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      let approach = try ChildProcess(
+        Programs.control, ["holder", "approach", "--endpoint", laboratory.endpoint],
+        outputs: laboratory.path + "/approach")
+      func moving(_ wanted: Bool) throws -> JSONValue {
+        try eventually("the probe") { () -> JSONValue? in
+          let status = try client.call(.holder, ["action": "status"])
+          return status["moving"]?.bool == wanted ? status : nil
+        }
+      }
+      _ = try moving(true)
+      _ = try eventually("a line of progress") { approach.errors.contains("fine") ? true : nil }
+      approach.send(SIGINT)
+      #expect(try approach.waitForExit() == 130, "\(approach.errors)")
+      let stopped = try moving(false)
+      #expect(stopped.at("motion.phase")?.string == "stopped")
+      #expect(stopped["state"]?.string == "SAFE_OPEN")
+
+      _ = try client.call(.holder, ["action": "approach"])
+      #expect(try client.call(.emergencyStop)["safe"]?.bool == true)
+      #expect(try moving(false).at("motion.phase")?.string == "stopped")
+      #expect(try client.call(.status)["state"]?.string == "idle")
+    }
+
+    @Test("A chip is heated during a run and before it, and is cold after the safe state")
+    func heating() throws {
+      let chip = "{R0: 120 Ohm, T0: 20 C, alpha: 0.0012, I_max: 20 mA, T_max: 1000 C, serial: C-17}"
+      let lines = "{force_high: 5, force_low: 6, sense_high: 7, sense_low: 8}"
+      let laboratory = try laboratory("  heater: {lines: \(lines), chip: \(chip), ramp: 5000 K/s}", gap: "0 m")
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      func temperature() throws -> Double? {
+        let status = try client.call(.holder, ["action": "status"])
+        return status["readings"]?.array?.first { $0["quantity"]?.string == "heater_temperature" }?["value"]?.double
+      }
+      let heat = try laboratory.insituctl("holder", "heat", "350", "C")
+      #expect(heat.exitCode == 0, "\(heat.errors)")
+      _ = try eventually("350 C") { abs((try temperature() ?? 0) - 623.15) < 1 ? true : nil }
+      let unit = try laboratory.insituctl("holder", "heat", "350")
+      #expect(unit.exitCode == 64)
+      try laboratory.start(client, "- Rest for 3 s")
+      try laboratory.status(client, "running") { $0["state"]?.string == "running" }
+      #expect(try client.call(.holder, ["action": "heat", "value": "400 C"])["set_K"]?.double == 673.15)
+      _ = try eventually("400 C") { abs((try temperature() ?? 0) - 673.15) < 1 ? true : nil }
+      #expect(try laboratory.ended(client)["outcome"]?.string == "complete")
+      _ = try eventually("a cold chip") { (try temperature() ?? 1000) < 300 ? true : nil }
+    }
+
+    @Test("With a passive holder no zero is read, nothing claims that contacts are open, and what it cannot do is said")
+    func passive() throws {
+      let laboratory = try Laboratory()
+      let text = String(decoding: try FileSystem.read(laboratory.configuration, limit: 1 << 16), as: UTF8.self)
+      let lines = text.split(separator: "\n", omittingEmptySubsequences: false).filter {
+        !$0.hasPrefix("  usb: \"1209") && !$0.hasPrefix("  heartbeat:")
+      }
+      try write(
+        laboratory.configuration,
+        lines.map { $0 == "  model: obh-1" ? "  model: passive" : String($0) }.joined(separator: "\n"))
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      let devices = try client.call(.devices)["devices"]?.array ?? []
+      let holder = try #require(devices.first { $0["kind"]?.string == "holder" })
+      #expect(holder["warnings"]?.array?.count == 4)
+      #expect(holder["connected"]?.bool == true)
+      let leakage = try laboratory.insituctl("holder", "leakage")
+      #expect(leakage.exitCode == 69)
+      #expect(leakage.errors.contains("cannot measure its leakage"), "\(leakage.errors)")
+      // The twin's cell hangs on the other holder: whether the run trips on it says nothing here.
+      try laboratory.start(client, "- Rest for 1 s")
+      let events = (try laboratory.ended(client)["events"]?.array ?? []).compactMap { $0["message"]?.string }
+      #expect(events.contains { $0.contains("no zero is read") }, "\(events)")
+      #expect(events.contains { $0.contains("no holder switches the contacts") }, "\(events)")
+      #expect(!events.contains { $0.contains("contacts open") }, "\(events)")
     }
   }
 }
