@@ -74,7 +74,6 @@ struct DeviceTree: Sendable {
   /// Removes what `make` made and all that came into it.
   func remove() {
     for directory in ["sys", "dev", "ioctl", "run"] { removeTree("\(root)/\(directory)") }
-    for name in eventSockets() { FileSystem.remove("\(root)/\(name)") }
   }
 
   /// Sockets of the programs that listen for hot-plug messages.
