@@ -6,10 +6,10 @@ root=${1:-}
 bin=$(swift build -c release --show-bin-path)
 install -D -m 0755 -t "$root/usr/bin" "$bin/insitud" "$bin/insituctl" "$bin/insitu-twin"
 install -D -m 0644 -t "$root/lib/systemd/system" systemd/insitud.service
-install -D -m 0644 -t "$root/lib/udev/rules.d" systemd/70-insitud.rules
+install -D -m 0644 -t "$root/lib/udev/rules.d" systemd/60-insitud.rules
 install -D -m 0644 systemd/insitud.sysusers "$root/usr/lib/sysusers.d/insitud.conf"
 [ -e "$root/etc/insitud/insitud.yaml" ] || install -D -m 0640 config/insitud.yaml "$root/etc/insitud/insitud.yaml"
 install -D -m 0644 -t "$root/usr/share/insitud/protocols" config/protocols/*.yaml
 install -D -m 0644 -t "$root/usr/share/insitud" config/twin.yaml
-echo "Installed below ${root:-/}. Next, as root: systemd-sysusers; udevadm control --reload; systemctl daemon-reload;"
+echo "Installed below ${root:-/}. Next, as root: systemd-sysusers; udevadm control --reload; udevadm trigger; systemctl daemon-reload;"
 echo "edit /etc/insitud/insitud.yaml; insitud --check-config; systemctl enable --now insitud"

@@ -3,7 +3,7 @@ import Glibc
 import Linux
 
 /// What to do when a device cannot be used.
-enum LibUSBAdvice {
+package enum LibUSBAdvice {
   /// Devices named in one message.
   static let mostListed = 16
 
@@ -19,21 +19,25 @@ enum LibUSBAdvice {
   }
 
   static func cannotOpen(_ device: LibUSBDevice, _ facts: USBDeviceFacts, _ code: Int32, _ name: String) -> USBError {
-    let which = "\(four(facts.vendor)):\(four(facts.product)) at \(device.address.path)"
     switch code {
     case LIBUSB_ERROR_ACCESS.rawValue:
-      let rule =
-        "SUBSYSTEM==\"usb\", ATTR{idVendor}==\"\(four(facts.vendor).lowercased())\", "
-        + "ATTR{idProduct}==\"\(four(facts.product).lowercased())\", GROUP=\"insitud\", MODE=\"0660\""
-      return .notFound(
-        device: name,
-        reason: "it is plugged in (\(which)), but this user may not open it. Put the file 60-insitud.rules into "
-          + "/etc/udev/rules.d, with this line if the device is not among its own: \(rule) – then run “sudo udevadm "
-          + "control --reload && sudo udevadm trigger”. The user must belong to the group insitud: “sudo usermod -a "
-          + "-G insitud $USER”, and log in again")
+      return .notFound(device: name, reason: denied(facts, path: device.address.path))
     case LIBUSB_ERROR_NO_DEVICE.rawValue, LIBUSB_ERROR_NOT_FOUND.rawValue: return .disconnected(device: name)
-    default: return .notFound(device: name, reason: "\(which) cannot be opened (libusb: \(libUSBText(code)))")
+    default:
+      let which = "\(four(facts.vendor)):\(four(facts.product)) at \(device.address.path)"
+      return .notFound(device: name, reason: "\(which) cannot be opened (libusb: \(libUSBText(code)))")
     }
+  }
+
+  /// What is missing when a device is there and may not be opened: the rule, the commands, the group.
+  package static func denied(_ facts: USBDeviceFacts, path: String) -> String {
+    let rule =
+      "SUBSYSTEM==\"usb\", ATTR{idVendor}==\"\(four(facts.vendor).lowercased())\", "
+      + "ATTR{idProduct}==\"\(four(facts.product).lowercased())\", GROUP=\"insitud\", MODE=\"0660\""
+    return "it is plugged in (\(four(facts.vendor)):\(four(facts.product)) at \(path)), but this user may not open it. "
+      + "Put the file 60-insitud.rules into /etc/udev/rules.d, with this line if the device is not among its own: "
+      + "\(rule) – then run “sudo udevadm control --reload && sudo udevadm trigger”. The user must belong to the group "
+      + "insitud: “sudo usermod -a -G insitud $USER”, and log in again"
   }
 
   static func cannotClaim(_ device: LibUSBDevice, _ interface: USBInterface, _ code: Int32, _ name: String) -> USBError

@@ -86,20 +86,14 @@ package final class LibUSBBus: USBBus {
   private func take(_ device: LibUSBDevice, _ interface: USBInterface, _ context: LibUSBContext, _ name: String)
     throws(USBError) -> LibUSBTransport
   {
-    let (opened, code) = LibUSBHandle.open(device, context)
-    guard let handle = opened else { throw LibUSBAdvice.cannotOpen(device, device.facts, code, name) }
-    let traffic = LibUSBTraffic(handle, name: name)
-    do throws(USBError) {
-      let configured = handle.configure(interface.configuration)
-      guard configured == 0 else { throw LibUSBAdvice.cannotClaim(device, interface, configured, name) }
-      // Both of a CDC function; its communication interface first, which its kernel driver hangs on.
-      var numbers = [interface.controlNumber]
-      if interface.number != interface.controlNumber { numbers.append(interface.number) }
-      for number in numbers {
-        let claimed = handle.claim(number)
-        guard claimed == 0 else { throw LibUSBAdvice.cannotClaim(device, interface, claimed, name) }
-      }
-    } catch {
+    let (opened, code) = LibUSBTraffic.open(device, context, name: name)
+    guard let traffic = opened else { throw LibUSBAdvice.cannotOpen(device, device.facts, code, name) }
+    // Both of a CDC function; its communication interface first, which its kernel driver hangs on.
+    var numbers = [interface.controlNumber]
+    if interface.number != interface.controlNumber { numbers.append(interface.number) }
+    let claimed = traffic.claim(numbers, configuration: interface.configuration)
+    guard claimed == 0 else {
+      let error = LibUSBAdvice.cannotClaim(device, interface, claimed, name)
       traffic.close()
       throw error
     }

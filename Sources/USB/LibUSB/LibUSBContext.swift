@@ -44,9 +44,8 @@ final class LibUSBContext: Sendable {
   /// - Returns: what is known, and libusb's error number when the device could not be opened.
   func facts(of device: LibUSBDevice) -> (facts: USBDeviceFacts, code: Int32) {
     if let known = registry.facts(at: device.address) { return (known, 0) }
-    let (handle, code) = LibUSBHandle.open(device, self)
-    guard let handle else { return (device.facts, code) }
-    let traffic = LibUSBTraffic(handle, name: "a USB device")
+    let (traffic, code) = LibUSBTraffic.open(device, self, name: "a USB device")
+    guard let traffic else { return (device.facts, code) }
     defer { traffic.close() }
     return (facts(of: device, traffic), 0)
   }

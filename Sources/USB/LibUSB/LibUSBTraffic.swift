@@ -19,9 +19,25 @@ final class LibUSBTraffic: Sendable {
   let name: String
   private let state: Monitor<State>
 
-  init(_ handle: LibUSBHandle, name: String) {
+  private init(_ handle: LibUSBHandle, name: String) {
     self.name = name
     state = Monitor(State(handle: handle))
+  }
+
+  /// Opens a device; nobody but its transfers has the handle then, so that `close` closes it.
+  /// - Returns: nil and libusb's error number when it cannot be opened.
+  static func open(_ device: LibUSBDevice, _ context: LibUSBContext, name: String) -> (LibUSBTraffic?, code: Int32) {
+    let (handle, code) = LibUSBHandle.open(device, context)
+    return (handle.map { LibUSBTraffic($0, name: name) }, code)
+  }
+
+  /// Sets the configuration and claims the interfaces.
+  /// - Returns: libusb's error number, 0 for none.
+  func claim(_ interfaces: [UInt8], configuration: UInt8) -> Int32 {
+    guard let handle = state.read({ $0.handle }) else { return LIBUSB_ERROR_NO_DEVICE.rawValue }
+    var code = handle.configure(configuration)
+    for number in interfaces where code == 0 { code = handle.claim(number) }
+    return code
   }
 
   deinit { close() }
