@@ -31,8 +31,9 @@ final class WireFunction: USBFunction {
         ]
       }
     descriptors = USBDescriptors(
-      vendor: 0x1209, product: kind == .usbtmc ? 0x7A01 : 0x7A02, manufacturerName: "Maker", productName: "Wire",
-      serial: serial, interfaces: interfaces)
+      USBIdentity(
+        vendor: 0x1209, product: kind == .usbtmc ? 0x7A01 : 0x7A02, manufacturerName: "Maker", productName: "Wire",
+        serial: serial), interfaces: interfaces)
   }
 
   func control(_ setup: USBSetupPacket, _ data: [UInt8]) -> USBReply {
