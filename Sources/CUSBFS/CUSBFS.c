@@ -2,10 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
@@ -76,28 +77,56 @@ uint32_t cusbfs_capabilities(void) {
          USBDEVFS_CAP_REAP_AFTER_DISCONNECT;
 }
 
+// The terminal's own calls are made of the kernel directly: in a process that was started with the preloaded library
+// the C library's would be asked of the mock itself, which would wait for its own answer.
+static long raw_ioctl(int fd, unsigned long request, const void *argument) {
+  return syscall(SYS_ioctl, fd, request, argument);
+}
+
+static int raw_open(const char *path) {
+  return (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
+}
+
+void cusbfs_close(int fd) { (void)syscall(SYS_close, fd); }
+
 int cusbfs_open_terminal(int *master, int *slave, char *name, size_t size) {
-  int m = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  int m = raw_open("/dev/ptmx");
   if (m < 0) return -1;
   int s = -1;
-  int failure = 0;
-  if (grantpt(m) != 0 || unlockpt(m) != 0) failure = errno;
-  if (!failure) failure = ptsname_r(m, name, size);
-  if (!failure) {
-    s = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (s < 0) failure = errno;
+  int unlock = 0;
+  unsigned int number = 0;
+  struct termios settings;
+  int failed = raw_ioctl(m, TIOCSPTLCK, &unlock) != 0 || raw_ioctl(m, TIOCGPTN, &number) != 0;
+  if (!failed) {
+    snprintf(name, size, "/dev/pts/%u", number);
+    s = raw_open(name);
+    failed = s < 0;
   }
-  if (!failure) {
-    struct termios settings;
-    if (tcgetattr(s, &settings) != 0) failure = errno;
+  // TCGETS and TCSETS take the kernel's form of the settings, which the C library's begins with but is longer than.
+  struct {
+    tcflag_t input, output, control, local;
+    cc_t line, characters[19];
+  } kernel;
+  _Static_assert(sizeof kernel == 36, "struct termios of asm-generic/termbits.h");
+  if (!failed) failed = raw_ioctl(s, TCGETS, &kernel) != 0;
+  if (!failed) {
+    memset(&settings, 0, sizeof settings);
+    settings.c_iflag = kernel.input;
+    settings.c_oflag = kernel.output;
+    settings.c_cflag = kernel.control;
+    settings.c_lflag = kernel.local;
     cfmakeraw(&settings);
-    if (!failure && tcsetattr(s, TCSANOW, &settings) != 0) failure = errno;
-    if (!failure && tcflow(s, TCOOFF) != 0) failure = errno;
+    kernel.input = settings.c_iflag;
+    kernel.output = settings.c_oflag;
+    kernel.control = settings.c_cflag;
+    kernel.local = settings.c_lflag;
+    failed = raw_ioctl(s, TCSETS, &kernel) != 0 || raw_ioctl(s, TCXONC, (void *)(intptr_t)TCOOFF) != 0;
   }
-  if (failure) {
-    if (s >= 0) close(s);
-    close(m);
-    errno = failure;
+  if (failed) {
+    int reason = errno;
+    if (s >= 0) cusbfs_close(s);
+    cusbfs_close(m);
+    errno = reason;
     return -1;
   }
   *master = m;
@@ -105,7 +134,9 @@ int cusbfs_open_terminal(int *master, int *slave, char *name, size_t size) {
   return 0;
 }
 
-void cusbfs_let_flow(int slave, int flows) { (void)tcflow(slave, flows ? TCOON : TCOOFF); }
+void cusbfs_let_flow(int slave, int flows) {
+  (void)raw_ioctl(slave, TCXONC, (void *)(intptr_t)(flows ? TCOON : TCOOFF));
+}
 
 int cusbfs_datagram_socket(void) { return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
 

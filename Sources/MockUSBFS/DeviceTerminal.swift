@@ -27,7 +27,7 @@ final class DeviceTerminal {
 
   deinit {
     hangUp()
-    close(slave)
+    cusbfs_close(slave)
   }
 
   /// Whether something can be reaped.
@@ -40,7 +40,7 @@ final class DeviceTerminal {
   /// The device is gone: every program that polls the slave is told.
   func hangUp() {
     guard master >= 0 else { return }
-    close(master)
+    cusbfs_close(master)
     master = -1
   }
 }

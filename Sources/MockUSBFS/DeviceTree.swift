@@ -42,8 +42,9 @@ struct DeviceTree: Sendable {
     try FileSystem.makeDirectories("\(root)/\(place)")
     try link("../../../bus/usb", "\(place)/subsystem")
     let facts = Facts(
-      vendor: descriptors.vendor, product: descriptors.product, release: descriptors.release, deviceClass: 0,
-      speed: descriptors.speed, address: address, configuration: descriptors.configurationValue, path: "\(port)",
+      vendor: descriptors.vendor, product: descriptors.product, release: descriptors.release,
+      deviceClass: descriptors.device[4], speed: descriptors.speed, address: address,
+      configuration: descriptors.configurationValue, path: "\(port)",
       interfaces: descriptors.interfaces.count,
       texts: [
         "manufacturer": descriptors.manufacturerName, "product": descriptors.productName,
@@ -74,7 +75,6 @@ struct DeviceTree: Sendable {
   /// Removes what `make` made and all that came into it.
   func remove() {
     for directory in ["sys", "dev", "ioctl", "run"] { removeTree("\(root)/\(directory)") }
-    for name in eventSockets() { FileSystem.remove("\(root)/\(name)") }
   }
 
   /// Sockets of the programs that listen for hot-plug messages.

@@ -27,8 +27,8 @@ final class HotplugMessages {
       ("ACTION", action), ("DEVPATH", DeviceTree.devicePath(port)), ("SUBSYSTEM", "usb"), ("SEQNUM", "\(sequence)"),
     ]
     properties += DeviceTree.properties(
-      vendor: descriptors.vendor, product: descriptors.product, release: descriptors.release, deviceClass: 0,
-      address: address
+      vendor: descriptors.vendor, product: descriptors.product, release: descriptors.release,
+      deviceClass: descriptors.device[4], address: address
     ).map { $0.0 == "DEVNAME" ? ("DEVNAME", "/dev/" + $0.1) : $0 }
     let body: [UInt8] = properties.flatMap { property -> [UInt8] in
       Array("\(property.0)=\(property.1)".utf8) + [0]

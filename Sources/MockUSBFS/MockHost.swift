@@ -39,6 +39,7 @@ final class MockHost: @unchecked Sendable {
     tree = DeviceTree(root: root)
     try tree.make()
     messages = try HotplugMessages(tree)
+    messages.removeAbandoned()
     fallback = try UnixListener(tree.defaultSocket)
     for index in devices.indices where devices[index].isPlugged { try plug(index) }
   }
@@ -55,6 +56,7 @@ final class MockHost: @unchecked Sendable {
     }
     handles = []
     tree.remove()
+    messages.removeAbandoned()
   }
 
   private func wait() -> [pollfd] {

@@ -33,7 +33,8 @@ package final class MockUSBFS: Sendable {
 
   /// Makes the tree and begins to serve; devices that are plugged in are there when this returns.
   /// - Parameters:
-  ///   - root: a directory, best on tmpfs; what an earlier mock left there is removed.
+  ///   - root: a directory, best on tmpfs; what an earlier mock left there is removed. Not below `/dev` when libusb runs
+  ///     in this very process: files there are asked of the mock.
   ///   - devices: at ports 1-1, 1-2 …
   package init(root: String, devices: [EmulatedUSBDevice], options: Options = Options()) throws(LinuxError) {
     var root = root

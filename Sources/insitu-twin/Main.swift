@@ -11,6 +11,7 @@ struct Main {
   static func main() {
     // A daemon that dies takes our standard error with it; that must not end the instruments.
     _ = signal(SIGPIPE, SIG_IGN)
+    leavePreloadedUSB()
     do throws(TwinFailure) {
       let words = Array(CommandLine.arguments.dropFirst())
       if AttachOptions.isAskedFor(words) { return try attach(words) }
@@ -35,6 +36,19 @@ struct Main {
     let twin = try AttachedTwin(try readConfiguration(options.configurationFile, runtime: "."), options)
     if options.front == .describe { return twin.describe() }
     twin.run(signals: signals)
+  }
+
+  /// A daemon that finds its USB in a mock starts its twin with the same environment. The twin is that mock: with its own
+  /// device files diverted to itself it would wait for itself. So it begins again without the preloaded library.
+  private static func leavePreloadedUSB() {
+    guard let preloaded = unsafe getenv("LD_PRELOAD").map({ unsafe String(cString: $0) }),
+      preloaded.contains("umockdev-preload")
+    else { return }
+    unsafe _ = unsetenv("LD_PRELOAD")
+    unsafe _ = unsetenv("UMOCKDEV_DIR")
+    unsafe _ = execv("/proc/self/exe", CommandLine.unsafeArgv)
+    say("cannot begin again without LD_PRELOAD=\(preloaded): \(LinuxError("execv").reason); start it without")
+    exit(EX_OSERR)
   }
 
   /// SIGHUP is taken in too, and left alone: the twin does not depend on a terminal.

@@ -157,7 +157,8 @@ final class Laboratory {
     let reply = try client.call(
       .runStart,
       [
-        "protocol": .string(Self.protocolText(steps, voltage: voltage, more: more)), "file": "test.yaml", "name": .string(name),
+        "protocol": .string(Self.protocolText(steps, voltage: voltage, more: more)), "file": "test.yaml",
+        "name": .string(name),
       ])
     guard let id = reply["id"]?.string else { throw TestFailure("run.start answered \(reply.text)") }
     return id
@@ -172,8 +173,7 @@ final class Laboratory {
     name: test
     limits: {voltage: \(voltage), current: [-100 pA, 100 pA]}
     acquire: {sample: 10 ms, range: 10 nA}
-    \(more)
-    steps:
+    \(more.isEmpty ? "steps:" : more + "\nsteps:")
 
     """ + steps.split(separator: "\n").map { "  \($0)\n" }.joined()
   }

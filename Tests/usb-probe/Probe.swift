@@ -8,6 +8,7 @@ final class Probe {
   private struct Open {
     var transport: any USBTransport
     var messages: SCPIConnection?
+    var usbtmc: USBTMC?
   }
 
   private let bus = LibUSBBus()
@@ -65,7 +66,9 @@ final class Probe {
       let messages = try messages(try word())
       try instrument { () throws(InstrumentError) in try messages.send(rest()) }
       return ""
-    case "status": return try status(try transport(try word()))
+    case "status":
+      guard let usbtmc = opened[try word()]?.usbtmc else { throw ProbeError("“\(line)”: not open as usbtmc") }
+      return try wire { () throws(USBError) in "\(try usbtmc.statusByte())" }
     case "clear":
       let messages = try messages(try word())
       try instrument { () throws(InstrumentError) in try messages.clear() }
@@ -126,36 +129,16 @@ final class Probe {
     default: throw ProbeError("“\(kind)” is no kind of interface; usbtmc, cdc and ftdi0 … are known")
     }
     let transport = try wire { () throws(USBError) in try bus.open(match, interfaceKind, name: name) }
-    var messages: SCPIConnection?
+    var usbtmc: USBTMC?
     if interfaceKind == .usbtmc {
-      messages = try wire { () throws(USBError) in
-        SCPIConnection(try USBTMC(transport, name: name), name: name)
-      }
+      usbtmc = try wire { () throws(USBError) in try USBTMC(transport, name: name) }
     }
-    opened[name] = Open(transport: transport, messages: messages)
+    opened[name] = Open(
+      transport: transport, messages: usbtmc.map { SCPIConnection($0, name: name) }, usbtmc: usbtmc)
     func hex(_ endpoint: UInt8?) -> String { endpoint.map { String($0, radix: 16) } ?? "none" }
     let interface = transport.interface
     return "\(Self.text(transport.device)) out \(hex(interface.bulkOut?.address)) in \(hex(interface.bulkIn?.address))"
       + " interrupt \(hex(interface.interruptIn?.address))"
-  }
-
-  /// READ_STATUS_BYTE (USB488 §4.3.1); with an interrupt endpoint the byte comes there.
-  private func status(_ transport: any USBTransport) throws(ProbeError) -> String {
-    try wire { () throws(USBError) in
-      let tag: UInt8 = 5
-      let answer = try transport.control(
-        USBSetup(0xA1, 128, value: UInt16(tag), index: UInt16(transport.interface.number), length: 3), sending: [],
-        within: Seconds(1))
-      guard answer.count == 3, answer[0] == 1, answer[1] == tag else {
-        throw .malformed(device: "probe", reason: "READ_STATUS_BYTE answered \(answer)")
-      }
-      guard let interrupt = transport.interface.interruptIn else { return "\(answer[2])" }
-      let notice = try transport.receive(interrupt.packetSize, from: interrupt.address, within: Seconds(1))
-      guard notice.count == 2, notice[0] == 0x80 | tag else {
-        throw .malformed(device: "probe", reason: "the interrupt endpoint gave \(notice)")
-      }
-      return "\(notice[1])"
-    }
   }
 
   // MARK: names

@@ -100,6 +100,8 @@ uint32_t cusbfs_capabilities(void);
 int cusbfs_open_terminal(int *_Nonnull master, int *_Nonnull slave, char *_Nonnull name, size_t size);
 /// Lets output flow or stops it: whether the slave polls as writable, in every program that has it open.
 void cusbfs_let_flow(int slave, int flows);
+/// Closes a descriptor of such a terminal.
+void cusbfs_close(int fd);
 
 /// A datagram socket for `cusbfs_send_datagram`; -1 and errno.
 int cusbfs_datagram_socket(void);
