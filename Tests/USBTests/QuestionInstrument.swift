@@ -36,6 +36,8 @@ final class QuestionInstrument: MessageInstrument {
     return due.bytes
   }
   var isResponseDue: Bool { due != nil }
+  /// What is due is ready now.
+  func hurry() { due?.ready = .now }
   func dropResponse(_ reason: QueryError?, at now: MonotonicTime) {
     if let reason { errors.append(reason) }
     if forgetsOnAbort { due = nil }
