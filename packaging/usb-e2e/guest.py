@@ -35,10 +35,13 @@ def listing():
 
 
 def start_udev():
-    """udev tells programs about devices, and sets the permissions of systemd/70-insitud.rules."""
+    """udev tells programs about devices, and sets the permissions of the project's rules."""
     rules = Path("/run/udev/rules.d")
     rules.mkdir(parents=True)
-    rules.joinpath("70-insitud.rules").write_bytes((HERE.parent.parent / "systemd/70-insitud.rules").read_bytes())
+    sources = sorted((HERE.parent.parent / "systemd").glob("*.rules"))
+    expect(sources, "there are no rules in systemd/")
+    for source in sources:
+        (rules / source.name).write_bytes(source.read_bytes())
     if "insitud:" not in Path("/etc/group").read_text():
         with open("/etc/group", "a") as file:
             file.write("insitud:x:4077:\n")
