@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import daemon_checks
-from checks import Checks, Skip, end, expect, run, wait
-from kernel_usb import DEVICES, Device, USBTMC, appeared, find, gone, text
+from checks import Checks, end, expect, run, wait
+from kernel_usb import DEVICES, Device, USBTMC, appeared, gone, text
 
 HERE = Path(__file__).resolve().parent
 PROGRAMS = Path(sys.argv[1])
