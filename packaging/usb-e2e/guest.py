@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import daemon_checks
-from checks import Checks, Skip, end, expect, run, wait
-from kernel_usb import DEVICES, Device, USBTMC, appeared, find, gone, text
+from checks import Checks, end, expect, run, wait
+from kernel_usb import DEVICES, Device, USBTMC, appeared, gone, text
 
 HERE = Path(__file__).resolve().parent
 PROGRAMS = Path(sys.argv[1])
@@ -35,10 +35,13 @@ def listing():
 
 
 def start_udev():
-    """udev tells programs about devices, and sets the permissions of systemd/70-insitud.rules."""
+    """udev tells programs about devices, and sets the permissions of the project's rules."""
     rules = Path("/run/udev/rules.d")
     rules.mkdir(parents=True)
-    rules.joinpath("70-insitud.rules").write_bytes((HERE.parent.parent / "systemd/70-insitud.rules").read_bytes())
+    sources = sorted((HERE.parent.parent / "systemd").glob("*.rules"))
+    expect(sources, "there are no rules in systemd/")
+    for source in sources:
+        (rules / source.name).write_bytes(source.read_bytes())
     if "insitud:" not in Path("/etc/group").read_text():
         with open("/etc/group", "a") as file:
             file.write("insitud:x:4077:\n")
