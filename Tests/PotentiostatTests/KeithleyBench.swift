@@ -19,12 +19,16 @@ final class KeithleyBench: @unchecked Sendable {
     var samples: [Sample] { batches.flatMap(\.samples) }
     var pairs: [ClockPair] { batches.flatMap(\.pairs) }
     var trips: [String] { all.read { $0.compactMap { if case .tripped(let text) = $0 { text } else { nil } } } }
-    var failures: [String] { all.read { $0.compactMap {
-      switch $0 {
-      case .failed(let text), .lost(let text): text
-      default: nil
+    var failures: [String] {
+      all.read {
+        $0.compactMap {
+          switch $0 {
+          case .failed(let text), .lost(let text): text
+          default: nil
+          }
+        }
       }
-    } } }
+    }
   }
 
   static let models = [

@@ -19,12 +19,16 @@ private final class Reports: Sendable {
   var samples: [Sample] { batches.flatMap(\.samples) }
   var pairs: [ClockPair] { batches.flatMap(\.pairs) }
   var trips: [String] { all.read { $0.compactMap { if case .tripped(let text) = $0 { text } else { nil } } } }
-  var failures: [String] { all.read { $0.compactMap {
-      switch $0 {
-      case .failed(let text), .lost(let text): text
-      default: nil
+  var failures: [String] {
+    all.read {
+      $0.compactMap {
+        switch $0 {
+        case .failed(let text), .lost(let text): text
+        default: nil
+        }
       }
-    } } }
+    }
+  }
 }
 
 private let limits = CellLimits(voltage: Volts(-0.5)...Volts(4.5), current: Amperes(-100e-12)...Amperes(100e-12))
