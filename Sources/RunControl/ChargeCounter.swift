@@ -10,22 +10,33 @@ package struct ChargeCounter: Sendable {
   package private(set) var holes = 0
   package private(set) var holeTime = Seconds(0)
   private var last: (deviceNanoseconds: Int64, current: Double)?
+  /// A hole was marked on a sample that gave no current.
+  private var missesHole = false
 
   /// - Parameter samplePeriod: as asked for; three missing samples, or a second, make a hole.
   package init(samplePeriod: Seconds = Seconds(0.01)) { longestPause = max(Seconds(1), samplePeriod * 3) }
 
   /// Adds the trapezoid between the sample before and this one; gives the charge at this sample's time.
   package mutating func add(_ sample: Sample) -> Coulombs {
-    guard let current = sample.current?.value else { return charge }
+    // A rest with the circuit open moves nothing, and some instruments then measure nothing. Other samples without a
+    // current are bridged.
+    let isAtRest = sample.flags.contains(.openCircuit) && !sample.flags.contains(.overflow)
+    guard let current = sample.current?.value ?? (isAtRest ? 0 : nil) else {
+      missesHole = missesHole || sample.flags.contains(.afterHole)
+      return charge
+    }
     if let last {
       let pause = Seconds(nanoseconds: sample.deviceNanoseconds - last.deviceNanoseconds)
-      if pause > longestPause || pause.value < 0 || sample.flags.contains(.afterHole) {
+      if pause > longestPause || pause.value < 0 || missesHole
+        || sample.flags.contains(.afterHole)
+      {
         holes += 1
         holeTime = holeTime + max(pause, .zero)
       } else {
         charge = charge + Coulombs((last.current + current) / 2 * pause.value)
       }
     }
+    missesHole = false
     last = (sample.deviceNanoseconds, current)
     return charge
   }
