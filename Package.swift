@@ -23,6 +23,13 @@ func room(_ name: String, _ below: [Target.Dependency] = []) -> Target {
   .target(name: name, dependencies: below, swiftSettings: strict)
 }
 
+/// What simulated sessions spend their time in, optimised in debug builds too: thousands of them are computed in a test.
+let quick = strict + [.unsafeFlags(["-O"], .when(configuration: .debug))]
+
+func quickRoom(_ name: String, _ below: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: below, swiftSettings: quick)
+}
+
 func program(_ name: String, _ below: [Target.Dependency]) -> Target {
   .executableTarget(name: name, dependencies: below, swiftSettings: strict)
 }
@@ -49,19 +56,19 @@ let package = Package(
     .target(name: "CBitshuffle"),
 
     // system
-    room("Quantities"),
-    room("Linux", ["CLinux", "Quantities"]),
+    quickRoom("Quantities"),
+    quickRoom("Linux", ["CLinux", "Quantities"]),
     room("Journal", ["Linux"]),
     room("JSON"),
     room("SQLite", ["CSQLite"]),
     room("ZeroMQ", ["CZeroMQ"]),
     room("YAML", ["CYAML", "Quantities"]),
-    room("USB", ["CLibUSB", "Linux", "Quantities"]),
+    quickRoom("USB", ["CLibUSB", "Linux", "Quantities"]),
     room("FrameRing", ["CFrameRing", "CLinux", "Linux", "Quantities"]),
 
     // instruments
-    room("HolderDriver", ["USB", "Linux", "Quantities"]),
-    room("Potentiostat", ["USB", "Linux", "Quantities"]),
+    quickRoom("HolderDriver", ["USB", "Linux", "Quantities"]),
+    quickRoom("Potentiostat", ["USB", "Linux", "Quantities"]),
     room("ControlProtocol", ["JSON", "ZeroMQ", "Linux", "Quantities"]),
     room("FrameIngest", ["FrameRing", "ZeroMQ", "JSON", "CLZ4", "CBitshuffle", "CLinux", "Linux", "Quantities"]),
 
@@ -80,9 +87,9 @@ let package = Package(
       ]),
 
     // beside: instruments without hardware
-    room("EmulatedUSB", ["Linux", "Quantities"]),
+    quickRoom("EmulatedUSB", ["Linux", "Quantities"]),
     room("MockUSBFS", ["CUSBFS", "CLinux", "EmulatedUSB", "Linux", "Quantities"]),
-    room("NanobatteryTwin", ["CLua", "EmulatedUSB", "FrameRing", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
+    quickRoom("NanobatteryTwin", ["CLua", "EmulatedUSB", "FrameRing", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
 
     // executables
     program(
@@ -111,7 +118,7 @@ let package = Package(
       path: "Tests/FakeDaemon", swiftSettings: strict),
     .target(
       name: "TwinBench", dependencies: ["USB", "MockUSBFS", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"],
-      path: "Tests/TwinBench", swiftSettings: strict),
+      path: "Tests/TwinBench", swiftSettings: quick),
     .executableTarget(
       name: "usb-probe", dependencies: ["USB", "Linux", "Quantities"], path: "Tests/usb-probe", swiftSettings: strict),
     suite("Quantities", ["Quantities"]),

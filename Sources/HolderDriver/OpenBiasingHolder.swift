@@ -4,6 +4,9 @@ package import USB
 
 /// The open biasing holder OBH-1: SCPI over USBTMC (`holder.md` §4, docs/obh-1.md).
 package final class OpenBiasingHolder: Holder {
+  /// A measurement of leakage takes so long at most (docs/obh-1.md).
+  private static let leakageTime = Seconds(1)
+
   /// What every OBH-1 has; `*OPT?` tells what more is fitted.
   package static let always: HolderAbilities = [.route, .bias, .meter, .leakage, .insert, .edges, .watchesHost]
 
@@ -66,7 +69,7 @@ package final class OpenBiasingHolder: Holder {
     }
   }
 
-  func numbers(_ question: String, _ count: Int, within limit: Seconds = Seconds(2)) throws(InstrumentError) -> [Double]
+  func numbers(_ question: String, _ count: Int, within limit: Seconds = SCPIConnection.answerPatience) throws(InstrumentError) -> [Double]
   {
     let answer = try connection.query(question, within: limit)
     let numbers = answer.split(separator: ",").compactMap { Double($0.filter { $0 != " " }) }
@@ -192,7 +195,7 @@ package final class OpenBiasingHolder: Holder {
   package func insert(_ isOn: Bool) throws(InstrumentError) { try apply(":SYST:INS \(isOn ? "ON" : "OFF")") }
 
   package func leakage(at bias: Volts) throws(InstrumentError) -> (resistance: Ohms, current: Amperes) {
-    let numbers = try numbers(":SENS:LEAK:MEAS? \(bias.value)", 2, within: Seconds(5))
+    let numbers = try numbers(":SENS:LEAK:MEAS? \(bias.value)", 2, within: Self.leakageTime + SCPIConnection.answerPatience)
     return (Ohms(numbers[0]), Amperes(numbers[1]))
   }
 }

@@ -22,7 +22,7 @@ extension Keithley2450 {
     }
     for rows in buffer.unread(through: end) {
       let question = ":TRAC:DATA? \(rows.lowerBound),\(rows.upperBound),\"defbuffer1\",\(Self.elements)"
-      let readings = try parse(try connection.query(question, within: Seconds(4)), rows.count, question)
+      let readings = try parse(try connection.query(question), rows.count, question)
       for (row, reading) in readings.enumerated() {
         acquired.samples.append(reading.sample)
         // Not there when the poll before was asked, there when this one was answered: a bound on both sides.
@@ -42,7 +42,7 @@ extension Keithley2450 {
   func readOnce() throws(InstrumentError) -> (sample: Sample, pair: ClockPair) {
     let question = ":READ? \"defbuffer1\",\(Self.elements)"
     let asked = MonotonicTime.now
-    let text = try connection.query(question, within: aperture * 4 + Seconds(2))
+    let text = try connection.query(question, within: aperture * 4 + SCPIConnection.answerPatience)
     let reading = try parse(text, 1, question)[0]
     return (reading.sample, ClockPair(deviceNanoseconds: reading.stamp, earliest: asked, latest: .now))
   }

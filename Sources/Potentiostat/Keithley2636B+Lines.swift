@@ -7,9 +7,20 @@ extension Keithley2636B {
   /// The resident script of a host that died is executed before anything else: until it has opened the output, for lack
   /// of a sign of life, nothing is answered. What it had printed comes first.
   static func awaitIdle(_ connection: SCPIConnection) throws(InstrumentError) {
-    var answer = try connection.query("*IDN?", within: silence + Seconds(3))
+    try connection.send("*IDN?")
+    // Looked for, not waited for with a read: an answer that stays out needs no recovery here, the connection ends.
+    let end = MonotonicTime.now + silence + answerPatience
+    while try connection.statusByte() & messageAvailable == 0 {
+      guard MonotonicTime.now < end else {
+        throw .wire(.timedOut(device: connection.name, operation: "*IDN?"))
+      }
+      sleepThread(for: idlePollTime)
+    }
+    var answer = try connection.read()
     for _ in 0..<4 where ["R,", "T,", "B,"].contains(where: answer.hasPrefix) { answer = try connection.read() }
   }
+
+  private static let idlePollTime = Seconds(0.005)
 
   func set(_ values: [(String, Double)]) throws(InstrumentError) {
     try apply(values.map { "\(smu).\($0.0) = \($0.1)" })

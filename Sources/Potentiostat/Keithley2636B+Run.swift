@@ -60,7 +60,7 @@ extension Keithley2636B {
   /// Follows the script on its way to a voltage; a reading that is not within limits opens the output.
   func ramp(_ steps: Double, _ isWithinLimits: (Sample) -> Bool) throws(InstrumentError) -> Acquired {
     var acquired = Acquired()
-    let end = MonotonicTime.now + Seconds(2) + (aperture + Seconds(0.02)) * (2 * steps + 2)
+    let end = MonotonicTime.now + Self.answerPatience * 2 + (aperture + Seconds(0.02)) * (2 * steps + 2)
     while isRamping, isRunning {
       guard MonotonicTime.now < end else {
         try open()

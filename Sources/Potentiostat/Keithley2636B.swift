@@ -65,10 +65,10 @@ package final class Keithley2636B: PotentiostatDriver {
   /// A voltage set point is reached in steps of this size at most, with a reading after each.
   static let rampStep = 0.02  // V
   /// So long without a sign of life, and the script opens the output.
-  static let silence = Seconds(2)
+  static let silence = Seconds(1.5)
   /// How long an answer of the script may take beyond a reading.
   static let answerPatience = Seconds(0.3)
-  static let beginPatience = Seconds(2)
+  static let beginPatience = Seconds(1.2)
   /// Bit 4 of the status byte: an answer can be read (scpi-smu.md §8).
   static let messageAvailable: UInt8 = 0x10
   static let mostErrors = 64

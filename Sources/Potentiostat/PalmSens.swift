@@ -26,7 +26,7 @@ package final class PalmSens: PotentiostatDriver {
   /// Entries of `errors()` that nobody fetched.
   private static let mostNotes = 50
   /// The ramp's next line may take so long.
-  private static let rampPatience = Seconds(2)
+  private static let rampPatience = Seconds(1.2)
 
   /// Brings the conversation into step and asks for the identity.
   ///

@@ -38,6 +38,9 @@ package final class PotentiostatStation {
   private var lastRow = MonotonicTime(nanoseconds: 0)
   private var lastVoltage: Volts?
   private var isSampling = false
+  /// An answer or a reading stayed out: a transfer that hangs for ever may be in the way of all that follow it, and only
+  /// opening the instrument anew takes it back.
+  private var isDoubtful = false
   /// While it is set nothing switches the output on: whoever opened it because of danger is not overruled by work that
   /// was already under way.
   private let latch: SafetyLatch
@@ -66,9 +69,10 @@ package final class PotentiostatStation {
   package var abilities: PotentiostatAbilities { instrument?.abilities ?? PotentiostatAbilities() }
   package var shortestPeriod: Seconds { instrument?.shortestPeriod ?? .zero }
 
-  /// Opens the instrument when it is not open.
+  /// Opens the instrument when it is not open; opens it anew when it did not answer before.
   package func connect() throws(InstrumentError) -> InstrumentIdentity {
-    if let instrument { return instrument.identity }
+    if let instrument, !isDoubtful { return instrument.identity }
+    close()
     guard let model = PotentiostatModels.named(settings.model) else {
       throw .unexpected(device: settings.model, command: "configuration", answer: "no such model")
     }
@@ -206,6 +210,7 @@ package final class PotentiostatStation {
       take(acquired)
       let silence = MonotonicTime.now - lastRow
       if isSampling, silence > max(Seconds(1), period * 10) {
+        isDoubtful = true
         fail("\(settings.model) gave no reading for \(silence); its output is opened")
       }
     } catch {
@@ -226,6 +231,7 @@ package final class PotentiostatStation {
   package func close() {
     instrument?.close()
     instrument = nil
+    isDoubtful = false
   }
 
   private func fail(_ reason: String, isLost: Bool = false) {
@@ -282,8 +288,9 @@ package final class PotentiostatStation {
     }
   }
 
-  /// An instrument that is gone is let go, so that the next run opens it anew.
+  /// An instrument that is gone is let go, so that the next run opens it anew. One that did not answer is kept, so that its
+  /// output can still be opened.
   private func lose(_ error: InstrumentError) {
-    if error.isGone { close() }
+    if error.isGone { close() } else if error.isTimeOut { isDoubtful = true }
   }
 }

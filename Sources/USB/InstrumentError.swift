@@ -17,6 +17,8 @@ package enum InstrumentError: Error, Equatable, CustomStringConvertible {
     }
   }
 
+  /// An answer stayed out.
+  package var isTimeOut: Bool { if case .wire(.timedOut) = self { true } else { false } }
   package var isGone: Bool { if case .wire(let error) = self { error.isGone } else { false } }
 }
 

@@ -2,6 +2,10 @@ package import Quantities
 
 /// Lines of SCPI over USBTMC. Owned by the instrument's thread.
 package final class SCPIConnection {
+  /// An ordinary answer takes milliseconds. With the recovery after it, a call whose answer stays out ends within two
+  /// seconds: the cell may be waiting for its safe state. What measures or settles before it answers has limits of its own.
+  package static let answerPatience = Seconds(1.2)
+
   private let messages: USBTMC
   package let name: String
 
@@ -26,19 +30,19 @@ package final class SCPIConnection {
   package func close() { messages.close() }
 
   /// Sends commands that have no answer.
-  package func send(_ command: String, within limit: Seconds = Seconds(2)) throws(InstrumentError) {
+  package func send(_ command: String, within limit: Seconds = answerPatience) throws(InstrumentError) {
     do throws(USBError) {
       try messages.write(Array(command.utf8) + [10], isQuery: command.utf8.last == UInt8(ascii: "?"), within: limit)
     } catch { throw .wire(error) }
   }
 
   /// Sends a query; its answer without the line end.
-  package func query(_ command: String, within limit: Seconds = Seconds(2)) throws(InstrumentError) -> String {
+  package func query(_ command: String, within limit: Seconds = answerPatience) throws(InstrumentError) -> String {
     String(decoding: try queryBytes(command, within: limit), as: UTF8.self)
   }
 
   /// Reads an answer that is there already, or that comes of itself; without the line end.
-  package func read(within limit: Seconds = Seconds(2)) throws(InstrumentError) -> String {
+  package func read(within limit: Seconds = answerPatience) throws(InstrumentError) -> String {
     do throws(USBError) {
       var answer = try messages.read(within: limit)
       while let last = answer.last, last == 10 || last == 13 || last == 0 { answer.removeLast() }
@@ -47,7 +51,7 @@ package final class SCPIConnection {
   }
 
   /// The answer as bytes, trimmed by bytes: "\r\n" is one `Character` in Swift.
-  package func queryBytes(_ command: String, within limit: Seconds = Seconds(2)) throws(InstrumentError) -> [UInt8] {
+  package func queryBytes(_ command: String, within limit: Seconds = answerPatience) throws(InstrumentError) -> [UInt8] {
     do throws(USBError) {
       var answer = try messages.query(Array(command.utf8) + [10], within: limit)
       while let last = answer.last, last == 10 || last == 13 || last == 0 { answer.removeLast() }
@@ -58,7 +62,7 @@ package final class SCPIConnection {
   /// The bytes of the block that answers a query, definite (`#nLLL…`) or indefinite (`#0…`). They are counted: a line
   /// feed among them is a byte like any other.
   /// - Parameter most: a longer answer is refused, and cleared away.
-  package func queryBlock(_ command: String, most: Int = 1 << 24, within limit: Seconds = Seconds(5))
+  package func queryBlock(_ command: String, most: Int = 1 << 24, within limit: Seconds = answerPatience)
     throws(InstrumentError) -> [UInt8]
   {
     let answer: [UInt8]

@@ -4,11 +4,11 @@ package import Quantities
 /// Abort and clear (usbtmc.md §5).
 extension USBTMC {
   /// A recovery is given up after so long: the cell may be waiting for its safe state.
-  package static let recoveryTime = Seconds(1)
+  package static let recoveryTime = Seconds(0.6)
   /// One control request.
-  private static let controlTime = Seconds(0.5)
+  private static let controlTime = Seconds(0.4)
   /// One read of what is left in a device's FIFO.
-  private static let drainTime = Seconds(0.3)
+  private static let drainTime = Seconds(0.15)
   /// Between two questions whether an abort or a clear is done.
   private static let pollTime = Seconds(0.02)
 

@@ -70,8 +70,8 @@ package final class USBTMC {
   /// Sends one message, EOM set.
   /// - Parameter isQuery: an answer will be there; if nobody reads it, it is cleared away before the next message.
   package func write(_ message: [UInt8], isQuery: Bool = false, within limit: Seconds = Seconds(2)) throws(USBError) {
-    try settle()
     let end = MonotonicTime.now + limit
+    try settle()
     do throws(USBError) {
       for transfer in transfers(of: message) {
         try transport.send(transfer, to: bulkOut.address, within: left(until: end))
@@ -99,8 +99,9 @@ package final class USBTMC {
       try write(message, isQuery: true, within: limit)
       return try read(most: most, within: left(until: end))
     }
+    let end = MonotonicTime.now + limit
     try settle()
-    return try response(after: transfers(of: message), most: most, endingAt: nil, within: limit)
+    return try response(after: transfers(of: message), most: most, endingAt: nil, within: left(until: end))
   }
 
   private func response(after messages: [[UInt8]], most: Int, endingAt terminator: UInt8?, within limit: Seconds)

@@ -19,6 +19,8 @@ final class Session {
     /// The longest that any one call took, of simulated time.
     var longestCall = Seconds(0)
     var longestCallName = ""
+    /// By name of the call: the longest of them.
+    var calls: [String: Seconds] = [:]
     /// Somebody said that something is wrong; nil when the session went on as if nothing had been.
     var complaint: String?
     /// Samples of the last bias.
@@ -30,6 +32,21 @@ final class Session {
     var damaged = 0
     /// Transfers that nobody waits for any more.
     var pending = 0
+  }
+
+  /// Of the cell, and what is done to it: what the model can apply.
+  private struct Voltages {
+    /// Base of the cell's open-circuit curve, V.
+    var cell = CellParameters().curve.base
+    var limits = Volts(-1)...Volts(5)
+    var hold = Volts(3.25)
+
+    init(_ model: String) {
+      guard let reach = PalmSensModel.all.first(where: { $0.name == model })?.potential, reach.upperBound < 5 else { return }
+      cell = 0.9
+      limits = Volts(-0.5)...Volts(1.6)
+      hold = Volts(0.75)
+    }
   }
 
   enum Device { case potentiostat, holder }
@@ -44,8 +61,9 @@ final class Session {
   private let holder: HolderStation
   private let reports = Reports()
   private var outcome = Outcome()
-  private let period: Seconds
-  private let holdsCurrent: Bool
+  private let voltages: Voltages
+  /// What the driver keeps up; known once it is connected.
+  private var period: Seconds { max(Seconds(0.02), potentiostat.shortestPeriod * 2.5) }
 
   private final class Reports: @unchecked Sendable {
     var complaint: String?
@@ -60,8 +78,11 @@ final class Session {
     let start = MonotonicTime(nanoseconds: 1_000_000_000_000)
     let time = Monitor(start)
     let now: @Sendable () -> MonotonicTime = { time.read { $0 } }
+    let voltages = Voltages(model)
+    self.voltages = voltages
     var cell = CellParameters()
     cell.thermalNoise = false
+    cell.curve.base = voltages.cell
     world = World(WorldSettings(cell: cell, seed: 1, start: start))
     func instrumentClock(_ offset: Double, _ drift: Double) -> DeviceClock {
       DeviceClock(offset: Seconds(offset), driftPPM: drift, origin: start)
@@ -102,9 +123,6 @@ final class Session {
       default: break
       }
     }
-    let isSlow = model.hasPrefix("emstat") || model == "nexus"
-    period = Seconds(isSlow ? 0.05 : 0.02)
-    holdsCurrent = model != "emstat-pico" && !model.hasPrefix("keysight-b298")
     if let fault { (device == .potentiostat ? instruments.potentiostat : instruments.holder).inject(fault) }
     self.device = device
   }
@@ -138,14 +156,14 @@ final class Session {
   private func work() throws(Ended) {
     try connectCell()
     try call("rest") { () throws(InstrumentError) in try potentiostat.apply(.current(.zero)) }
-    try sample(for: Seconds(0.1))
-    if holdsCurrent {
+    try sample(for: period * 3)
+    if potentiostat.abilities.holdsCurrent {
       try call("charge") { () throws(InstrumentError) in try potentiostat.apply(.current(Amperes(2e-12))) }
-      try sample(for: Seconds(0.1))
+      try sample(for: period * 3)
     }
-    try call("hold") { () throws(InstrumentError) in try potentiostat.apply(.voltage(Volts(3.25))) }
+    try call("hold") { () throws(InstrumentError) in try potentiostat.apply(.voltage(voltages.hold)) }
     reports.samples = 0
-    try sample(for: Seconds(0.2))
+    try sample(for: period * 6)
     outcome.lastSamples = reports.samples
   }
 
@@ -155,7 +173,7 @@ final class Session {
     try call("connect") { () throws(InstrumentError) in _ = try potentiostat.connect() }
     let acquisition = Acquisition(
       period: period, currentRange: Amperes(1e-6), voltageRange: Volts(20),
-      limits: CellLimits(voltage: Volts(-1)...Volts(5), current: Amperes(-1e-6)...Amperes(1e-6)))
+      limits: CellLimits(voltage: voltages.limits, current: Amperes(-1e-6)...Amperes(1e-6)))
     try call("prepare") { () throws(InstrumentError) in try potentiostat.prepare(acquisition) }
     if isWhole {
       try call("leakage") { () throws(InstrumentError) in _ = try holder.leakage(at: Volts(1)) }
@@ -232,6 +250,7 @@ final class Session {
     let began = clock.now
     body()
     let took = clock.now - began
+    outcome.calls[name] = max(took, outcome.calls[name] ?? .zero)
     if took > outcome.longestCall {
       outcome.longestCall = took
       outcome.longestCallName = name

@@ -36,20 +36,27 @@ package final class MethodScriptLink {
   private let wire: any MethodScriptWire
   /// The instrument ignores what comes for about 100 ms after an error (§2).
   private var deafUntil: MonotonicTime?
+  /// Whatever is waited for ends here, while it is set.
+  private var deadline: MonotonicTime?
   /// When `r` was written: the script began after it.
   package private(set) var startWritten = MonotonicTime(nanoseconds: 0)
   /// Lines that belonged to nothing.
   package private(set) var damagedLines = 0
 
   private static let deafness = Seconds(0.15)
-  private static let answerTime = Seconds(2)
+  /// An answer, a written script: milliseconds.
+  private static let answerTime = Seconds(0.8)
+  /// The way to an open cell, with everything that may have to be said again.
+  private static let safeTime = Seconds(1.8)
   /// Of `Z`: the loop ends, then `on_finished`. Documented are up to 15 s for slow loops; ours end in milliseconds, and
   /// whoever waits for an open cell is told after this instead.
-  private static let abortTime = Seconds(1.5)
+  private static let abortTime = Seconds(0.9)
   /// A script of somebody else may take long to end.
   private static let foreignAbortTime = Seconds(30)
   private static let syncAttempts = 3
-  private static let syncTime = Seconds(0.7)
+  /// Between two lines of a script that is ending.
+  private static let quietTime = Seconds(0.4)
+  private static let syncTime = Seconds(0.4)
   /// Lines of `t`.
   private static let mostIdentityLines = 20
   /// Characters of a line that every firmware takes.
@@ -84,7 +91,7 @@ package final class MethodScriptLink {
           state = .idle
           return false
         }
-        try readToEnd(until: .now + (limit ?? Self.foreignAbortTime))
+        guard try readToEnd(until: .now + (limit ?? Self.foreignAbortTime)) else { continue }
         state = .idle
         return true
       }
@@ -92,15 +99,27 @@ package final class MethodScriptLink {
     throw .wire(.timedOut(device: name, operation: "Z: bringing the conversation into step"))
   }
 
-  private func readToEnd(until end: MonotonicTime) throws(InstrumentError) {
-    while let line = try nextLine(until: end) {
-      if line.text.isEmpty { return }
+  /// Reads up to the end of a script that was aborted. Its last line may have been lost: after `quietTime` without one it
+  /// is asked again.
+  private func readToEnd(until end: MonotonicTime) throws(InstrumentError) -> Bool {
+    while let line = try nextLine(until: min(end, .now + Self.quietTime)) {
+      if line.text.isEmpty { return true }
       if line.text.first == "!" {
         noteError()
-        return
+        return true
       }
     }
-    throw .wire(.timedOut(device: name, operation: "waiting for the end of the aborted script"))
+    while .now < end {
+      try write("Z")
+      while let line = try nextLine(until: min(end, .now + Self.quietTime)) {
+        // Z!0006: it has ended meanwhile.
+        if line.text.isEmpty { return true }
+        guard line.text.hasPrefix("Z!") || line.text.first == "!" else { continue }
+        noteError()
+        return true
+      }
+    }
+    return false
   }
 
   /// Asks what it is: `t`, `i`, `v`. None of them changes anything in the instrument.
@@ -214,8 +233,13 @@ package final class MethodScriptLink {
   /// Ends whatever runs and switches the cell off, by the shortest way; a stream that is damaged does not matter.
   /// - Returns: what the script still put out.
   package func makeSafe() throws(InstrumentError) -> [Output] {
+    deadline = .now + Self.safeTime
+    defer { deadline = nil }
     var rest: [Output] = []
-    if state == .running { rest = try abort() }
+    if state == .running {
+      // A `Z` that could not be written is said again below.
+      do throws(InstrumentError) { rest = try abort() } catch { if error.isGone { throw error } }
+    }
     if state != .idle { _ = try synchronize(within: Self.abortTime) }
     do throws(InstrumentError) { try switchCellOff() } catch {
       if error.isGone { throw error }
@@ -282,7 +306,7 @@ package final class MethodScriptLink {
 
   private func write(_ text: String) throws(InstrumentError) {
     waitOutDeafness()
-    do throws(InstrumentError) { try wire.write(Array((text + "\n").utf8), within: Self.answerTime) } catch {
+    do throws(InstrumentError) { try wire.write(Array((text + "\n").utf8), within: left(until: .now + Self.answerTime)) } catch {
       state = .unknown
       throw error
     }
@@ -291,7 +315,7 @@ package final class MethodScriptLink {
   /// The next line before `end`; losses are counted, not thrown, so that the way to an open cell does not end at one.
   private func nextLine(until end: MonotonicTime) throws(InstrumentError) -> SerialInput.Line? {
     while true {
-      let left = end - .now
+      let left = min(end, deadline ?? end) - .now
       guard left.value > 0 else { return nil }
       do throws(InstrumentError) { return try wire.line(within: left) } catch {
         guard case .wire(.malformed) = error else {
@@ -302,6 +326,8 @@ package final class MethodScriptLink {
       }
     }
   }
+
+  private func left(until end: MonotonicTime) -> Seconds { max(min(end, deadline ?? end) - .now, Seconds(0.001)) }
 
   private func noteError() { deafUntil = .now + Self.deafness }
 
