@@ -41,7 +41,8 @@ struct BenchedModel: Sendable, CustomTestStringConvertible {
     BenchedModel(
       name: "keithley-2450", usb: "05E6:2450", doubts: ["2 pA is below what the keithley-2450 can be trusted with"]),
     BenchedModel(
-      name: "keithley-2460", usb: "05E6:2460", cell: large, currents: "[-500 nA, 500 nA]", range: "1 uA", current: 20e-9,
+      name: "keithley-2460", usb: "05E6:2460", cell: large, currents: "[-500 nA, 500 nA]", range: "1 uA",
+      current: 20e-9,
       lowestRange: "1.00 uA", currentTolerance: 50e-12, warnings: ["the lowest range is 1.00 uA"]),
     BenchedModel(
       name: "keithley-2636b", usb: "05E6:2636", range: "1 nA", lowestRange: "100 pA",

@@ -69,7 +69,8 @@ extension DaemonTests {
       let messages = (shown["events"]?.array ?? []).compactMap { $0["message"]?.string }
       #expect(messages.contains { $0.contains("no zero is read") })
       #expect(messages.contains { $0.contains("no holder switches the contacts") })
-      let words = holder == nil ? "no holder is configured: nothing opens the cell" : "the passive holder switches nothing"
+      let words =
+        holder == nil ? "no holder is configured: nothing opens the cell" : "the passive holder switches nothing"
       #expect(try laboratory.insituctl("status").output.contains(words))
       let devices = try laboratory.insituctl("devices").output
       #expect(devices.contains(holder == nil ? words : "nothing opens the cell when this computer fails"), "\(devices)")
@@ -183,7 +184,8 @@ extension DaemonTests {
           abs(current - trueCurrent) < currentTolerance + 0.005 * abs(trueCurrent),
           "\(model.name), step \(step): \(current) A, truth \(trueCurrent) A")
         if step == 1, let wanted = model.current {
-          #expect(abs(current - wanted) < currentTolerance + model.offset + 0.02 * wanted, "\(model.name): \(current) A")
+          #expect(
+            abs(current - wanted) < currentTolerance + model.offset + 0.02 * wanted, "\(model.name): \(current) A")
         }
       }
     }
