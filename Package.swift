@@ -153,6 +153,7 @@ let package = Package(
         "insituctl", "ControlProtocol", "BiasProtocol", "RunStore", "RunExport", "SQLite", "ZeroMQ", "JSON", "Linux",
         "Quantities",
       ]),
-    suite("Daemon", ["ControlProtocol", "RunStore", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities"]),
+    suite(
+      "Daemon", ["Potentiostat", "USB", "ControlProtocol", "RunStore", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities"]),
   ]
 )

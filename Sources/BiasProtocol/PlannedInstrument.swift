@@ -27,7 +27,8 @@ package struct PlannedInstrument: Hashable, Sendable {
   /// What it can apply; nil: what limits there are lie beyond all protocols.
   package var voltages: ClosedRange<Volts>?
 
-  package init(model: String, ranges: [Range], holdsCurrent: Bool = true, shortestPeriod: Seconds = .zero,
+  package init(
+    model: String, ranges: [Range], holdsCurrent: Bool = true, shortestPeriod: Seconds = .zero,
     voltages: ClosedRange<Volts>? = nil
   ) {
     self.model = model
@@ -106,7 +107,9 @@ extension CompiledProtocol {
           remedy: "use Hold and Rest, or an instrument with a current source"))
     }
     for step in steps {
-      guard case .voltage(let volts) = step.action, let reach = instrument.voltages, !reach.contains(volts) else { continue }
+      guard case .voltage(let volts) = step.action, let reach = instrument.voltages, !reach.contains(volts) else {
+        continue
+      }
       errors.append(
         ProtocolError(
           line: step.line, column: 1,

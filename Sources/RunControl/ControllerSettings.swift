@@ -33,10 +33,12 @@ package struct ControllerSettings: Sendable {
   /// What no holder that switches contacts means for the cell, in a sentence; nil where there is one.
   package var holderLimitation: String? {
     guard let holder else {
-      return "no holder is configured: nothing opens the cell when this computer fails, and no zero of the current is read"
+      return
+        "no holder is configured: nothing opens the cell when this computer fails, and no zero of the current is read"
     }
     guard !holder.opensContacts else { return nil }
-    return "the \(holder.model) holder switches nothing: nothing opens the cell when this computer fails, and no zero of the"
+    return
+      "the \(holder.model) holder switches nothing: nothing opens the cell when this computer fails, and no zero of the"
       + " current is read"
   }
 

@@ -20,7 +20,11 @@ extension DaemonTests {
       let client = try laboratory.client()
       let id = try laboratory.start(
         client, "- Record frames at 20 fps\n- Charge at 2 pA for 5 s", more: "wait_for_instruments: 20 s")
-      try laboratory.status(client, "waiting") { $0["state"]?.string == "waiting" }
+      let waiting = try laboratory.status(client, "waiting") { $0["state"]?.string == "waiting" }
+      #expect(waiting.at("run.waiting.limit_s")?.double == 20)
+      #expect(waiting.at("run.waiting.reason")?.string?.contains("\(instrument): ") == true, "\(waiting.text)")
+      let words = try laboratory.insituctl("status").output
+      #expect(words.contains("of at most 20.0 s, the cell is open: \(instrument): "), "\(words)")
       let shown = try laboratory.ended(client, within: Seconds(30))
       #expect(shown["outcome"]?.string == "complete", "\(shown["reason"]?.text ?? "")")
 

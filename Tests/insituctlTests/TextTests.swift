@@ -24,6 +24,55 @@ struct TextTests {
       ])
   }
 
+  /// Fixtures' status in the state `waiting`.
+  private func waiting() -> JSONValue {
+    var status = Fixtures.status().object ?? [:]
+    var run = status["run"]?.object ?? [:]
+    run["waiting"] = ["reason": "potentiostat: keithley-2450 was unplugged", "elapsed_s": 2.4, "limit_s": 20]
+    status["run"] = .object(run)
+    status["state"] = "waiting"
+    return .object(status)
+  }
+
+  @Test("A run that waits for an instrument says so, how long, and that the cell is open")
+  func waitingRun() {
+    let words = "waiting 2.4 s of at most 20.0 s, the cell is open: potentiostat: keithley-2450 was unplugged"
+    let lines = StatusText.lines(waiting())
+    #expect(lines[0] == "run           01JRUN  2 pA formation  waiting")
+    #expect(lines[2] == "              " + words)
+    #expect(ProgressLine.live(waiting(), width: 200).contains(words))
+    #expect(ProgressLine.live(waiting(), width: 80).contains("waiting 2.4 s"))
+    #expect(WatchTable.row(waiting(), time: "12:00:00").contains("waiting"))
+    var bare = waiting().object ?? [:]
+    bare["run"] = Fixtures.status()["run"]
+    #expect(ProgressLine.live(.object(bare), width: 200).contains("waiting for an instrument"))
+  }
+
+  @Test("Following, the beginning and the end of the waiting are a line each")
+  func followedWaiting() {
+    let kept = Monitor<[String]>([])
+    let console = Console(
+      print: { _ in }, remark: { line in kept.update { $0.append(line) } }, redraw: nil, isTerminal: false,
+      width: { 80 })
+    var progress = FollowProgress(console: console)
+    for (second, status) in [
+      (0, Fixtures.status()), (1, waiting()), (2, waiting()), (3, Fixtures.status()), (4, Fixtures.status()),
+    ] as [(Double, JSONValue)] {
+      progress.show(status, now: MonotonicTime(nanoseconds: 0) + Seconds(second))
+    }
+    let lines = kept.read { $0 }
+    #expect(lines.count == 3, "\(lines)")
+    #expect(lines[1].hasPrefix("  waiting 2.4 s of at most 20.0 s, the cell is open: "))
+    #expect(lines[2] == "  the run goes on")
+  }
+
+  @Test("Where no holder opens the contacts, status says what that means")
+  func noHolder() {
+    var status = Fixtures.status().object ?? [:]
+    status["holder"] = ["state": .null, "opens_contacts": false, "limitation": "no holder is configured: nothing …"]
+    #expect(StatusText.lines(.object(status)).contains("contacts      no holder is configured: nothing …"))
+  }
+
   @Test("status without a run, and one that lacks everything, still print")
   func sparse() {
     #expect(StatusText.lines(Fixtures.status(run: nil))[0] == "run           none (idle)")

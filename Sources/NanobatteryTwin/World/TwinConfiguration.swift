@@ -204,7 +204,8 @@ extension TwinConfiguration.Camera {
 
 extension CellParameters {
   fileprivate static let keys = [
-    "capacity", "voltage", "state_of_charge", "exchange_current", "series_resistance", "double_layer", "stray_capacitance",
+    "capacity", "voltage", "state_of_charge", "exchange_current", "series_resistance", "double_layer",
+    "stray_capacitance",
     "leakage_resistance", "self_discharge_resistance", "flicker_noise", "thermal_noise", "diffusion_time",
   ]
 
