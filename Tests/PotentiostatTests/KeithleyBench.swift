@@ -19,6 +19,11 @@ final class KeithleyBench: @unchecked Sendable {
     var samples: [Sample] { batches.flatMap(\.samples) }
     var pairs: [ClockPair] { batches.flatMap(\.pairs) }
     var trips: [String] { all.read { $0.compactMap { if case .tripped(let text) = $0 { text } else { nil } } } }
+    var notes: [String] {
+      all.read { reports in
+        reports.flatMap { report in if case .notes(let notes) = report { notes } else { [String]() } }
+      }
+    }
     var failures: [String] {
       all.read {
         $0.compactMap {
