@@ -62,7 +62,7 @@ private func picoRange(_ index: Int, _ nominal: Double, measurable: Double) -> P
 private let conservative =
   "Resolution and accuracy of its ranges are conservative figures, not those of a data sheet: check them with a dummy cell."
 private let bias = """
-  Every change of bias, and every 50 s of a step, begins a new script: between two of them the cell is open for some \
+  Every change of bias, and every 45 s of a step, begins a new script: between two of them the cell is open for some \
   tens of milliseconds and nothing is measured; the first reading after it is flagged.
   """
 private let rest = """
