@@ -106,6 +106,16 @@ package final class Keithley2450: PotentiostatDriver {
     // The off state is stored per source function; both, before the output is touched.
     try connection.send(":OUTP:CURR:SMOD HIMP")
     try connection.send(":OUTP:VOLT:SMOD HIMP")
+    // Asked for, because `*CLS` below would hide a refusal, and off would be 0 V then (scpi-smu.md §1.1).
+    for function in ["CURR", "VOLT"] {
+      let offState = try connection.query(":OUTP:\(function):SMOD?")
+      guard offState == "HIMP" else {
+        throw .unexpected(
+          device: connection.name, command: ":OUTP:\(function):SMOD?",
+          answer: offState + "; open the contacts, and choose high impedance as the output-off state at its front panel"
+        )
+      }
+    }
     try connection.send(":OUTP OFF")
     state = .off
     buffered = .off
@@ -135,7 +145,8 @@ package final class Keithley2450: PotentiostatDriver {
       ":SENS:CURR:RANG \(amperes);:SENS:CURR:NPLC \(Self.number(powerLineCycles));:SENS:CURR:AZER OFF",
       ":SENS:CURR:RSEN \(sensing);:SENS:VOLT:RSEN \(sensing)",
       ":SENS:VOLT:RANG \(volts);:SENS:VOLT:NPLC \(Self.number(powerLineCycles));:SENS:VOLT:AZER OFF",
-      ":TRAC:CLE \"defbuffer1\";:TRAC:POIN \(ReadingBuffer.size),\"defbuffer1\"")
+      // Without autozero the references would be those of whoever used it last, however long ago.
+      ":SENS:AZER:ONCE", ":TRAC:CLE \"defbuffer1\";:TRAC:POIN \(ReadingBuffer.size),\"defbuffer1\"")
   }
 
   /// Four wires for both functions, or two.
@@ -176,7 +187,8 @@ package final class Keithley2450: PotentiostatDriver {
   package func finish() throws(InstrumentError) -> Acquired {
     guard state != .off else { return Acquired() }
     try connection.send(":ABOR")
-    let rest = try poll()
+    // Not `poll`: that may begin the loop anew.
+    let rest = buffered == .off ? Acquired() : try fetch()
     buffered = .off
     return rest
   }

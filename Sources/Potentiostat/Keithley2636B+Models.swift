@@ -17,6 +17,8 @@ struct TSPModel: Sendable {
   static let lowestSourceRange = Amperes(1e-9)
   /// What the source takes as its current limit at least (scpi-smu.md §4).
   static let smallestCurrentLimit = 1e-10
+  /// What the source takes as its voltage limit at most: its largest range (from memory, not tried on hardware).
+  static let largestVoltageLimit = 200.0
   /// Full scale, and the largest error of a reading (gain·range + offset), V.
   static let voltageRanges: [(range: Double, error: Double)] = [
     (0.2, 255e-6), (2, 650e-6), (20, 8e-3), (200, 80e-3),

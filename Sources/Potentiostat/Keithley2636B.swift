@@ -136,6 +136,15 @@ package final class Keithley2636B: PotentiostatDriver {
     unread = Acquired()
     measured = .off
     try apply(["errorqueue.clear()", "localnode.prompts = 0 localnode.showerrors = 0"])
+    // The queue that was cleared may have held a refusal, and off would be 0 V then (scpi-smu.md §1.1).
+    for (attribute, wanted) in [("source.output", 0.0), ("source.offmode", 2.0)] {
+      let found = try number("\(smu).\(attribute)")
+      guard found == wanted else {
+        throw .unexpected(
+          device: connection.name, command: "\(smu).\(attribute)",
+          answer: "\(found) instead of \(wanted); open the contacts, and look at its front panel")
+      }
+    }
     lineFrequency = try number("localnode.linefreq")
     if !isLoaded {
       // One epoch of the timer for this connection; its stamps are of 1 µs (scpi-smu.md §4).
@@ -157,8 +166,9 @@ package final class Keithley2636B: PotentiostatDriver {
       TSPModel.smallestCurrentLimit, limits.current.upperBound.magnitude.value,
       limits.current.lowerBound.magnitude.value)
     // A little beyond the limit, so that a charge that reaches it trips instead of silently becoming a hold.
-    let voltageLimit =
-      max(limits.voltage.upperBound.magnitude.value, limits.voltage.lowerBound.magnitude.value) * 1.02 + 0.02
+    let voltageLimit = min(
+      TSPModel.largestVoltageLimit,
+      max(limits.voltage.upperBound.magnitude.value, limits.voltage.lowerBound.magnitude.value) * 1.02 + 0.02)
     try set([("source.limiti", currentLimit), ("source.limitv", voltageLimit)])
     try setRanges()
     try set([("measure.nplc", powerLineCycles)])
@@ -218,9 +228,13 @@ package final class Keithley2636B: PotentiostatDriver {
     asked = nil
     ending = nil
     state = .off
-    try connection.send("abort")
+    // Where `abort` fails the output is switched off all the same: it is carried out when the script ends.
+    var failure: InstrumentError?
+    do throws(InstrumentError) { try connection.send("abort") } catch { failure = error }
+    if let failure, failure.isGone { throw failure }
     try connection.send(
       "\(smu).source.offmode = \(smu).OUTPUT_HIGH_Z \(smu).source.output = \(smu).OUTPUT_OFF")
+    if let failure { throw failure }
   }
 
   /// The script or somebody at the front panel has opened the output.

@@ -298,10 +298,11 @@ package final class KeysightB2980: PotentiostatDriver {
       case .overflow: nil
       case .missing: row.current == .missing ? nil : level
       }
-    let isVoltmeter = row.current == .missing && row.voltage != .missing
+    var flags = row.flags.union(extra)
+    if row.current == .missing, row.voltage != .missing { flags.insert(.openCircuit) }
     return Sample(
       deviceNanoseconds: row.stamp + aperture.nanoseconds / 2, arrival: .now, voltage: voltage.map { Volts($0) },
       current: row.current.value.map { Amperes($0) }, range: range.range, aperture: aperture,
-      flags: row.flags.union(extra).union(isVoltmeter ? .openCircuit : []))
+      flags: flags)
   }
 }

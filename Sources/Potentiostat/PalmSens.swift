@@ -67,7 +67,13 @@ package final class PalmSens: PotentiostatDriver {
 
   package var ranges: [RangeFacts] { model.ranges.map(\.facts) }
   package var shortestPeriod: Seconds { Seconds(model.shortestPeriod) }
-  package var range: RangeFacts { model.range(for: acquisition?.currentRange.value ?? 0).facts }
+  package var range: RangeFacts {
+    model.range(for: acquisition?.currentRange.value ?? 0, isSourced: bias.isHeldCurrent).facts
+  }
+  package func rangeHolding(_ currentRange: Amperes) -> Amperes {
+    guard let lowest = model.ranges.first(where: \.isSource) else { return currentRange }
+    return model.ranges[0].isSource ? currentRange : max(currentRange, lowest.facts.range)
+  }
   package var voltageAccuracy: Volts { Volts(model.voltageAccuracy) }
 
   // MARK: Getting ready
@@ -103,7 +109,7 @@ package final class PalmSens: PotentiostatDriver {
   package func begin(_ bias: Bias, present: Volts?, isWithinLimits: (Sample) -> Bool) throws(InstrumentError)
     -> Acquired
   {
-    if case .current(let amperes) = bias, amperes != .zero, !model.holdsCurrent {
+    if bias.isHeldCurrent, !model.holdsCurrent {
       throw .unable(
         device: link.name,
         reason:
@@ -136,7 +142,7 @@ package final class PalmSens: PotentiostatDriver {
     guard let acquisition else {
       throw .unexpected(device: link.name, command: "a bias", answer: "the instrument was not prepared")
     }
-    let script = PalmSensScript(model, acquisition, time: scriptTime)
+    let script = PalmSensScript(model, acquisition, time: scriptTime, holdsCurrent: bias.isHeldCurrent)
     let lines =
       switch bias {
       case .current(.zero): script.rest()
@@ -194,4 +200,9 @@ package final class PalmSens: PotentiostatDriver {
     default: reader.take(output, into: &acquired)
     }
   }
+}
+
+extension Bias {
+  /// A current other than that of a rest.
+  fileprivate var isHeldCurrent: Bool { if case .current(let amperes) = self { amperes != .zero } else { false } }
 }

@@ -9,6 +9,8 @@ package struct PalmSensModel: Sendable {
     package var nominal: Double
     /// Numbers under which the instrument reports it: as potentiostat, as galvanostat.
     package var indices: [Int]
+    /// A current can be held on it (§3, range index tables).
+    package var isSource = true
   }
 
   /// As the configuration names it.
@@ -37,12 +39,12 @@ package struct PalmSensModel: Sendable {
 /// is counted on. The sheet has no resolution: 27 bits of a package's mantissa are digital only. Taken are 16 bits over
 /// ±3 times the range (0.009 %), and for the error 0.2 % of the reading, 0.2 % of the range and 20 pA: the maker's
 /// data sheet of the EmStat4 from memory, not tried on hardware.
-private func decade(_ nominal: Double, _ indices: Int...) -> PalmSensModel.Range {
+private func decade(_ nominal: Double, _ indices: Int..., isSource: Bool = true) -> PalmSensModel.Range {
   PalmSensModel.Range(
     facts: RangeFacts(
       range: Amperes(nominal), sourceResolution: Amperes(nominal * 1e-4), measureResolution: Amperes(nominal * 92e-6),
       measureGain: 0.002, measureOffset: Amperes(20e-12 + 0.002 * nominal), settling: Seconds(0.1)),
-    nominal: nominal, indices: indices)
+    nominal: nominal, indices: indices, isSource: isSource)
 }
 
 /// Ranges of the Pico in low-speed mode: what they measure at most is less than their names say (§3, table 38 of the
@@ -60,7 +62,7 @@ private func picoRange(_ index: Int, _ nominal: Double, measurable: Double) -> P
 private let conservative =
   "Resolution and accuracy of its ranges are conservative figures, not those of a data sheet: check them with a dummy cell."
 private let bias = """
-  Every change of bias, and every 50 s of a step, begins a new script: between two of them the cell is open for some \
+  Every change of bias, and every 45 s of a step, begins a new script: between two of them the cell is open for some \
   tens of milliseconds and nothing is measured; the first reading after it is flagged.
   """
 private let rest = """
@@ -86,12 +88,13 @@ extension PalmSensModel {
     ], mostBandwidth: 200e3, shortestPeriod: 0.01, voltageAccuracy: 8e-3,
     remarks: ["It is no pA instrument: its lowest range is 100 nA.", conservative, bias, rest])
 
-  /// The numbers of 1 mA and 10 mA are double: with the transimpedance amplifier and without.
+  /// As galvanostat it begins at 1 nA. The numbers of 1 mA and 10 mA are double: with the transimpedance amplifier and without.
   static let nexus = PalmSensModel(
     name: "nexus", product: "Nexus", firmware: ["nexus1"], serial: .cdcACM, baud: 921_600,
     potential: -10...10, window: nil, holdsCurrent: true,
     ranges: [
-      decade(100e-12, 16), decade(1e-9, 0, 32), decade(10e-9, 1, 33), decade(100e-9, 2, 34), decade(1e-6, 3, 35),
+      decade(100e-12, 16, isSource: false), decade(1e-9, 0, 32), decade(10e-9, 1, 33), decade(100e-9, 2, 34),
+      decade(1e-6, 3, 35),
       decade(10e-6, 4, 36), decade(100e-6, 5, 37), decade(1e-3, 6, 8, 38, 40), decade(10e-3, 7, 9, 39, 41),
       decade(100e-3, 10, 42), decade(1, 11, 43),
     ], mostBandwidth: 1e6, shortestPeriod: 0.01, voltageAccuracy: 12e-3, remarks: [conservative, bias, rest])
@@ -117,7 +120,10 @@ extension PalmSensModel {
     ])
 
   /// The smallest range that holds `current`; the largest where none does.
-  package func range(for current: Double) -> Range { ranges.first { $0.facts.range.value >= current } ?? ranges.last! }
+  /// - Parameter isSourced: of those that a current can be held on.
+  package func range(for current: Double, isSourced: Bool = false) -> Range {
+    ranges.first { $0.facts.range.value >= current && ($0.isSource || !isSourced) } ?? ranges.last!
+  }
 }
 
 extension PotentiostatModel {

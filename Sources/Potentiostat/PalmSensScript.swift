@@ -143,10 +143,11 @@ struct PalmSensScript {
     MethodScriptValue.literal(value, rounding: rule)
   }
 
-  init(_ model: PalmSensModel, _ acquisition: Acquisition, time: Double) {
+  /// - Parameter holdsCurrent: `current` is wanted of it, whose ranges may begin higher.
+  init(_ model: PalmSensModel, _ acquisition: Acquisition, time: Double, holdsCurrent: Bool = false) {
     self.model = model
     self.acquisition = acquisition
-    range = model.range(for: acquisition.currentRange.value)
+    range = model.range(for: acquisition.currentRange.value, isSourced: holdsCurrent)
     self.time = max(time, min(max(acquisition.period.value, model.shortestPeriod), Self.longestPeriod))
   }
 }

@@ -11,6 +11,8 @@ package enum PotentiostatReport: Sendable {
   case failed(String)
   /// The instrument is unplugged; what its output does is not known, and opening it again may help.
   case lost(String)
+  /// Entries of the instrument's error queue, and what its driver noted.
+  case notes([String])
 }
 
 /// What a current range reads when no current flows.
@@ -195,8 +197,12 @@ package final class PotentiostatStation {
     if let rest = try? instrument.poll() { pass(rest) }
   }
 
+  /// Empties the instrument's error queue; what was in it is reported too, for nobody can ask for it again.
+  @discardableResult
   package func errors() throws(InstrumentError) -> [String] {
-    try with { instrument throws(InstrumentError) in try instrument.errors() }
+    let errors = try with { instrument throws(InstrumentError) in try instrument.errors() }
+    if !errors.isEmpty { report(.notes(errors)) }
+    return errors
   }
 
   /// Fetches what was measured and holds the limits. An instrument that no longer measures is a failure: limits that see
@@ -219,11 +225,11 @@ package final class PotentiostatStation {
     }
   }
 
-  /// Finds out whether the instrument is still there; a device like it was unplugged.
+  /// Finds out whether the instrument is still there, and reports what it noted: when a device like it was unplugged, and
+  /// when a run has ended.
   package func checkConnection() {
-    guard let instrument, !isSampling else { return }
-    do throws(InstrumentError) { _ = try instrument.errors() } catch {
-      lose(error)
+    guard instrument != nil, !isSampling else { return }
+    do throws(InstrumentError) { try errors() } catch {
       if error.isGone { report(.lost("\(error)")) }
     }
   }

@@ -20,7 +20,8 @@ package struct SampleFlags: OptionSet, Hashable, Sendable {
   package static let underload = SampleFlags(rawValue: 64)
   /// The reading is near the end of its range.
   package static let overloadWarning = SampleFlags(rawValue: 128)
-  /// The cell switch was open as asked for: the voltage is that of the open circuit, and no current flowed.
+  /// The cell was open as asked for, or at a voltmeter alone: the voltage is that of the open circuit, and no current
+  /// flowed.
   package static let openCircuit = SampleFlags(rawValue: 256)
 
   /// The instrument's own noise level, 0…15, in the four highest bits; 0 also where it gives none.

@@ -16,6 +16,8 @@ import USB
 extension RunController {
   /// How long the camera may take to give what is under way when a run ends.
   private static let drainPatience = Seconds(5)
+  /// How long a run that ends waits for the potentiostat's error queue.
+  private static let notesPatience = Seconds(2)
 
   /// Checks everything that can be checked without touching the cell, then begins. On the desk's thread.
   /// - Returns: id, name, directory and plan of the run that has begun.
@@ -212,6 +214,7 @@ extension RunController {
       }
     }
     if problems.isEmpty { event("safe_state", instruments.safeWords, in: run) }
+    instruments.potentiostat.run(within: Self.notesPatience) { station in station.checkConnection() }
     if !drainFrames(run), outcome == .complete {
       (outcome, reason) = (.failed, "the recorder did not come to its end; the disk may be stalled")
     }

@@ -124,6 +124,8 @@ package final class RunController: Sendable {
       board.failed("potentiostat", reason)
       journal.log(.error, "potentiostat: \(reason)")
       activeRun?.signals.push(.lost("potentiostat: \(reason)"))
+    case .notes(let notes):
+      for note in notes { event("potentiostat", "the potentiostat notes: \(note)", in: activeRun, .warning) }
     }
   }
 

@@ -34,6 +34,8 @@ extension RunSequence {
     let end = began + patience
     while true {
       try goThroughSignals()
+      // The beam goes on while the cell waits.
+      try holdDoseLimit()
       if isBack() {
         do throws(Ending) {
           try releaseLatch()
@@ -71,6 +73,8 @@ extension RunSequence {
   private mutating func goThroughSignals() throws(Ending) {
     let end = MonotonicTime.now + Self.attemptInterval
     if let reason = stopWanted() { throw Ending(outcome: .stopped, reason: reason) }
+    // It is signalled once; among what is passed over below it would be lost.
+    if let failure = run.writer.failure { throw Ending(outcome: .failed, reason: "the record: \(failure)") }
     while MonotonicTime.now < end {
       guard let signal = run.signals.pop(atMost: max(.zero, end - .now)) else { continue }
       switch signal {

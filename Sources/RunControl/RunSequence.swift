@@ -262,7 +262,7 @@ struct RunSequence {
     return signal
   }
 
-  private func holdDoseLimit() throws(Ending) {
+  func holdDoseLimit() throws(Ending) {
     guard let limit = run.compiled.limits.dose, let rate = settings.doseRate else { return }
     let dose = ElectronDose(rate * (MonotonicTime.now - run.started).value)
     guard dose > limit else { return }

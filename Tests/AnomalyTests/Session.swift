@@ -110,6 +110,7 @@ final class Session {
       case .samples(let samples, _): reports.samples += samples.count
       case .tripped(let reason), .failed(let reason), .lost(let reason):
         reports.complaint = reports.complaint ?? reason
+      case .notes: break
       }
     }
     holder = HolderStation(

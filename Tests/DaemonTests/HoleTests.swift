@@ -69,6 +69,23 @@ extension DaemonTests {
       #expect(shown["outcome"]?.string == "stopped", "\(shown["reason"]?.text ?? "")")
     }
 
+    @Test("The dose is limited while an instrument is waited for: the beam goes on")
+    func dose() throws {
+      var settings = Laboratory.Settings()
+      settings.faults = ["unplug: potentiostat, after_output_on: 1 s"]
+      let laboratory = try Laboratory(settings)
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      // At the 2.5 e/A^2/s of the configuration after 8 s.
+      try laboratory.start(
+        client, "- Charge at 2 pA for 60 s", voltage: "[-0.5 V, 4.5 V], dose: 20 e/A^2",
+        more: "wait_for_instruments: 1 h")
+      try laboratory.status(client, "waiting") { $0["state"]?.string == "waiting" }
+      let shown = try laboratory.ended(client, within: Seconds(15))
+      #expect(shown["outcome"]?.string == "tripped", "\(shown["reason"]?.text ?? "")")
+      #expect(shown["reason"]?.string?.contains("dose") == true)
+    }
+
     @Test("An instrument that does not come back in time ends the run")
     func givesUp() throws {
       var settings = Laboratory.Settings()

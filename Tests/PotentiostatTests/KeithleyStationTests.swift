@@ -67,6 +67,26 @@ struct KeithleyStationTests {
     #expect(try bench.station.errors() == [])
   }
 
+  @Test("What is in the error queue is reported once, whoever asks for it", arguments: KeithleyBench.families)
+  func notes(model: String) throws {
+    let bench = KeithleyBench(model)
+    defer { bench.end() }
+    try bench.type(model == "keithley-2636b" ? "nonsense nonsense" : ":NONSENSE", ":NONSENSE")
+    _ = try bench.station.connect()
+    bench.station.checkConnection()
+    #expect(bench.reports.notes.count == 2, "\(bench.reports.notes)")
+    #expect(try bench.station.errors() == [])
+    #expect(bench.reports.notes.count == 2)
+  }
+
+  @Test("Limits as wide as the source are taken", arguments: ["keithley-2450", "keithley-2636b"])
+  func widestLimits(model: String) throws {
+    try with(model) { bench in
+      try bench.station.prepare(KeithleyBench.acquisition(volts: Volts(-200)...Volts(200)))
+      #expect(bench.terminal == .highImpedance)
+    }
+  }
+
   @Test(
     "The zero read with the contacts open is subtracted, and a charge of 2 pA reads right",
     arguments: KeithleyBench.models)

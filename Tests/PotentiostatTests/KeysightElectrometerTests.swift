@@ -57,7 +57,7 @@ struct KeysightElectrometerTests {
     #expect(abs(voltage.value - bench.cell.world.cell.voltage) < 10e-3)
     #expect(bench.samples.allSatisfy { $0.current == nil })
     #expect(bench.samples.first?.flags.contains(.settling) == true)
-    #expect(bench.samples.last?.flags == .openCircuit)
+    #expect(bench.samples.last?.flags == .openCircuit, "nothing flowed: no hole in the charge")
     #expect(abs(bench.cell.world.cell.charge_C - charge) < 1e-15)
   }
 

@@ -194,7 +194,28 @@ struct PalmSensStationTests {
       try #require(currents.count > 3)
       let mean = currents.reduce(0, +) / Double(currents.count)
       #expect(abs(mean - wanted.value) < 0.05 * wanted.value + subject.range.value * 92e-6)
-      #expect(samples.allSatisfy { $0.voltage != nil && $0.range == subject.range })
+      let range = subject.hardware.name == "nexus" ? Amperes(1e-9) : subject.range
+      #expect(samples.allSatisfy { $0.voltage != nil && $0.range == range })
+    }
+  }
+
+  @Test("The Nexus holds currents from its 1 nA range on, whose zero is read too")
+  func nexusSource() throws {
+    var settings = MethodScriptInstrument.Settings()
+    settings.common.measureOffset = 5e-12
+    try with(.nexus, settings) { table in
+      _ = try table.station.connect()
+      try table.station.prepare(Subject.nexus.acquisition())
+      let zero = try table.station.measureZero(of: Amperes(100e-12), for: Seconds(0.4))
+      #expect(zero.range == Amperes(100e-12))
+      table.bench.world.setContacts(closed: true, at: .now)
+      try table.station.apply(.current(Amperes(20e-12)))
+      func held() -> [Sample] { table.reports.samples.filter { !$0.flags.contains(.openCircuit) } }
+      table.poll(for: 3) { held().count > 15 }
+      let currents = held().compactMap(\.current?.value)
+      try #require(currents.count > 5)
+      #expect(held().allSatisfy { $0.range == Amperes(1e-9) })
+      #expect(abs(currents.reduce(0, +) / Double(currents.count) - 20e-12) < 0.5e-12)
     }
   }
 

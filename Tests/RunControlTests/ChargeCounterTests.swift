@@ -27,9 +27,33 @@ struct ChargeCounterTests {
     var counter = ChargeCounter()
     _ = counter.add(sample(0, 2e-12))
     _ = counter.add(sample(5000, 2e-12))
-    #expect(counter.charge == .zero)
+    #expect(abs(counter.charge.value - 2e-12 * 0.008) < 1e-27, "what the two readings cover was measured")
     #expect(counter.holes == 1)
-    #expect(counter.holeTime == Seconds(5))
+    #expect(abs(counter.holeTime.value - 4.992) < 1e-9)
+  }
+
+  @Test("A short hole whose first reading has a voltage alone is one all the same")
+  func flaggedWithoutCurrent() {
+    var counter = ChargeCounter()
+    _ = counter.add(sample(0, 1e-12))
+    _ = counter.add(sample(100, nil, [.afterHole, .openCircuit]))
+    _ = counter.add(sample(120, 3e-12))
+    #expect(counter.holes == 1)
+    #expect(abs(counter.holeTime.value - 0.112) < 1e-9)
+    #expect(abs(counter.charge.value - (1e-12 + 3e-12) * 0.004) < 1e-27)
+    _ = counter.add(sample(130, 3e-12))
+    #expect(counter.holes == 1, "the flag is used up")
+    #expect(abs(counter.charge.value - (16e-15 + 30e-15)) < 1e-27)
+  }
+
+  @Test("A cell that was open is no hole, however long: nothing flowed")
+  func openCircuit() {
+    var counter = ChargeCounter()
+    _ = counter.add(sample(0, 1e-12))
+    for t in stride(from: Int64(10), through: 60_000, by: 10) { _ = counter.add(sample(t, nil, .openCircuit)) }
+    _ = counter.add(sample(60_010, 1e-12))
+    #expect(counter.holes == 0)
+    #expect(abs(counter.charge.value - 2e-12 * 0.004) < 1e-27)
   }
 
   @Test("A sample without a current adds nothing, and the next one bridges it")

@@ -60,20 +60,22 @@ final class PalmSensCellDriver {
     present(at: now)
   }
 
-  private func index(for current: Double) -> Int {
-    hardware.ranges.firstIndex { $0.nominal >= abs(current) * (1 - 1e-6) } ?? hardware.ranges.count - 1
+  private func index(_ type: String, for current: Double) -> Int {
+    hardware.ranges.firstIndex {
+      $0.nominal >= abs(current) * (1 - 1e-6) && (type == "ba" || $0.galvanostatIndex != nil)
+    } ?? hardware.ranges.count - 1
   }
 
   func setRange(_ type: String, _ value: Double, at now: MonotonicTime) {
     guard type == "ba" || type == "db" else { return }
     rangeWasSet = true
-    rangeIndex = index(for: value)
+    rangeIndex = index(type, for: value)
     present(at: now)
   }
 
   func setAutorange(_ type: String, _ low: Double, _ high: Double, at now: MonotonicTime) {
     guard type == "ba" || type == "db", rangeWasSet || !hardware.isFTDI else { return }
-    let (first, last) = (index(for: low), index(for: high))
+    let (first, last) = (index(type, for: low), index(type, for: high))
     autorange = first < last ? first...last : nil
     rangeIndex = min(max(rangeIndex, first), max(first, last))
     present(at: now)
@@ -178,7 +180,7 @@ final class PalmSensCellDriver {
     let bounded = min(max(value, -measurable), measurable)
     let reading = Reading(
       value: (bounded / step).rounded() * step, status: status,
-      range: isGalvanostat ? range.galvanostatIndex : range.index)
+      range: isGalvanostat ? range.galvanostatIndex ?? range.index : range.index)
     follow(status, at: end)
     return reading
   }

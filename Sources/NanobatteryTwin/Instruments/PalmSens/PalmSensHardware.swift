@@ -7,8 +7,8 @@ package struct PalmSensHardware: Sendable {
     package var measurable: Double
     /// As packages report it.
     package var index: Int
-    /// As galvanostat packages report it, where that differs.
-    package var galvanostatIndex: Int
+    /// As galvanostat packages report it; nil: a range of the potentiostat alone.
+    package var galvanostatIndex: Int?
   }
 
   /// As the daemon's configuration names it.
@@ -61,7 +61,7 @@ package struct PalmSensHardware: Sendable {
     name: "nexus", vendor: 0x300A, product: 0x0009, productName: "Nexus",
     firmware: ["nexus11000#Mar 12 2026 14:28:01", "R*"], serial: "NEXUS25A0001", potential: -10...10,
     ranges: [
-      Range(nominal: 100e-12, measurable: 292e-12, index: 16, galvanostatIndex: 16)
+      Range(nominal: 100e-12, measurable: 292e-12, index: 16, galvanostatIndex: nil)
     ]
       + (0...9).map { index in
         let nominal = [1e-9, 10e-9, 100e-9, 1e-6, 10e-6, 100e-6, 1e-3, 10e-3, 100e-3, 1][index]
