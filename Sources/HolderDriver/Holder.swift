@@ -29,6 +29,9 @@ package struct HolderState: Hashable, Sendable {
     self.safeCause = safeCause
     self.contactsClosed = contactsClosed
   }
+
+  /// Nothing can be switched on, whatever was before.
+  package var isSafe: Bool { ["SAFE_OPEN", "INSERT", "FAULT", "INTERLOCK"].contains(name) }
 }
 
 /// What a model of holder can do. Everything else throws `InstrumentError.unable`.

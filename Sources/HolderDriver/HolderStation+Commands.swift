@@ -8,8 +8,14 @@ extension HolderStation {
   package func route(_ channels: [HolderChannel]) throws(InstrumentError) -> [HolderChannel] {
     try refuseWhenHeld()
     try need(.route) { holder throws(InstrumentError) in try holder.route([]) }
+    let wasArmed = isArmed
     if !isArmed { try arm() }
-    try with { holder throws(InstrumentError) in try holder.route(channels) }
+    do throws(InstrumentError) {
+      try with { holder throws(InstrumentError) in try holder.route(channels) }
+    } catch {
+      if !wasArmed { giveUp(error) }
+      throw error
+    }
     try refreshState()
     return try closedChannels()
   }
@@ -20,8 +26,9 @@ extension HolderStation {
     }
   }
 
-  /// Every line relay opens, at once.
+  /// Every line relay opens, at once; a heater is off before.
   package func openAll() throws(InstrumentError) {
+    if isHeating { try heat(to: nil) }
     try with { holder throws(InstrumentError) in try holder.openAll() }
     try refreshState()
   }
@@ -63,13 +70,19 @@ extension HolderStation {
         device: settings.model,
         reason: "\(temperature) is beyond what chip \(chip.serial) bears, \(chip.maximumTemperature)")
     }
+    let wasArmed = isArmed
     if !isArmed { try arm() }
     let ramp = settings.profile.heaterRamp
     let lines = settings.profile.heaterLines?.channels ?? []
-    try with { holder throws(InstrumentError) in
-      let closed = Set(try holder.closedChannels())
-      if !lines.allSatisfy({ closed.contains($0) }) { try holder.route(lines) }
-      try holder.heat(.temperature(temperature, kelvinsPerSecond: ramp))
+    do throws(InstrumentError) {
+      try with { holder throws(InstrumentError) in
+        let closed = Set(try holder.closedChannels())
+        if !lines.allSatisfy({ closed.contains($0) }) { try holder.route(lines) }
+        try holder.heat(.temperature(temperature, kelvinsPerSecond: ramp))
+      }
+    } catch {
+      if !wasArmed { giveUp(error) }
+      throw error
     }
     isHeating = true
     try refreshState()
@@ -104,7 +117,12 @@ extension HolderStation {
     if !isArmed { try arm() }
     var made = ProbeMotion(goal, approach, mostSteps: mostSteps ?? approach.mostSteps, now: .now)
     let contacts = settings.contacts
-    try with { holder throws(InstrumentError) in try made.begin(holder, contacts) }
+    do throws(InstrumentError) {
+      try with { holder throws(InstrumentError) in try made.begin(holder, contacts) }
+    } catch {
+      giveUp(error)
+      throw error
+    }
     motion = made
     lastMotion = made.progress
     report(.motion(made.progress))
@@ -120,9 +138,14 @@ extension HolderStation {
 
   package var isMoving: Bool { motion != nil }
 
-  func advanceMotion(_ holder: any Holder) throws(InstrumentError) {
+  func advanceMotion(_ holder: any Holder, looksForSafety: Bool) throws(InstrumentError) {
     guard var moving = motion else { return }
     do throws(InstrumentError) {
+      // A holder that has become safe holds the tip where it is: the way would never end.
+      if looksForSafety {
+        let state = try noticeSafety(holder)
+        if state.isSafe { moving.finish(.failed, "the holder became safe by itself: \(state.safeCause)") }
+      }
       try moving.advance(holder, at: .now)
     } catch {
       // What was refused half way: nothing goes on moving, and the contacts open.

@@ -26,7 +26,7 @@ package final class HolderStation {
   private var holder: (any Holder)?
   private var shouldBeClosed = false
   /// Armed by us: it is made safe before we let go of it.
-  private(set) var isArmed = false
+  package private(set) var isArmed = false
   /// The heater is on, as far as we have switched it.
   package internal(set) var isHeating = false
   /// While it is set the contacts do not close.
@@ -43,6 +43,8 @@ package final class HolderStation {
 
   /// Between two looks at a probe that moves.
   private static let motionInterval = Seconds(0.02)
+  /// While it moves the holder's state is looked at in every so many ticks.
+  private static let motionTicks: UInt64 = 10
 
   package init(
     _ settings: HolderSettings, bus: any USBBus, latch: SafetyLatch = SafetyLatch(),
@@ -91,6 +93,7 @@ package final class HolderStation {
   /// Ready to close contacts; the cell is still open.
   package func arm() throws(InstrumentError) {
     try refuseWhenHeld()
+    try refuseWhenGrounded("it cannot be armed")
     let settings = settings
     try with { holder throws(InstrumentError) in try holder.arm(settings) }
     isArmed = true
@@ -127,14 +130,26 @@ package final class HolderStation {
       guard keepsHot else { return try holder.makeSafe() }
       let cell = try holder.closedChannels().filter { HolderChannel.Tap.cell.contains($0.tap) }
       if !cell.isEmpty { try holder.open(cell) }
-      if holder.abilities.contains(.piezo) { try holder.detectContact(nil) }
+      if holder.abilities.contains(.piezo) {
+        // A tip that moves on without its contact stop may crash.
+        try holder.stopMotion()
+        try holder.detectContact(nil)
+      }
       try holder.setOutput(false)
     }
     try refreshState()
   }
 
+  /// What was begun and refused half way leaves nothing moving and nothing connected; what was there before stays.
+  func giveUp(_ error: InstrumentError) {
+    guard !error.isGone, !shouldBeClosed, let holder else { return }
+    if holder.abilities.contains(.piezo) { try? holder.stopMotion() }
+    try? rest()
+  }
+
   package func leakage(at bias: Volts) throws(InstrumentError) -> (resistance: Ohms, current: Amperes) {
-    try with { holder throws(InstrumentError) in try holder.leakage(at: bias) }
+    try refuseWhenGrounded("its leakage cannot be measured")
+    return try with { holder throws(InstrumentError) in try holder.leakage(at: bias) }
   }
 
   package func errors() throws(InstrumentError) -> [String] {
@@ -148,21 +163,37 @@ package final class HolderStation {
       try holder.beat()
       if let pair = try holder.clockPair() { report(.clockPair(pair)) }
       ticks += 1
-      if motion != nil { return try advanceMotion(holder) }
+      if motion != nil { return try advanceMotion(holder, looksForSafety: ticks % Self.motionTicks == 0) }
       try read(holder)
       guard ticks % 2 == 0 else { return }
-      let state = try holder.state()
-      lastState = state
-      if shouldBeClosed && !state.contactsClosed {
-        shouldBeClosed = false
-        report(.openedItself(cause: state.safeCause))
-      }
+      try noticeSafety(holder)
     } catch {
       let wasClosed = shouldBeClosed
+      // A holder that is still there beats on with the next tick: nothing but this would stop the tip.
+      if motion != nil { giveUp(error) }
       endMotion(.failed, "\(error)")
       lose(error)
       if !wasClosed || !error.isGone { report(.failed("\(error)")) }
     }
+  }
+
+  /// Whether the holder has become safe by itself: heartbeat, interlock, hardware. Then nothing of what we had switched on
+  /// is on any more.
+  @discardableResult
+  func noticeSafety(_ holder: any Holder) throws(InstrumentError) -> HolderState {
+    let state = try holder.state()
+    lastState = state
+    let hasOpened = shouldBeClosed && !state.contactsClosed
+    let hasCooled = isHeating && state.isSafe
+    if state.isSafe {
+      isArmed = false
+      isHeating = false
+    }
+    if hasOpened || hasCooled {
+      shouldBeClosed = false
+      report(.openedItself(cause: state.safeCause))
+    }
+    return state
   }
 
   private func read(_ holder: any Holder) throws(InstrumentError) {
@@ -199,6 +230,13 @@ package final class HolderStation {
   func refuseWhenHeld() throws(InstrumentError) {
     guard latch.isSet else { return }
     throw .unexpected(device: settings.model, command: "closing the contacts", answer: "it is held in the safe state")
+  }
+
+  private func refuseWhenGrounded(_ what: String) throws(InstrumentError) {
+    guard lastState?.name == "INSERT" else { return }
+    throw .unable(
+      device: settings.model,
+      reason: "its contacts are grounded for insertion, so \(what); end that with: insituctl holder insert off")
   }
 
   func with<R>(_ body: (any Holder) throws(InstrumentError) -> R) throws(InstrumentError) -> R {

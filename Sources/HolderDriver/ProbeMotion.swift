@@ -109,6 +109,12 @@ struct ProbeMotion {
           .failed, "no contact after \(mostSteps) coarse steps; give more with --max-steps, or look at the tip")
       }
       isStepDue = false
+      // At the very end of the way out a contact may have come between question and retraction: then no step is made, and
+      // the same way is gone again.
+      guard try holder.contact() == nil else {
+        try holder.detectContact(settings)
+        return try extend(holder)
+      }
       try step(holder, by: sign)
     case .contact:
       guard let since = detectsSince else {

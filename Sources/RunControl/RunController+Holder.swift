@@ -37,7 +37,10 @@ extension RunController {
       }
       if !taken { answer(.failure(ControlError(.busy, "too many requests wait already", remedy: "Ask again."))) }
     default:
-      atDesk(answer) { [self] _ in Self.outcome { () throws(ControlError) in try carryOut(action, request) } }
+      let stopsBefore = probeStops.read { $0 }
+      atDesk(answer) { [self] _ in
+        Self.outcome { () throws(ControlError) in try carryOut(action, request, stopsBefore: stopsBefore) }
+      }
     }
   }
 
@@ -45,7 +48,9 @@ extension RunController {
     do throws(ControlError) { return .success(try work()) } catch { return .failure(error) }
   }
 
-  private func carryOut(_ action: String, _ request: ControlRequest) throws(ControlError) -> JSONValue {
+  private func carryOut(_ action: String, _ request: ControlRequest, stopsBefore: UInt64) throws(ControlError)
+    -> JSONValue
+  {
     switch action {
     case "status": return try holderStatus()
     case "route":
@@ -78,7 +83,7 @@ extension RunController {
       event("beam_blanked", isOn ? "beam blanked" : "beam on", details: ["blanked": .bool(isOn)], in: activeRun)
       return ["blanked": .bool(isOn)]
     case "heat": return try heat(request.text("value") ?? "")
-    case "approach", "retract": return try move(action, request)
+    case "approach", "retract": return try move(action, request, stopsBefore: stopsBefore)
     default:
       throw ControlError(
         .usage, "“holder” has no action “\(action)”", remedy: "Actions: \(Self.holderActions.joined(separator: ", ")).")
@@ -202,7 +207,9 @@ extension RunController {
 
   // MARK: probe
 
-  private func move(_ action: String, _ request: ControlRequest) throws(ControlError) -> JSONValue {
+  /// - Parameter stopsBefore: stops of the probe when the command was given: one that came since has voided it.
+  private func move(_ action: String, _ request: ControlRequest, stopsBefore: UInt64) throws(ControlError) -> JSONValue
+  {
     var axis: PiezoAxis?
     if let text = request.text("axis") {
       guard let known = PiezoAxis(rawValue: text) else {
@@ -223,9 +230,17 @@ extension RunController {
         remedy: "Write “profile: probe” or “profile: afm” into the section “holder” if it has one.")
     }
     let (chosen, count) = (axis, steps)
+    guard probeStops.read({ $0 }) == stopsBefore else {
+      throw ControlError(.unavailable, "a stop came after this command was given", remedy: "Give it again.")
+    }
     try occupy(action == "approach" ? "the probe approaches" : "the probe is taken back")
     do throws(ControlError) {
-      try reach(action) { station throws(InstrumentError) in
+      let model = settings.holder?.model ?? "holder"
+      try reach(action) { [probeStops] station throws(InstrumentError) in
+        // On the thread that a stop goes to as well: it comes before, and is seen here, or afterwards, and ends the motion.
+        guard probeStops.read({ $0 }) == stopsBefore else {
+          throw .unable(device: model, reason: "a stop came before the probe moved")
+        }
         if action == "approach" {
           try station.beginApproach(axis: chosen, mostSteps: count)
         } else {
@@ -239,17 +254,33 @@ extension RunController {
     return ["accepted": true]
   }
 
+  /// On the thread of the emergency stop, which must be free again soon: so it waits a second at most.
   private func stopMotion() throws(ControlError) -> JSONValue {
-    let wasMoving = try reach("stopping the probe") { station throws(InstrumentError) in
+    probeStops.update { $0 += 1 }
+    let stopped = instruments.holder?.run(within: Self.stopPatience, urgently: true, evenWhenLate: true) {
+      station -> Result<Bool, InstrumentError> in
       let isMoving = station.isMoving
-      try station.stopMotion()
-      return isMoving
+      do throws(InstrumentError) {
+        try station.stopMotion()
+        return .success(isMoving)
+      } catch { return .failure(error) }
     }
-    return ["stopped": .bool(wasMoving)]
+    switch stopped {
+    case .success(let wasMoving)?: return ["stopped": .bool(wasMoving)]
+    case .failure(let error)?:
+      throw ControlError(.unavailable, "\(error)", remedy: "Open its contacts: insituctl holder safe.")
+    case nil:
+      throw ControlError(
+        .unavailable, "the holder has not answered within \(Self.stopPatience); the probe stops as soon as it does",
+        remedy: "Open its contacts: insituctl holder safe.")
+    }
   }
+
+  private static let stopPatience = Seconds(1)
 
   /// A stop of any kind ends what the probe is doing.
   func stopProbe() {
+    probeStops.update { $0 += 1 }
     guard operation != nil else { return }
     instruments.holder?.post(urgently: true) { station in try? station.stopMotion() }
   }

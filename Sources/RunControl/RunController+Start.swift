@@ -25,6 +25,35 @@ extension RunController {
     }
   }
 
+  /// Reaches for what is away, from time to time and while nothing else goes on: for a bus that does not tell when a cable
+  /// is plugged in again.
+  func reachAgain() {
+    let isAway = ["potentiostat", "holder"].filter { board[$0]?.isConnected == false }
+    guard !isAway.isEmpty, occupation.read({ if case .idle = $0 { true } else { false } }) else { return }
+    let now = MonotonicTime.now
+    let isDue = reachedAt.update { last in
+      guard now - last >= Self.reachPeriod else { return false }
+      last = now
+      return true
+    }
+    guard isDue else { return }
+    desk.post { [self] _ in
+      guard occupation.read({ if case .idle = $0 { true } else { false } }) else { return }
+      if isAway.contains("potentiostat") { reachPotentiostat() }
+      guard isAway.contains("holder"), reachHolder() != nil else { return }
+      // What had ended this connection may have ended the other, which nobody has asked anything since.
+      if !isAway.contains("potentiostat") { instruments.potentiostat.post { $0.checkConnection() } }
+    }
+  }
+
+  private static let reachPeriod = Seconds(2)
+
+  /// The same complaint is logged once.
+  private func complain(_ kind: String, _ reason: String) {
+    if board[kind]?.error != reason { journal.log(.warning, reason) }
+    board.failed(kind, reason)
+  }
+
   /// Opens the holder if it is not open; what became of it goes to the log and the board.
   @discardableResult
   private func reachHolder() -> HolderState? {
@@ -39,8 +68,7 @@ extension RunController {
       }
       return found.state
     } catch {
-      board.failed("holder", "\(error)")
-      journal.log(.warning, "\(error)")
+      complain("holder", "\(error)")
       return nil
     }
   }
@@ -53,8 +81,7 @@ extension RunController {
       board.connected("potentiostat", identity.description)
       journal.log(.info, "potentiostat: \(identity.description)")
     } catch {
-      board.failed("potentiostat", "\(error)")
-      journal.log(.warning, "\(error)")
+      complain("potentiostat", "\(error)")
     }
   }
 

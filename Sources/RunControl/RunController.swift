@@ -56,6 +56,12 @@ package final class RunController: Sendable {
   let stopWanted = Monitor<String?>(nil)
   /// Stops so far: a command to start that was given before the latest of them is void.
   let stops = Monitor(UInt64(0))
+  /// The same for commands that move the probe.
+  let probeStops = Monitor(UInt64(0))
+  /// When instruments that are away were reached for last.
+  let reachedAt = Monitor(MonotonicTime.now)
+  /// The bus tells by itself of what is plugged in.
+  let busTellsChanges: Bool
   private let frameRate = FrameRateMeter()
 
   /// Samples wait this long for others to be published with.
@@ -66,6 +72,7 @@ package final class RunController: Sendable {
     publisher: StreamPublisher, interrupted: [RunDirectory], journal: Journal
   ) throws(ControlError) {
     self.interrupted = interrupted
+    busTellsChanges = bus.tellsChanges
     freeBytes = Monitor(FileSystem.freeBytes(at: data.path))
     self.settings = settings
     self.data = data
@@ -278,6 +285,7 @@ package final class RunController: Sendable {
     publisher.publish(status: status)
     for clock in [potentiostatClock, holderClock, cameraClock] { clock.refit() }
     publisher.setCameraModel(cameraClock.latest)
+    if !busTellsChanges { reachAgain() }
   }
 
   /// Reads the host's three clocks; to be called every 10 s (design §4).

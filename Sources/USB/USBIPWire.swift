@@ -63,6 +63,8 @@ final class USBIPWire: Sendable {
 
   /// URB_ZERO_PACKET.
   static let zeroPacket: UInt32 = 0x40
+  /// A server that takes nothing for so long is gone.
+  private static let writeTime = Seconds(1)
   /// The server's answer to "take it back".
   private static let unlinkTime = Seconds(1)
 
@@ -221,8 +223,10 @@ final class USBIPWire: Sendable {
 
   private func write(_ message: [UInt8]) throws(USBError) {
     do throws(LinuxError) {
-      try writing.update { (_: inout Void) throws(LinuxError) in try stream.write(message) }
+      try writing.update { (_: inout Void) throws(LinuxError) in try stream.write(message, within: Self.writeTime) }
     } catch {
+      // Half a message may be out: what came after it would not be understood.
+      stream.shutdown()
       throw .disconnected(device: name)
     }
   }

@@ -64,6 +64,7 @@ extension USBTMC {
     do throws(USBError) {
       try transport.reset()
       needsClear = false
+      answerIsDue = false
       try listenForNotifications()
     } catch { if error.isGone { return error } }
     return error

@@ -157,10 +157,13 @@ package protocol USBBus: Sendable {
   func open(_ wanted: USBMatch, _ kind: USBInterfaceKind, name: String) throws(USBError) -> any USBTransport
   /// Tells of devices that come and go from now on, where the bus can know; called on a thread of the bus, must not block.
   func watch(_ changed: @escaping @Sendable (USBChange) -> Void)
+  /// `watch` hears of everything that comes and goes.
+  var tellsChanges: Bool { get }
 }
 
 extension USBBus {
   package func watch(_ changed: @escaping @Sendable (USBChange) -> Void) {}
+  package var tellsChanges: Bool { false }
 }
 
 /// Which device an instrument's configuration means.

@@ -1,3 +1,4 @@
+import ControlProtocol
 import JSON
 import Linux
 import Quantities
@@ -94,6 +95,20 @@ extension DaemonTests {
       #expect(Set(truth.keys.map(\.number)).isSubset(of: Set(expected)))
       let report = try RunVerification.verify(try laboratory.directory(id))
       #expect(report.isSound, "\(report.findings.map(\.description))")
+    }
+
+    @Test("A holder whose cable is pulled and put back while nothing goes on is back without anybody asking for it")
+    func replugged() throws {
+      let laboratory = try Self.laboratory("unplug: holder, after: 2 s, replug_after: 1 s")
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      func isConnected() throws -> Bool? {
+        let all = try client.call(.status)["instruments"]?.array ?? []
+        return all.first { $0["kind"]?.string == "holder" }?["connected"]?.bool
+      }
+      _ = try eventually("the beginning") { try isConnected() == true ? true : nil }
+      _ = try eventually("the loss") { try isConnected() == false ? true : nil }
+      _ = try eventually("the return") { try isConnected() == true ? true : nil }
     }
   }
 }

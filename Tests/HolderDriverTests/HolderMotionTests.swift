@@ -214,6 +214,74 @@ struct HolderMotionTests {
     }
   }
 
+  @Test("An interlock that opens while the probe moves ends the motion soon, and nothing counts as armed any more")
+  func interlockWhileMoving() throws {
+    try with({ $0.probe.gap = 100e-6 }) { bench, station, _ in
+      func interlock(_ isClosed: Bool) {
+        bench.instruments.holder.perform {
+          bench.instruments.openHolder.setInterlock(
+            key: true, vacuum: isClosed, holder: true, temperature: true, at: .now)
+        }
+      }
+      _ = try station.connect()
+      try station.beginApproach(axis: nil, mostSteps: 100)
+      for _ in 0..<20 where station.lastMotion?.phase != .extending {
+        sleepThread(for: station.tickInterval)
+        station.tick()
+      }
+      #expect(station.lastMotion?.phase == .extending)
+      interlock(false)
+      run(station, within: 3)
+      #expect(station.lastMotion?.phase == .failed)
+      #expect(station.lastMotion?.message.contains("INTERLOCK") == true, "\(station.lastMotion?.message ?? "")")
+      #expect(!station.isArmed)
+      interlock(true)
+      // The next order arms anew instead of failing for ever.
+      try station.beginRetract(axis: nil, steps: 0)
+      run(station)
+      #expect(station.lastMotion?.phase == .retracted)
+    }
+  }
+
+  @Test(
+    "An answer that does not come while the probe moves stops the tip and opens the contacts, although the holder is there"
+  )
+  func silentWhileMoving() throws {
+    try with({ $0.probe.gap = 100e-6 }) { bench, station, _ in
+      _ = try station.connect()
+      try station.beginApproach(axis: nil, mostSteps: 100)
+      for _ in 0..<20 where station.lastMotion?.phase != .extending {
+        sleepThread(for: station.tickInterval)
+        station.tick()
+      }
+      #expect(try !station.closedChannels().isEmpty)
+      bench.instruments.holder.inject(USBFault(endpoint: 0x01, transfer: 2, kind: .stall))
+      station.tick()
+      #expect(station.lastMotion?.phase == .failed)
+      #expect(!station.isMoving)
+      #expect(try station.closedChannels().isEmpty)
+      #expect(station.state?.name == "SAFE_OPEN")
+      let voltages = bench.instruments.holder.perform { bench.instruments.openHolder.tipGap(at: .now) }
+      sleepThread(for: Seconds(0.05))
+      #expect(bench.instruments.holder.perform { bench.instruments.openHolder.tipGap(at: .now) } == voltages)
+    }
+  }
+
+  @Test("What is refused half way leaves nothing armed; grounded contacts are named as the reason")
+  func halfWay() throws {
+    try with { _, station, _ in
+      _ = try station.connect()
+      #expect(throws: USB.InstrumentError.self) { try station.route([HolderChannel(1, 1), HolderChannel(2, 1)]) }
+      #expect(!station.isArmed)
+      #expect(station.state?.name == "SAFE_OPEN")
+      try station.insert(true)
+      for attempt in [{ try station.arm() }, { _ = try station.leakage(at: Volts(1)) }] {
+        let error = #expect(throws: USB.InstrumentError.self) { try attempt() }
+        #expect("\(try #require(error))".contains("insert off"))
+      }
+    }
+  }
+
   @Test("Insertion grounds the contacts and arming waits for its end")
   func insert() throws {
     try with { _, station, _ in

@@ -87,6 +87,24 @@ struct HolderStationTests {
     }
   }
 
+  @Test(
+    "Answers of 63, 64 and 65 bytes arrive whole, and so do those around a full packet of 64 and of 512 with their header",
+    arguments: [63, 64, 65, 51, 52, 53, 499, 500, 501])
+  func lengths(count: Int) throws {
+    var settings = TwinInstruments.Settings()
+    let rest = "OPENHOLDER,OBH-1,000001,\n".utf8.count
+    settings.holder.firmware = String(repeating: "7", count: count - rest)
+    let bench = try TwinBench(settings)
+    defer { bench.end() }
+    let connection = try SCPIConnection.open(TwinBench.holder, on: bench.bus, name: "obh-1")
+    for _ in 0..<2 {
+      let identity = try connection.identify { $0.model == "OBH-1" }
+      #expect(identity.firmware == settings.holder.firmware)
+      #expect(try connection.query(":ROUT:CLOS:STAT?") == "(@)", "nothing of the answer is left over")
+    }
+    connection.close()
+  }
+
   @Test("Clock pairs bracket the holder's clock")
   func clock() throws {
     try with { _, station, reports in

@@ -297,6 +297,47 @@ struct LibUSBTests {
     #expect(missing.isGone && other.isGone)
   }
 
+  @Test("After a reset nothing is posted any more, the interface is still ours, and transfers and listening go on")
+  func resets() throws {
+    let bench = try Bench()
+    let transport = try bench.open()
+    let heard = Monitor<[Result<[UInt8], USBError>]>([])
+    func listen() throws {
+      try transport.listen(to: 0x83, transfers: 2, most: 8) { result, _ in heard.update { $0.append(result) } }
+    }
+    try listen()
+    try transport.reset()
+    #expect(bench.devices[0].pendingCount == 0)
+    #expect(heard.read { $0 }.isEmpty)
+    try listen()
+    bench.devices[0].perform { bench.functions[0].outbox[0x83] = [[0x81, 0x40]] }
+    #expect(bench.waits { heard.read { $0.count } == 1 })
+    try transport.send([3], to: 1, within: second)
+    #expect("\(try #require(error { _ = try bench.open() }))".contains("in use"))
+    transport.close()
+    #expect(bench.waits { bench.mock.openHandles == 0 })
+    #expect(error { try transport.reset() } == .disconnected(device: "wire"))
+  }
+
+  @Test("A device that has been pulled cannot be reset")
+  func resetOfNothing() throws {
+    let bench = try Bench()
+    let transport = try bench.open()
+    bench.mock.unplug(0)
+    #expect(error { try transport.reset() } == .disconnected(device: "wire"))
+    transport.close()
+  }
+
+  @Test("Unknown devices are asked for their names one after the other without waiting, and left closed")
+  func asksQuickly() throws {
+    let bench = try Bench((0..<4).map { _ in WireFunction() })
+    let begin = MonotonicTime.now
+    #expect(try bench.bus.devices(name: "test").map(\.productName) == Array(repeating: "Wire", count: 4))
+    // Each costs a second where something outlives its closing.
+    #expect(MonotonicTime.now - begin < Seconds(0.9))
+    #expect(bench.waits { bench.mock.openHandles == 0 })
+  }
+
   @Test("An interface that another has is an error that says so")
   func busy() throws {
     let bench = try Bench()
@@ -328,6 +369,6 @@ struct LibUSBChildTests {
   func child() throws {
     let report = try LibUSBChild.run("MockUSBFSTests.LibUSBTests", within: Seconds(60))
     #expect(report.code == 0, "\(report.output)")
-    #expect(report.output.contains("Test run with 16 tests"), "\(report.output.suffix(200))")
+    #expect(report.output.contains("Test run with 19 tests"), "\(report.output.suffix(200))")
   }
 }

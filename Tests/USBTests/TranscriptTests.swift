@@ -30,7 +30,7 @@ struct TranscriptTests {
       .control(USBSetup(0x21, 0x20, length: 2), sending: [0, 255]),
       .send(endpoint: 2, [1, 2, 254], endingWithZeroPacket: true), .send(endpoint: 2, [], endingWithZeroPacket: false),
       .receive(endpoint: 0x81, most: 1 << 20), .exchange(out: 1, in: 0x81, most: 512, [[1], [], [2, 3]]),
-      .listen(endpoint: 0x83, transfers: 4, most: 64), .clearHalt(endpoint: 0x81), .close,
+      .listen(endpoint: 0x83, transfers: 4, most: 64), .clearHalt(endpoint: 0x81), .reset, .close,
       .result(.success([])), .result(.success([0, 16])),
       .result(.failure(.timedOut(device: "d", operation: "endpoint 0x81"))),
       .result(.failure(.stalled(device: "d", endpoint: 0x81))), .result(.failure(.disconnected(device: "d"))),
@@ -78,6 +78,31 @@ struct TranscriptTests {
       _ = try device.receive(64, from: 0x81, within: Seconds(1))
     }
     #expect(heard.read { $0.last } == .failure(.disconnected(device: "other")))
+  }
+
+  @Test("A reset is carried out, recorded with its result, and replayed; who listened hears nothing after it")
+  func resets() throws {
+    let directory = try temporaryDirectory()
+    defer { unsafe _ = system("rm -r \(directory)") }
+    let scripted = ScriptedTransport()
+    let writer = try TranscriptWriter(path: directory + "/a.usb", head, exclusive: true) { _ in }
+    let recording = RecordingTransport(scripted, writer)
+    try recording.listen(to: 0x81, transfers: 1, most: 64) { _, _ in }
+    try recording.reset()
+    recording.close()
+    #expect(scripted.resets == 1)
+    let written = try Transcript.read(directory + "/a.usb")
+    let entries = written.lines.map(\.entry)
+    #expect(entries.suffix(3) == [.reset, .result(.success([])), .close])
+    let replayed = TranscriptTransport(
+      try transcript(
+        "0.1 listen 81 1 64", "0.1 = -", "0.2 reset", "0.3 = -", "0.4 heard 81 = 01", "0.5 in 81 64", "0.6 = 02"),
+      name: "meter")
+    let heard = Monitor(0)
+    try replayed.listen(to: 0x81, transfers: 1, most: 64) { _, _ in heard.update { $0 += 1 } }
+    try replayed.reset()
+    #expect(try replayed.receive(64, from: 0x81, within: Seconds(1)) == [2])
+    #expect(heard.read { $0 } == 0)
   }
 
   @Test("A full disk ends the recording, says so once, and no call fails or waits for it")

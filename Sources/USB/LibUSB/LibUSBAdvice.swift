@@ -45,15 +45,52 @@ package enum LibUSBAdvice {
     let which = "interface \(interface.number) of \(four(device.facts.vendor)):\(four(device.facts.product))"
     switch code {
     case LIBUSB_ERROR_BUSY.rawValue:
-      let holders = programs(using: device.address.path)
-      let who =
-        holders.isEmpty
-        ? "another program or kernel driver; “sudo lsof \(device.address.path)” and “lsusb -t” tell which"
-        : holders.joined(separator: ", ")
-      return .notFound(device: name, reason: "\(which) is in use by \(who). End that program, then try again")
+      return .notFound(
+        device: name,
+        reason: "\(which) is in use by "
+          + user(
+            of: device.address.path, programs: programs(using: device.address.path),
+            driver: driver(of: device.address, interface)))
     case LIBUSB_ERROR_NO_DEVICE.rawValue: return .disconnected(device: name)
     default: return .notFound(device: name, reason: "\(which) cannot be claimed (libusb: \(libUSBText(code)))")
     }
+  }
+
+  /// Who has the interface, and what ends that.
+  /// - Parameter driver: the kernel's, "usbfs" for a program.
+  package static func user(of path: String, programs: [String], driver: String?) -> String {
+    switch driver {
+    case let driver? where driver != "usbfs":
+      "the kernel driver \(driver), which does not let go of it. “sudo modprobe -r \(driver)” takes it away; then try again"
+    case _ where !programs.isEmpty: "\(programs.joined(separator: ", ")). End that program, then try again"
+    default:
+      "another program that this user may not look at (or this one, for another instrument); “sudo lsof \(path)” tells "
+        + "which. End that program, then try again"
+    }
+  }
+
+  /// The kernel driver that an interface is bound to, "usbfs" when a program has it; nil when it is free or unknown.
+  /// - Parameter root: where sysfs lists USB devices.
+  package static func driver(
+    bus: UInt8, device: UInt8, configuration: UInt8, interface: UInt8, below root: String = "/sys/bus/usb/devices"
+  ) -> String? {
+    func number(_ path: String) -> Int? {
+      let bytes = (try? FileSystem.read(path, limit: 64)) ?? []
+      return Int(String(decoding: bytes.prefix { $0 > 32 }, as: UTF8.self))
+    }
+    // Interfaces have a colon in their names, "1-2:1.0"; they are below their device, "1-2".
+    let names = (try? FileSystem.list(root)) ?? []
+    let found = names.first { name in
+      !name.contains(":") && number("\(root)/\(name)/busnum") == Int(bus)
+        && number("\(root)/\(name)/devnum") == Int(device)
+    }
+    guard let found, let link = target("\(root)/\(found):\(configuration).\(interface)/driver") else { return nil }
+    return link.split(separator: "/").last.map(String.init)
+  }
+
+  private static func driver(of address: LibUSBDevice.Address, _ interface: USBInterface) -> String? {
+    driver(
+      bus: address.bus, device: address.device, configuration: interface.configuration, interface: interface.number)
   }
 
   /// Programs that have the device open, as far as this user may see: "python3 (process 1234)".

@@ -35,6 +35,8 @@ package final class LibUSBBus: USBBus {
     _ = try? running("USB")
   }
 
+  package var tellsChanges: Bool { true }
+
   /// All devices there are now, as far as they may be asked.
   /// - Parameter name: of who asks, for the error.
   package func devices(name: String) throws(USBError) -> [USBDeviceFacts] {

@@ -55,13 +55,13 @@ final class LibUSBContext: Sendable {
     if let known = registry.facts(at: device.address) { return known }
     var facts = device.facts
     let span = Seconds(0.5)
-    // A device that does not tell one of its names is still a device.
+    // A device that does not tell one of its names is still a device; one that was only slow is asked again.
     do throws(USBError) {
       facts.serial = try traffic.string(device.strings.serial, within: span)
       facts.manufacturerName = try traffic.string(device.strings.manufacturer, within: span)
       facts.productName = try traffic.string(device.strings.product, within: span)
     } catch {
-      if error.isGone { return facts }
+      guard case .stalled = error else { return facts }
     }
     registry.remember(facts, at: device.address)
     return facts

@@ -62,4 +62,8 @@ final class LibUSBHandle: @unchecked Sendable {
   /// Blocks for up to the kernel's own five seconds. Needed as it is: the kernel resets its own half of the endpoint's
   /// data toggle only on this call (usbtmc.md §7).
   func clearHalt(_ endpoint: UInt8) -> Int32 { unsafe libusb_clear_halt(pointer, endpoint) }
+
+  /// Resets the port; libusb claims the same interfaces again. Blocks as long as the hub and the device take.
+  /// - Returns: libusb's error number, 0 for none; NOT_FOUND when it is another device afterwards.
+  func reset() -> Int32 { unsafe libusb_reset_device(pointer) }
 }

@@ -160,16 +160,43 @@ final class LibUSBTraffic: Sendable {
     }
   }
 
-  /// CLEAR_FEATURE(ENDPOINT_HALT) by the kernel, which may take it five seconds: a thread of its own waits for that.
-  func clearHalt(_ endpoint: UInt8, within limit: Seconds) throws(USBError) {
+  /// What blocks in the kernel, on a thread of its own: nobody waits longer than `limit` for it.
+  /// - Returns: libusb's error number, 0 for none; nil when it is not over by then.
+  private func inKernel(_ thread: String, within limit: Seconds, _ call: @escaping @Sendable (LibUSBHandle) -> Int32)
+    throws(USBError) -> Int32?
+  {
     guard let handle = state.read({ $0.isGone ? nil : $0.handle }) else { throw .disconnected(device: name) }
     let answer = Monitor<Int32?>(nil)
-    _ = NamedThread("usb-halt") { [handle] in
-      let code = handle.clearHalt(endpoint)
+    _ = NamedThread(thread) { [handle] in
+      let code = call(handle)
       answer.update { $0 = code }
     }
+    return answer.wait(atMost: limit, for: { $0 })
+  }
+
+  /// A reset of the port. All that is under way is taken back before, what is kept posted too.
+  /// - Throws: `disconnected` also when the reset does not end in time, or the device is another one afterwards: then
+  ///   only opening it again can help.
+  func reset(within limit: Seconds) throws(USBError) {
+    let end = MonotonicTime.now + limit
+    let underWay = state.read { Array($0.underWay.values) }
+    for transfer in underWay { transfer.cancel() }
+    for transfer in underWay { _ = transfer.wait(atMost: end - .now) }
+    state.update { state in state.underWay = state.underWay.filter { $0.value.outcome == nil } }
+    let code = try inKernel("usb-reset", within: end - .now) { $0.reset() }
+    switch code {
+    case 0: return
+    case nil, LIBUSB_ERROR_NOT_FOUND.rawValue, LIBUSB_ERROR_NO_DEVICE.rawValue:
+      state.update { $0.isGone = true }
+      throw .disconnected(device: name)
+    case let code?: throw error(for: isDeviceGone() ? .gone : .refused(code), endpoint: 0, "USB reset")
+    }
+  }
+
+  /// CLEAR_FEATURE(ENDPOINT_HALT) by the kernel, which may take it five seconds.
+  func clearHalt(_ endpoint: UInt8, within limit: Seconds) throws(USBError) {
     let operation = "clearing the halt of endpoint \(hex(endpoint))"
-    guard let code = answer.wait(atMost: limit, for: { $0 }) else {
+    guard let code = try inKernel("usb-halt", within: limit, { $0.clearHalt(endpoint) }) else {
       throw .timedOut(device: name, operation: operation)
     }
     switch code {

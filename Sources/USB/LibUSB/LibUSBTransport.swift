@@ -12,6 +12,8 @@ package final class LibUSBTransport: USBTransport {
   /// The kernel gives all transfers together 16 MiB unless told otherwise (usb-emulation.md §A.6.4): longer ones are
   /// read in pieces.
   package static let largestPiece = 1 << 20
+  /// A reset that takes longer counts as a device that is gone; hub and device need some 0.1 s (not tried on hardware).
+  private static let resetTime = Seconds(1.5)
   /// The most transfers that `listen` keeps posted.
   package static let mostPosted = 64
 
@@ -110,6 +112,8 @@ package final class LibUSBTransport: USBTransport {
   }
 
   package func clearHalt(_ endpoint: UInt8) throws(USBError) { try traffic.clearHalt(endpoint, within: Seconds(1)) }
+
+  package func reset() throws(USBError) { try traffic.reset(within: Self.resetTime) }
 
   // MARK: Pieces
 

@@ -32,6 +32,7 @@ package struct RecordingBus: USBBus {
   }
 
   package func watch(_ changed: @escaping @Sendable (USBChange) -> Void) { bus.watch(changed) }
+  package var tellsChanges: Bool { bus.tellsChanges }
 
   /// Begins the file with the next free number.
   private func begin(_ head: TranscriptHead) throws(LinuxError) -> TranscriptWriter {

@@ -68,6 +68,13 @@ package final class RecordingTransport: USBTransport {
     }
   }
 
+  package func reset() throws(USBError) {
+    _ = try record(.reset) { () throws(USBError) in
+      try transport.reset()
+      return []
+    }
+  }
+
   package func close() {
     transport.close()
     writer.add(.close)

@@ -6,6 +6,7 @@ package enum TranscriptEntry: Equatable, Sendable {
   case exchange(out: UInt8, in: UInt8, most: Int, [[UInt8]])
   case listen(endpoint: UInt8, transfers: Int, most: Int)
   case clearHalt(endpoint: UInt8)
+  case reset
   case close
   /// What the call before it returned; empty for one that returns nothing.
   case result(Result<[UInt8], USBError>)
@@ -28,6 +29,7 @@ extension TranscriptEntry {
         .joined(separator: " ")
     case .listen(let endpoint, let transfers, let most): return "listen \(hexText(endpoint)) \(transfers) \(most)"
     case .clearHalt(let endpoint): return "clear-halt \(hexText(endpoint))"
+    case .reset: return "reset"
     case .close: return "close"
     case .result(let result): return Self.text(of: result)
     case .heard(let endpoint, let result): return "heard \(hexText(endpoint)) \(Self.text(of: result))"
@@ -66,6 +68,7 @@ extension TranscriptEntry {
     case "clear-halt":
       guard let endpoint = byte(1) else { return nil }
       self = .clearHalt(endpoint: endpoint)
+    case "reset": self = .reset
     case "close": self = .close
     case "heard":
       guard let endpoint = byte(1), let result = Self.result(Array(words.dropFirst(2)), device) else { return nil }

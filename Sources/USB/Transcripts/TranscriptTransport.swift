@@ -68,6 +68,12 @@ package final class TranscriptTransport: USBTransport {
 
   package func clearHalt(_ endpoint: UInt8) throws(USBError) { _ = try replay(.clearHalt(endpoint: endpoint)) }
 
+  /// As with a device, who listened has to do it again.
+  package func reset() throws(USBError) {
+    state.update { $0.listeners = [:] }
+    _ = try replay(.reset)
+  }
+
   package func close() {
     state.update { state in
       state.isClosed = true
