@@ -73,7 +73,7 @@ extension TwinConfiguration {
       try read(
         YAMLMapping(
           section, path: "twin",
-          keys: ["seed", "truth", "usb_mock", "cell", "potentiostat", "holder", "camera", "faults"]))
+          keys: ["seed", "truth", "command", "usb_mock", "cell", "potentiostat", "holder", "camera", "faults"]))
     } catch {
       throw TwinConfigurationError(description: error.described(in: file))
     }

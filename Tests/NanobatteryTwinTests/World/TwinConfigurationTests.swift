@@ -25,6 +25,7 @@ struct TwinConfigurationTests {
       twin:
         seed: 42
         truth: "{runtime}/truth"
+        command: insitu-twin
         cell: {capacity: 30 pC, state_of_charge: 0.5, exchange_current: 1 pA, series_resistance: 500 MOhm,
           double_layer: 1 pF, stray_capacitance: 5 pF, leakage_resistance: 1e15 Ohm,
           self_discharge_resistance: 1e15 Ohm, flicker_noise: 0 fA, thermal_noise: false, diffusion_time: 3 s, plateau: 0.9 V}
