@@ -57,7 +57,7 @@ class Family:
     range: str
     # Volts held, at most 60 mV from the cell's 3.72 V or 1.00 V; A that a reading of that hold may have.
     hold: float
-    period: int = 20
+    period: int = 50
     charges: bool = True
     most: str = "200 pA"
     highest: str = "4.5 V"
@@ -91,8 +91,8 @@ FAMILIES = [
     Family("keithley-2636b", "05e6:2636", "usbtmc", "2636B", "2636B", "1 nA", 3.75),
     Family("keysight-b2912a", "0957:8e18", "usbtmc", "B2912A", "B2912A", "10 nA", 3.75, by_serial=True),
     Family("keysight-b2985a", "0957:9218", "usbtmc", "B2985A", "B2985A", "2 nA", 3.75, charges=False, by_serial=True),
-    Family("nexus", "300a:0009", "cdc_acm", "nexus", "Nexus", "100 pA", 3.75, period=50, speed=termios.B921600),
-    Family("emstat-pico", "0403:6015", "ftdi_sio", "espico", "EmStat Pico", "60 nA", 1.05, period=50, charges=False,
+    Family("nexus", "300a:0009", "cdc_acm", "nexus", "Nexus", "100 pA", 3.75, speed=termios.B921600),
+    Family("emstat-pico", "0403:6015", "ftdi_sio", "espico", "EmStat Pico", "60 nA", 1.05, charges=False,
            most="20 nA", highest="1.6 V", plateau="0.9 V", speed=termios.B230400),
 ]
 
