@@ -144,7 +144,9 @@ def one(check, programs, work, place, family):
 
 def ftdi(check, family):
     with check(f"B: {family.model}: ftdi_sio knows the chip, and complains of nothing") as note:
-        lines = [line.split("] ", 1)[-1] for line in run("dmesg").splitlines() if "ftdi" in line.lower() or "FT-X" in line]
+        lines = [line.split("] ", 1)[-1] for line in run("dmesg").splitlines()]
+        lines = [line for line in lines if line.startswith(("ftdi_sio ", "ftdi_sio: ")) or "FT-X" in line
+                 or "converter now" in line]
         note("; ".join(lines))
         expect(any("FT-X" in line or "FT230X" in line for line in lines), f"the kernel tells no FT-X: {lines}")
         wrong = [line for line in lines if "fail" in line.lower() or "error" in line.lower() or "unable" in line.lower()]

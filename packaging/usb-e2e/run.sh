@@ -70,7 +70,7 @@ timeout --foreground --kill-after=5 "$limit" qemu-system-x86_64 \
   -append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable" \
   -virtfs "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap" \
   -virtfs "local,path=$work/root,mount_tag=packages,security_model=none,readonly=on,multidevs=remap" \
-  -serial stdio </dev/null 2>"$work/qemu.log" | tr -d '\r' | tee "$work/console.log" || {
+  -serial stdio </dev/null 2>"$work/qemu.log" | sed -u 's/\r$//' | tee "$work/console.log" || {
   echo "usb-e2e: FAILED: the virtual machine did not end within $limit s (see $work/console.log)" >&2
   exit 1
 }

@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 from checks import run
@@ -20,8 +21,16 @@ def listening():
         return probe.connect_ex(("127.0.0.1", PORT)) == 0
 
 
-def attach(busid):
-    run("usbip", "attach", "-r", "127.0.0.1", "-b", busid)
+def attach(busid, limit=5.0):
+    """`usbip` reads the state of all ports first, and fails when a device leaves at that moment: then it is asked again."""
+    end = time.monotonic() + limit
+    while True:
+        try:
+            return run("usbip", "attach", "-r", "127.0.0.1", "-b", busid)
+        except AssertionError as error:
+            if "open vhci_driver" not in str(error) or time.monotonic() > end:
+                raise
+        time.sleep(0.3)
 
 
 def detach(identity):
