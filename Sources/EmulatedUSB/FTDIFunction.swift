@@ -18,6 +18,7 @@ package final class FTDIFunction: USBFunction {
     static let getLatency: UInt8 = 0x0A
     static let setBitMode: UInt8 = 0x0B
     static let readPins: UInt8 = 0x0C
+    static let readEEPROM: UInt8 = 0x90
   }
 
   /// Bytes that the chip holds towards the host; what comes beyond them is lost.
@@ -115,6 +116,9 @@ package final class FTDIFunction: USBFunction {
     case (0xC0, Request.getLatency): return .ack([UInt8((latency.value * 1000).rounded())])
     case (0xC0, Request.getModemStatus): return .ack(status)
     case (0xC0, Request.readPins): return .ack([0])
+    // One word; Linux's ftdi_sio looks there for pins that are programmed as GPIO. All zero (none) is assumed: not tried
+    // on hardware.
+    case (0xC0, Request.readEEPROM): return .ack([0, 0])
     default: return .stall
     }
   }

@@ -25,6 +25,8 @@ package struct CurrentZero: Hashable, Sendable {
 /// The potentiostat as its thread owns it: connection, limits on every sample, and the zero of its current reading.
 package final class PotentiostatStation {
   private static let fewestZeroReadings = 5
+  /// How much longer than asked for a zero may take until it has them: a slow link or a busy computer.
+  private static let zeroPatience = Seconds(3)
 
   private let settings: PotentiostatSettings
   private let bus: any USBBus
@@ -119,7 +121,12 @@ package final class PotentiostatStation {
       var all = try instrument.begin(.voltage(.zero), present: .zero, isWithinLimits: { _ in true }).samples
       // On its lowest ranges an electrometer needs longer to settle than the zero takes.
       let end = MonotonicTime.now + span + instrument.range.settling
-      while MonotonicTime.now < end, !latch.isSet {
+      func isDone() -> Bool {
+        let now = MonotonicTime.now
+        return now >= end
+          && (now >= end + Self.zeroPatience || Self.settledCurrents(of: all).count >= Self.fewestZeroReadings)
+      }
+      while !isDone(), !latch.isSet {
         sleepThread(for: Seconds(0.02))
         all += try instrument.poll().samples
       }
@@ -127,9 +134,7 @@ package final class PotentiostatStation {
       return all
     }
     try refuseWhenHeld()
-    // What is read while the range settles says nothing of the zero.
-    let currents = samples.dropFirst(samples.count / 5).filter { !$0.flags.contains(.settling) }
-      .compactMap(\.current?.value)
+    let currents = Self.settledCurrents(of: samples)
     guard currents.count >= Self.fewestZeroReadings else {
       throw .unexpected(
         device: settings.model, command: "reading the zero", answer: "\(currents.count) settled readings in \(span)")
@@ -141,6 +146,11 @@ package final class PotentiostatStation {
     return CurrentZero(
       range: used, current: Amperes(mean),
       standardError: Amperes((variance / Double(currents.count)).squareRoot()))
+  }
+
+  /// A, of a zero's readings: what is read while the range settles says nothing of the zero.
+  private static func settledCurrents(of samples: [Sample]) -> [Double] {
+    samples.dropFirst(samples.count / 5).filter { !$0.flags.contains(.settling) }.compactMap(\.current?.value)
   }
 
   /// Puts a bias on the cell. What was measured under the one before is judged first: beyond a limit nothing follows.

@@ -41,11 +41,12 @@ steps:
 
 
 class Daemon:
-    def __init__(self, programs, work):
+    def __init__(self, programs, work, configuration=CONFIGURATION, log=None):
         self.programs = programs
         self.work = work
         self.configuration = work / "insitud.yaml"
-        self.configuration.write_text(CONFIGURATION.format(work=work))
+        self.configuration.write_text(configuration.format(work=work))
+        self.log = log or work / "insitud.log"
         self.process = None
         self.ctl_environment = {**os.environ, "INSITUD_ENDPOINT": f"ipc://{work}/runtime/control"}
 
@@ -59,13 +60,13 @@ class Daemon:
         expect(done.returncode == 0, done.stdout.strip())
 
     def start(self):
-        log = open(self.work / "insitud.log", "a")
+        log = open(self.log, "a")
         self.process = subprocess.Popen([self.programs / "insitud", "--config", self.configuration],
                                         stdin=subprocess.DEVNULL, stderr=log)
         wait("answer of the daemon", self.answers, 30)
 
     def answers(self):
-        expect(self.process.poll() is None, "the daemon has ended; see insitud.log")
+        expect(self.process.poll() is None, "the daemon has ended; see its log")
         status = self.ctl("status", codes=None)
         return status and "error" not in status
 

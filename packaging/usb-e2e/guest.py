@@ -1,7 +1,6 @@
 """What is checked inside the virtual machine, as its root: guest.py PROGRAMS."""
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -9,12 +8,13 @@ import time
 from pathlib import Path
 
 import daemon_checks
+import families
 from checks import Checks, end, expect, run, wait
 from kernel_usb import DEVICES, Device, USBTMC, appeared, gone, text
+from usbip import attach, detach, listening, start_twin
 
 HERE = Path(__file__).resolve().parent
 PROGRAMS = Path(sys.argv[1])
-PORT = 3240
 POTENTIOSTAT, HOLDER = "05e6:2450", "1209:0b10"
 WORK = Path("/run/usb-e2e")
 
@@ -104,40 +104,9 @@ def long_answer(route):
             note(f"{len(answer)} bytes")
 
 
-def listening():
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", PORT)) == 0
-
-
-def port_of(identity):
-    """The port of vhci_hcd that a device is at, as `usbip detach` wants it."""
-    for status in sorted(Path("/sys/devices/platform/vhci_hcd.0").glob("status*")):
-        for line in status.read_text().splitlines()[1:]:
-            words = line.split()
-            if len(words) >= 7 and words[2] == "006" and (DEVICES / words[6]).exists():
-                if Device(DEVICES / words[6]).identity == identity:
-                    return int(words[1])
-    raise AssertionError(f"{identity} is at no port of vhci_hcd")
-
-
-def attach(busid):
-    run("usbip", "attach", "-r", "127.0.0.1", "-b", busid)
-
-
-def detach(identity):
-    run("usbip", "detach", "-p", str(port_of(identity)))
-    gone(identity)
-
-
-def start_twin(configuration, *words):
-    log = open(WORK / "twin.log", "a")
-    return subprocess.Popen([PROGRAMS / "insitu-twin", *words, "--config", configuration, "--truth", WORK / "truth"],
-                            stdin=subprocess.DEVNULL, stderr=log)
-
-
 def route_b(configuration):
     print("B: USB/IP, attached to the kernel by vhci_hcd", flush=True)
-    twin = start_twin(configuration, "usbip")
+    twin = start_twin(PROGRAMS, configuration, WORK / "truth", WORK / "twin.log")
     try:
         with check("B: the twin listens on loopback"):
             wait("USB/IP server", listening, 20)
@@ -197,10 +166,19 @@ def route_b(configuration):
             twin.kill()
 
 
+def route_f(_):
+    families.all_of(check, PROGRAMS, WORK)
+
+
 def gadget(*words, limit=40):
     return run(str(HERE / "gadget.sh"), *words, limit=limit,
                environment={**os.environ, "INSITU_TWIN": str(PROGRAMS / "insitu-twin"),
                             "INSITU_TRUTH": str(WORK / "gadget-truth")})
+
+
+def unplug():
+    gadget("unplug", "potentiostat")
+    gone(POTENTIOSTAT)
 
 
 def route_c(configuration):
@@ -227,13 +205,13 @@ def route_c(configuration):
         kernel_checks("C")
         long_answer("C")
         with check("C: unbinding the gadget is an unplugging, binding it again a plugging in"):
-            gadget("unplug", "potentiostat")
-            gone(POTENTIOSTAT)
+            unplug()
             gadget("plug", "potentiostat")
             appeared(POTENTIOSTAT)
             with USBTMC(POTENTIOSTAT) as meter:
                 expect("KEITHLEY" in meter.query("*IDN?").upper(), "wrong answer")
-        daemon_checks.short_run(check, PROGRAMS, WORK, "C")
+        daemon_checks.all_of(check, PROGRAMS, WORK, "C", unplug=unplug, plug=lambda: gadget("plug", "potentiostat"),
+                             truth=WORK / "gadget-truth")
     finally:
         with check("C: gadget.sh stop leaves nothing behind"):
             gadget("stop")
@@ -248,8 +226,8 @@ def main():
     configuration.write_text(TWIN)
     with check("udev runs"):
         start_udev()
-    routes = {"b": route_b, "c": route_c}
-    for route in [routes[letter] for letter in os.environ.get("E2E_ROUTES") or "bc"]:
+    routes = {"b": route_b, "f": route_f, "c": route_c}
+    for route in [routes[letter] for letter in os.environ.get("E2E_ROUTES") or "bfc"]:
         try:
             route(configuration)
         except Exception as error:  # the other route and the count are still wanted

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # A real Linux kernel, its USB and the emulated instruments in a virtual machine: `make usb-e2e`.
 # Needs no KVM, no root and no USB. What is downloaded stays in .build/usb-e2e.
-#   USB_E2E_ROUTES=b|c   only USB/IP, only gadgets      CONFIGURATION=release   optimised programs
+#   USB_E2E_ROUTES=b|f|c    only USB/IP with the Keithley 2450, only the other families, only gadgets (default bfc)
+#   CONFIGURATION=release   optimised programs        USB_E2E_LIMIT=300   seconds for the virtual machine
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-readonly limit=${USB_E2E_LIMIT:-170}   # seconds for the virtual machine, from start to end
+readonly limit=${USB_E2E_LIMIT:-240}   # seconds for the virtual machine, from start to end
 readonly work=$PWD/.build/usb-e2e
 readonly packages=(busybox-static usbip udev libkmod2)
 
@@ -58,7 +59,7 @@ programs=$(swift build -c "$configuration" --show-bin-path)
 python=/usr/bin/python3
 [ -x "$python" ] || python=$(python3 -c 'import sys; print(sys.executable)')
 kernel=$(python3 packaging/usb-e2e/prepare.py "$work/root" "$work" \
-  "CHECKS=$PWD/packaging/usb-e2e" "PROGRAMS=$programs" "PYTHON=$python" "ROUTES=${USB_E2E_ROUTES:-bc}")
+  "CHECKS=$PWD/packaging/usb-e2e" "PROGRAMS=$programs" "PYTHON=$python" "ROUTES=${USB_E2E_ROUTES:-bfc}")
 
 echo "Booting $(basename "$kernel") without KVM ..."
 started=$SECONDS
@@ -69,7 +70,7 @@ timeout --foreground --kill-after=5 "$limit" qemu-system-x86_64 \
   -append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable" \
   -virtfs "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap" \
   -virtfs "local,path=$work/root,mount_tag=packages,security_model=none,readonly=on,multidevs=remap" \
-  -serial stdio </dev/null 2>"$work/qemu.log" | tr -d '\r' | tee "$work/console.log" || {
+  -serial stdio </dev/null 2>"$work/qemu.log" | sed -u 's/\r$//' | tee "$work/console.log" || {
   echo "usb-e2e: FAILED: the virtual machine did not end within $limit s (see $work/console.log)" >&2
   exit 1
 }

@@ -75,7 +75,7 @@ extension TwinConfiguration {
       try read(
         YAMLMapping(
           section, path: "twin",
-          keys: ["seed", "truth", "usb_mock", "cell", "potentiostat", "holder", "camera", "faults"]))
+          keys: ["seed", "truth", "command", "usb_mock", "cell", "potentiostat", "holder", "camera", "faults"]))
     } catch {
       throw TwinConfigurationError(description: error.described(in: file))
     }
@@ -207,6 +207,7 @@ extension CellParameters {
     "capacity", "voltage", "state_of_charge", "exchange_current", "series_resistance", "double_layer",
     "stray_capacitance",
     "leakage_resistance", "self_discharge_resistance", "flicker_noise", "thermal_noise", "diffusion_time",
+    "plateau",
   ]
 
   fileprivate mutating func read(_ cell: YAMLMapping) throws(YAMLError) {
@@ -228,6 +229,8 @@ extension CellParameters {
     flickerNoise = try cell.positive("flicker_noise", flickerNoise, orZero: true)
     thermalNoise = try cell.boolean("thermal_noise", default: thermalNoise)
     slowDiffusion.timeConstant = try cell.positive("diffusion_time", slowDiffusion.timeConstant)
+    // A cell below 1 V is one that every instrument can reach.
+    curve.base = try cell.quantity("plateau", default: Volts(curve.base)).value
   }
 }
 

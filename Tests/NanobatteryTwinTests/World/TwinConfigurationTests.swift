@@ -25,9 +25,10 @@ struct TwinConfigurationTests {
       twin:
         seed: 42
         truth: "{runtime}/truth"
+        command: insitu-twin
         cell: {capacity: 30 pC, state_of_charge: 0.5, exchange_current: 1 pA, series_resistance: 500 MOhm,
           double_layer: 1 pF, stray_capacitance: 5 pF, leakage_resistance: 1e15 Ohm,
-          self_discharge_resistance: 1e15 Ohm, flicker_noise: 0 fA, thermal_noise: false, diffusion_time: 3 s}
+          self_discharge_resistance: 1e15 Ohm, flicker_noise: 0 fA, thermal_noise: false, diffusion_time: 3 s, plateau: 0.9 V}
         potentiostat: {noise: 10 fA, source_offset: -5 fA, measure_offset: 7 fA,
           clock: {offset: 1 h, drift: -120 ppm, wander: 300 ppb}}
         holder: {clock: {drift: 20 ppm}}
@@ -45,6 +46,7 @@ struct TwinConfigurationTests {
     #expect(configuration.cell.seriesResistance.value == 5e8)
     #expect(configuration.cell.strayCapacitance.value == 5e-12 && !configuration.cell.thermalNoise)
     #expect(configuration.cell.slowDiffusion.timeConstant == Seconds(3))
+    #expect(configuration.cell.curve.base == 0.9)
     #expect(configuration.potentiostat.sourceOffset.value == -5e-15)
     #expect(
       configuration.potentiostat.clock
