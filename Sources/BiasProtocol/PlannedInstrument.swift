@@ -24,12 +24,17 @@ package struct PlannedInstrument: Hashable, Sendable {
   /// False: it has no current source.
   package var holdsCurrent: Bool
   package var shortestPeriod: Seconds
+  /// What it can apply; nil: what limits there are lie beyond all protocols.
+  package var voltages: ClosedRange<Volts>?
 
-  package init(model: String, ranges: [Range], holdsCurrent: Bool = true, shortestPeriod: Seconds = .zero) {
+  package init(model: String, ranges: [Range], holdsCurrent: Bool = true, shortestPeriod: Seconds = .zero,
+    voltages: ClosedRange<Volts>? = nil
+  ) {
     self.model = model
     self.ranges = ranges
     self.holdsCurrent = holdsCurrent
     self.shortestPeriod = shortestPeriod
+    self.voltages = voltages
   }
 
   /// The range that is used when `wanted` is asked for; nil when it is beyond the largest.
@@ -38,6 +43,7 @@ package struct PlannedInstrument: Hashable, Sendable {
   package var json: JSONValue {
     [
       "model": .string(model), "holds_current": .bool(holdsCurrent), "shortest_period_s": .number(shortestPeriod.value),
+      "lowest_V": .optional(voltages?.lowerBound.value), "highest_V": .optional(voltages?.upperBound.value),
       "ranges": .array(
         ranges.map {
           [
@@ -58,9 +64,13 @@ package struct PlannedInstrument: Hashable, Sendable {
       else { return nil }
       ranges.append(Range(full: Amperes(full), resolution: Amperes(resolution), accuracy: Amperes(accuracy)))
     }
+    var voltages: ClosedRange<Volts>?
+    if let low = json["lowest_V"]?.double, let high = json["highest_V"]?.double, low <= high {
+      voltages = Volts(low)...Volts(high)
+    }
     self.init(
       model: model, ranges: ranges, holdsCurrent: json["holds_current"]?.bool ?? true,
-      shortestPeriod: Seconds(json["shortest_period_s"]?.double ?? 0))
+      shortestPeriod: Seconds(json["shortest_period_s"]?.double ?? 0), voltages: voltages)
   }
 }
 
@@ -94,6 +104,15 @@ extension CompiledProtocol {
           line: step.line, column: 1,
           "“\(step.sentence)” needs a current source, and the \(instrument.model) has none",
           remedy: "use Hold and Rest, or an instrument with a current source"))
+    }
+    for step in steps {
+      guard case .voltage(let volts) = step.action, let reach = instrument.voltages, !reach.contains(volts) else { continue }
+      errors.append(
+        ProtocolError(
+          line: step.line, column: 1,
+          "“\(step.sentence)” is beyond what the \(instrument.model) can apply, \(reach.lowerBound.exactText) …"
+            + " \(reach.upperBound.exactText)", remedy: "write a voltage within it, or use another instrument"))
+      break
     }
     return errors
   }

@@ -40,7 +40,9 @@ package final class PalmSens: PotentiostatDriver {
     self.model = model
     self.scriptTime = min(scriptTime.value, PalmSensScript.longestTime)
     link = MethodScriptLink(wire, name: name)
-    abilities = PotentiostatAbilities(holdsCurrent: model.holdsCurrent, remarks: model.remarks)
+    var abilities = PotentiostatAbilities(holdsCurrent: model.holdsCurrent, remarks: model.remarks)
+    abilities.voltages = Volts(model.potential.lowerBound)...Volts(model.potential.upperBound)
+    self.abilities = abilities
     reader = PalmSensReader(model: model, epoch: .now)
     if try link.synchronize() { try link.switchCellOff() }
     let found = try link.identify()

@@ -79,6 +79,8 @@ package struct PotentiostatAbilities: Hashable, Sendable {
   /// False: voltage and current are not measured together; a rest tells the voltage, a held voltage the current.
   package var measuresBoth = true
   package var fourWire = false
+  /// What can be applied to a cell; nil where the protocol's own limits are within it in every case.
+  package var voltages: ClosedRange<Volts>?
   /// What an operator must know before trusting it, in whole sentences.
   package var remarks: [String] = []
 

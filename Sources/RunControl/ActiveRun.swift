@@ -43,6 +43,14 @@ package struct RunProgress: Sendable {
   package var current: Amperes?
   package var samples: UInt64 = 0
   package var frames = FrameCounts()
+  /// While the run waits for an instrument.
+  package var waiting: Waiting?
+
+  package struct Waiting: Sendable {
+    package var reason: String
+    package var since: MonotonicTime
+    package var longest: Seconds
+  }
 }
 
 /// A run that is going on: what several threads know of it.
@@ -107,7 +115,9 @@ package final class ActiveRun: Sendable {
       if let last = charged.last {
         progress.charge = last.charge
         progress.voltage = last.sample.voltage ?? progress.voltage
-        progress.current = last.sample.current ?? progress.current
+        // With the circuit open none is measured, and the one before is over.
+        let isOpen = last.sample.flags.contains(.openCircuit)
+        progress.current = last.sample.current ?? (isOpen ? nil : progress.current)
       }
     }
     writer.put(.samples(charged))

@@ -30,6 +30,16 @@ package struct ControllerSettings: Sendable {
   package var doseRate: Double?
   package var software: String
 
+  /// What no holder that switches contacts means for the cell, in a sentence; nil where there is one.
+  package var holderLimitation: String? {
+    guard let holder else {
+      return "no holder is configured: nothing opens the cell when this computer fails, and no zero of the current is read"
+    }
+    guard !holder.opensContacts else { return nil }
+    return "the \(holder.model) holder switches nothing: nothing opens the cell when this computer fails, and no zero of the"
+      + " current is read"
+  }
+
   package init(
     data: String, runtime: String, controlEndpoint: String, streamsEndpoint: String,
     potentiostat: PotentiostatSettings, holder: HolderSettings?, camera: CameraSettings?, exposure: Seconds,

@@ -156,6 +156,7 @@ extension RunController {
   private func check(_ text: String, _ file: String) -> Result<JSONValue, ControlError> {
     do throws(ControlError) {
       let compiled = try compile(text, file)
+      _ = try checkAcquisition(compiled, file)
       let plan = compiled.plan(
         frameBytes: settings.frameBytes, indexBytes: IndexRecord.byteCount, instrument: plannedInstrument)
       return .success(["plan": plan.json, "compiled": compiled.json])
@@ -193,7 +194,10 @@ extension RunController {
           ? .optional(free.map { Double(max(0, $0 - settings.keepFree)) / (rate * Double(settings.frameBytes)) })
           : .null,
       ],
-      "holder": ["state": .optional(board["holder"]?.state)],
+      "holder": [
+        "state": .optional(board["holder"]?.state), "opens_contacts": .bool(instruments.opensContacts),
+        "limitation": .optional(settings.holderLimitation),
+      ],
       "frame": [
         "width": .integer(Int64(settings.frameWidth)), "height": .integer(Int64(settings.frameHeight)),
         "bytes": .integer(Int64(settings.frameBytes)),
@@ -213,6 +217,12 @@ extension RunController {
       "elapsed_s": .number((now - run.started).value), "planned_s": .number(run.planned.value),
       "charge_C": .number(progress.charge.value), "frames": progress.frames.json,
       "samples": .integer(Int64(progress.samples)),
+      "waiting": progress.waiting.map { waiting in
+        [
+          "reason": .string(waiting.reason), "elapsed_s": .number((now - waiting.since).value),
+          "limit_s": .number(waiting.longest.value),
+        ]
+      } ?? .null,
     ]
   }
 
@@ -253,7 +263,7 @@ extension RunController {
       board.connected("potentiostat", identity ?? "")
     } catch { board.failed("potentiostat", "\(error)") }
     let planned = plannedInstrument
-    var warnings = facts.remarks
+    var warnings = (settings.holder == nil ? settings.holderLimitation.map { [$0] } ?? [] : []) + facts.remarks
     if let planned, let run = activeRun { warnings += run.compiled.doubts(on: planned) }
     var members: [String: JSONValue] = [
       "errors": .array(facts.errors.map(JSONValue.string)), "warnings": .array(warnings.map(JSONValue.string)),

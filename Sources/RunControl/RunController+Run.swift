@@ -129,7 +129,7 @@ extension RunController {
 
   /// Holds what a protocol wants to measure against what the potentiostat can.
   /// - Returns: what is served otherwise than it was asked for.
-  private func checkAcquisition(_ compiled: CompiledProtocol, _ file: String) throws(ControlError) -> [String] {
+  func checkAcquisition(_ compiled: CompiledProtocol, _ file: String) throws(ControlError) -> [String] {
     guard let instrument = plannedInstrument else { return [] }
     let hindrances = compiled.hindrances(on: instrument)
     guard hindrances.isEmpty else {
@@ -151,7 +151,8 @@ extension RunController {
         model: model,
         ranges: station.ranges.map {
           PlannedInstrument.Range(full: $0.range, resolution: $0.measureResolution, accuracy: $0.measureOffset)
-        }, holdsCurrent: station.abilities.holdsCurrent, shortestPeriod: station.shortestPeriod)
+        }, holdsCurrent: station.abilities.holdsCurrent, shortestPeriod: station.shortestPeriod,
+        voltages: station.abilities.voltages)
     }
     return found ?? nil
   }

@@ -16,7 +16,10 @@ extension RunSequence {
   mutating func waitForInstruments(_ patience: Seconds, after reason: String) throws(Ending) {
     let began = MonotonicTime.now
     let last = run.progress
-    run.update { $0.state = .waiting }
+    run.update { progress in
+      progress.state = .waiting
+      progress.waiting = RunProgress.Waiting(reason: reason, since: began, longest: patience)
+    }
     let safe = instruments.makeSafe()
     guard safe.isCellOpen else {
       throw Ending(
@@ -52,6 +55,7 @@ extension RunSequence {
     let length = MonotonicTime.now - began
     run.update { progress in
       progress.state = .running
+      progress.waiting = nil
       progress.stepStarted = progress.stepStarted + length
     }
     // What flowed between the last sample and the opening of the cell was not measured.

@@ -247,7 +247,11 @@ struct RunSequence {
     switch signal {
     case .samples(let samples):
       lastVoltage = samples.last { $0.voltage != nil }?.voltage ?? lastVoltage
-      lastCurrent = samples.last { $0.current != nil }?.current ?? lastCurrent
+      if let last = samples.last {
+        // With the circuit open none is measured, and the one before is over.
+        let isOpen = last.flags.contains(.openCircuit)
+        lastCurrent = last.current ?? (isOpen ? nil : samples.last { $0.current != nil }?.current ?? lastCurrent)
+      }
     case .tripped(let limit): throw Ending(outcome: .tripped, reason: limit)
     case .failed(let reason): throw Ending(outcome: .failed, reason: reason)
     case .lost(let reason): throw Ending(outcome: .failed, reason: reason, isLoss: true)

@@ -45,9 +45,11 @@ package enum Schema {
       id INTEGER PRIMARY KEY,
       device_time_ns INTEGER NOT NULL,   -- centre of the aperture, instrument's clock
       arrival_raw_ns INTEGER NOT NULL,
-      voltage_V REAL, current_A REAL,    -- NULL: the instrument gave none (overflow)
+      voltage_V REAL, current_A REAL,    -- NULL: the instrument gave none (overflow, open circuit)
       range_A REAL NOT NULL, aperture_ns INTEGER NOT NULL,
-      flags INTEGER NOT NULL,            -- 1 compliance, 2 overflow, 4 settling, 8 output off
+      flags INTEGER NOT NULL,            -- 1 compliance, 2 overflow, 4 settling, 8 output off, 16 first after a hole,
+                                         -- 32 sample period not kept, 64 underload, 128 near the end of the range,
+                                         -- 256 open circuit: none flows; bits 28-31 the instrument's noise level, 0-15
       step INTEGER NOT NULL,
       charge_C REAL NOT NULL             -- charge moved since the start of the run
     ) STRICT;
@@ -115,13 +117,15 @@ package enum Schema {
 
     CREATE VIEW bdf AS
       SELECT (s.device_time_ns - (SELECT min(device_time_ns) FROM sample)) / 1e9 AS test_time_second,
-             s.voltage_V AS voltage_volt, s.current_A AS current_ampere,
+             s.voltage_V AS voltage_volt,
+             -- at a rest with the circuit open none flows, and some instruments measure none
+             CASE WHEN s.flags & 258 = 256 THEN coalesce(s.current_A, 0) ELSE s.current_A END AS current_ampere,
              -- by the instrument's clock, from the arrival of the first sample on
              (r.started_unix_ns + ((SELECT arrival_raw_ns FROM sample ORDER BY id LIMIT 1) - r.started_raw_ns)
               + (s.device_time_ns - (SELECT min(device_time_ns) FROM sample))) / 1e9 AS unix_time_second,
              coalesce(p.cycle, 0) AS cycle_count, s.step AS step_count
       FROM sample s JOIN run r LEFT JOIN step p ON p.id = s.step
-      WHERE s.voltage_V IS NOT NULL AND s.current_A IS NOT NULL
+      WHERE s.voltage_V IS NOT NULL AND (s.current_A IS NOT NULL OR s.flags & 258 = 256)
       ORDER BY s.id;
     CREATE VIEW frame_with_values AS
       SELECT f.id AS frame, f.series, f.frame_number, f.step, f.segment, f.offset_bytes, f.exposure_ns,

@@ -60,6 +60,7 @@ final class TwinProcess {
       throw Self.explain(error, runtime)
     }
     unplugs = UnplugSchedule(configuration.unplugs, start: start)
+    if configuration.contactsAreWired { world.setContacts(closed: true, at: start) }
     self.lock = lock
     self.start = start
     self.truth = truth

@@ -14,6 +14,7 @@ struct FollowProgress {
   let console: Console?
   private var stepShown: Int64?
   private var lineShown: MonotonicTime?
+  private var wasWaiting = false
   private var hasLiveLine = false
 
   init(console: Console?) { self.console = console }
@@ -34,9 +35,14 @@ struct FollowProgress {
       return
     }
     let step = status["run"]?["step_index"]?.integer
+    let isWaiting = status["state"]?.string == "waiting"
+    defer { wasWaiting = isWaiting }
     if let step, step != stepShown {
       console.remark(ProgressLine.step(status))
       stepShown = step
+      lineShown = now
+    } else if isWaiting != wasWaiting {
+      console.remark(isWaiting ? ProgressLine.plain(status) : "  the run goes on")
       lineShown = now
     } else if lineShown.map({ now - $0 >= Self.plainPeriod }) ?? true {
       console.remark(ProgressLine.plain(status))

@@ -13,7 +13,7 @@ enum HolderText {
     table.rows.append(["  state", cause == "NONE" ? state : "\(state), made safe last by \(cause)"])
     table.rows.append([
       "  contacts",
-      (result["contacts_closed"]?.bool == true ? "closed " : "open ") + (result["channels"]?.string ?? ""),
+      contacts(result) + " " + (result["channels"]?.string ?? ""),
     ])
     let abilities = (result["abilities"]?.array ?? []).compactMap(\.string).joined(separator: ", ")
     table.rows.append(["  abilities", abilities.isEmpty ? "none" : abilities])
@@ -25,6 +25,11 @@ enum HolderText {
     if let motion = result["motion"], !motion.isNull { table.rows.append(["  probe", progress(motion)]) }
     for sentence in result["limitations"]?.array ?? [] { table.rows.append(["  warning", sentence.string ?? ""]) }
     return table.lines
+  }
+
+  private static func contacts(_ result: JSONValue) -> String {
+    if result["state"]?.string == "INSERT" { return "grounded" }
+    return result["contacts_closed"]?.bool == true ? "closed" : "open"
   }
 
   private static func value(_ value: JSONValue?, _ unit: String) -> String {

@@ -12,7 +12,9 @@ extension Program {
     guard follows else {
       let client = try ControlClient(invocation.endpoint)
       // A start may wait for instruments and for the making of the run's directory.
-      try output(try client.call(.runStart, parameters, within: Seconds(30)), text: Self.started)
+      let begun = try client.call(.runStart, parameters, within: Seconds(30))
+      remarkWarnings(begun)
+      try output(begun, text: Self.started)
       return ExitCode.well
     }
     let signals = try signalDescriptor()
@@ -29,7 +31,14 @@ extension Program {
       throw ControlError(.software, "the daemon started a run without naming it", remedy: "See: insituctl status.")
     }
     if !invocation.quiet { Self.started(begun).forEach(console.remark) }
+    remarkWarnings(begun)
     return try follow(id, client, signals)
+  }
+
+  /// What the daemon doubts of a protocol that it carries out all the same.
+  private func remarkWarnings(_ begun: JSONValue) {
+    guard !invocation.quiet else { return }
+    for warning in begun["warnings"]?.array ?? [] { console.remark("warning: \(warning.string ?? warning.text)") }
   }
 
   private static func started(_ result: JSONValue) -> [String] {

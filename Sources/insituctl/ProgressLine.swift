@@ -8,7 +8,7 @@ enum ProgressLine {
     let run = status["run"]
     let step = "\((run?["step_index"]?.integer ?? -1) + 1)/\(Wording.count(run?["step_count"]))"
     let time = "\(Wording.ticking(run?["step_elapsed_s"]))/\(Wording.seconds(run?["step_bound_s"]))"
-    let sentence = run?["sentence"]?.string ?? StatusText.state(status)
+    let sentence = Wording.waiting(status) ?? run?["sentence"]?.string ?? StatusText.state(status)
     let frames = Wording.count(run?["frames"]?["written"]) + " frames"
     let cell = [Wording.volts(status["voltage_V"]), Wording.amperes(status["current_A"])]
     let rates = [Wording.rate(status["frames_per_second"]) + " fps", Wording.count(status["lost_frames"]) + " lost"]
@@ -31,6 +31,7 @@ enum ProgressLine {
   /// One line of plain text: what the step has come to.
   static func plain(_ status: JSONValue) -> String {
     let run = status["run"]
+    if let waiting = Wording.waiting(status) { return "  " + waiting }
     return "  \(Wording.ticking(run?["step_elapsed_s"])) of at most \(Wording.seconds(run?["step_bound_s"]))  "
       + measures(status)
   }

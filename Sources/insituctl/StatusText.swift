@@ -7,6 +7,7 @@ enum StatusText {
     if let run = status["run"], !run.isNull {
       table.rows.append(["run", "\(run["id"]?.string ?? "?")  \(run["name"]?.string ?? "")  \(state(status))"])
       table.rows.append(["step", step(run)])
+      if let waiting = Wording.waiting(status) { table.rows.append(["", waiting]) }
       table.rows.append(
         [
           "",
@@ -18,6 +19,7 @@ enum StatusText {
     }
     table.rows.append(["cell", cell(status)])
     table.rows.append(["frames", frames(status)])
+    if let limitation = status["holder"]?["limitation"]?.string { table.rows.append(["contacts", limitation]) }
     let ring = status["ring"]
     table.rows.append(["ring", "\(Wording.count(ring?["filled"])) of \(Wording.count(ring?["slots"])) slots filled"])
     table.rows.append(["disk", disk(status["disk"])])

@@ -21,6 +21,14 @@ enum Wording {
     return seconds < 600 ? fixed(seconds, decimals: 1) + " s" : Seconds(seconds).description
   }
 
+  /// "waiting 2.4 s of at most 20.0 s, the cell is open: potentiostat: …"; nil while a run waits for no instrument.
+  static func waiting(_ status: JSONValue) -> String? {
+    guard status["state"]?.string == "waiting" else { return nil }
+    guard let waiting = status["run"]?["waiting"], !waiting.isNull else { return "waiting for an instrument" }
+    return "waiting \(ticking(waiting["elapsed_s"])) of at most \(seconds(waiting["limit_s"])), the cell is open: "
+      + (waiting["reason"]?.string ?? "an instrument is unplugged")
+  }
+
   /// "400.0", frames per second.
   static func rate(_ value: JSONValue?) -> String { value?.double.map { fixed($0, decimals: 1) } ?? nothing }
 

@@ -6,6 +6,7 @@ import Linux
 import Quantities
 import RunControl
 import RunStore
+import USB
 import ZeroMQ
 
 /// The daemon's life: start, watch, stop. It wires; it decides nothing.
@@ -38,7 +39,7 @@ struct Daemon {
         exit(code)
       }
       print("\(options.configuration): no errors")
-    case .run: run(configuration(options))
+    case .run: run(configuration(options), options)
     }
   }
 
@@ -48,7 +49,7 @@ struct Daemon {
     } catch { leave("insitud: \(error)", Exit.configuration) }
   }
 
-  private static func run(_ configuration: Configuration) {
+  private static func run(_ configuration: Configuration, _ options: Options) {
     let journal = Journal()
     let notifier = ServiceNotifier()
     // Before any thread starts: the mask is inherited, and the signals come through the descriptor.
@@ -58,6 +59,7 @@ struct Daemon {
     signal(SIGPIPE, SIG_IGN)
     umask(0o027)
     let settings = configuration.controller
+    let bus = recorded(configuration.bus, options.recordUSB, journal)
 
     let (data, lock, catalog, interrupted) = openData(settings, journal)
     defer { withExtendedLifetime(lock) {} }
@@ -77,7 +79,7 @@ struct Daemon {
         ringPath(settings.runtime), slots: settings.ringFrames, slotBytes: settings.frameBytes)
       let publisher = try StreamPublisher(context, endpoint: settings.streamsEndpoint, ring: ring)
       controller = try RunController(
-        settings, data: data, catalog: catalog, bus: configuration.bus, ring: ring, publisher: publisher,
+        settings, data: data, catalog: catalog, bus: bus, ring: ring, publisher: publisher,
         interrupted: interrupted, journal: journal)
       server = try ControlServer(
         context, endpoint: settings.controlEndpoint, streams: settings.streamsEndpoint, controller: controller,
@@ -132,6 +134,21 @@ struct Daemon {
         journal.log(.error, "these threads do not turn any more: \(standing.sorted().joined(separator: ", "))")
       }
     }
+  }
+
+  /// The bus with its conversations recorded where that is wanted. A directory that cannot be used is said now: whoever
+  /// records looks for a fault, and must not learn afterwards that nothing was kept.
+  private static func recorded(_ bus: any USBBus, _ directory: String?, _ journal: Journal) -> any USBBus {
+    guard let directory else { return bus }
+    let remedy = "give --record-usb a directory that can be written"
+    do throws(LinuxError) { try FileSystem.makeDirectories(directory) } catch {
+      leave("insitud: the directory for USB recordings: \(error); \(remedy)", Exit.cannotCreate)
+    }
+    guard FileSystem.isWritable(directory) else {
+      leave("insitud: the directory for USB recordings, \(directory), cannot be written; \(remedy)", Exit.cannotCreate)
+    }
+    journal.log(.notice, "USB conversations are recorded in \(directory)")
+    return RecordingBus(wrapping: bus, directory: directory) { journal.log(.warning, $0) }
   }
 
   /// Data directory, its lock, and the catalog after recovery of what an earlier daemon left.

@@ -26,6 +26,8 @@ final class Session {
     /// The instruments could be used again afterwards, after a device that was unplugged had been put back.
     var isUsable = false
     var usableProblem = ""
+    /// Answers that were damaged.
+    var damaged = 0
     /// Transfers that nobody waits for any more.
     var pending = 0
   }
@@ -35,6 +37,7 @@ final class Session {
   private let world: World
   private let instruments: TwinInstruments
   private let bus: InProcessBus
+  private let damaging: MutatingBus?
   private let clock: SimulatedClock
   private let latch = SafetyLatch()
   private let potentiostat: PotentiostatStation
@@ -52,7 +55,8 @@ final class Session {
   /// The way of a session ended where something failed.
   private struct Ended: Error {}
 
-  init(model: String, fault: USBFault?, on device: Device) {
+  /// - Parameter damage: seed of a generator that damages answers of all instruments.
+  init(model: String, fault: USBFault?, on device: Device, damage: UInt64? = nil) {
     let start = MonotonicTime(nanoseconds: 1_000_000_000_000)
     let time = Monitor(start)
     let now: @Sendable () -> MonotonicTime = { time.read { $0 } }
@@ -68,6 +72,9 @@ final class Session {
       potentiostatClock: instrumentClock(3.7, 35), holderClock: instrumentClock(12.4, -18), now: now)
     let bus = InProcessBus(simulating: [instruments.potentiostat, instruments.holder])
     self.bus = bus
+    // Often, so that recovery is damaged too; seldom, so that a session comes far.
+    damaging = damage.map { MutatingBus(wrapping: bus, seed: $0, oneIn: $0 % 2 == 0 ? 20 : 150) }
+    let stationBus: any USBBus = damaging ?? bus
     clock = SimulatedClock(start: start, grain: Seconds(0.002)) { now in
       time.update { $0 = now }
       bus.step(now)
@@ -76,7 +83,7 @@ final class Session {
       vendor: instruments.potentiostat.descriptors.vendor, product: instruments.potentiostat.descriptors.product)
     let reports = reports
     potentiostat = PotentiostatStation(
-      PotentiostatSettings(model: model, usb: potentiostatMatch), bus: bus, latch: latch
+      PotentiostatSettings(model: model, usb: potentiostatMatch), bus: stationBus, latch: latch
     ) { report in
       switch report {
       case .samples(let samples, _): reports.samples += samples.count
@@ -88,7 +95,7 @@ final class Session {
     holder = HolderStation(
       HolderSettings(
         model: "obh-1", usb: TwinBench.holder, contacts: HolderContacts(working: 1, counter: 2),
-        heartbeatTimeout: Seconds(2)), bus: bus, latch: latch
+        heartbeatTimeout: Seconds(2)), bus: stationBus, latch: latch
     ) { report in
       switch report {
       case .failed(let reason), .lost(let reason), .openedItself(let reason):
@@ -191,6 +198,8 @@ final class Session {
     sleepThread(for: Seconds(0.4))
     if !instruments.potentiostat.isPlugged { instruments.potentiostat.plug() }
     if !instruments.holder.isPlugged { instruments.holder.plug() }
+    damaging?.heal()
+    outcome.damaged = damaging?.count ?? 0
     latch.release()
     let complaint = reports.complaint
     reports.complaint = nil

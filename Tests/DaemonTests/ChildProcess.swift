@@ -28,7 +28,8 @@ final class ChildProcess {
   /// - Parameters:
   ///   - program: a path.
   ///   - outputs: beginning of the paths of the two files that take what it prints.
-  init(_ program: String, _ arguments: [String], outputs: String) throws {
+  ///   - environment: beside what this process has, and instead of it.
+  init(_ program: String, _ arguments: [String], outputs: String, environment: [String: String] = [:]) throws {
     outputPath = outputs + ".out"
     errorPath = outputs + ".err"
     var actions = posix_spawn_file_actions_t()
@@ -39,10 +40,24 @@ final class ChildProcess {
     posix_spawn_file_actions_addopen(&actions, 2, errorPath, O_WRONLY | O_CREAT | O_APPEND, 0o640)
     var words = ([program] + arguments).map { strdup($0) } + [nil]
     defer { for word in words { free(word) } }
+    let inherited = Self.environment.filter { entry in !environment.keys.contains { entry.hasPrefix($0 + "=") } }
+    var settings = (inherited + environment.map { "\($0)=\($1)" }).map { strdup($0) } + [nil]
+    defer { for setting in settings { free(setting) } }
     var process = pid_t()
-    let failure = posix_spawn(&process, program, &actions, nil, &words, environ)
+    let failure = posix_spawn(&process, program, &actions, nil, &words, &settings)
     guard failure == 0 else { throw TestFailure("\(program): \(String(cString: strerror(failure)))") }
     number = process
+  }
+
+  /// That of this process, as "NAME=value".
+  private static var environment: [String] {
+    var all: [String] = []
+    var at = environ
+    while let entry = at.pointee {
+      all.append(String(cString: entry))
+      at += 1
+    }
+    return all
   }
 
   deinit { kill() }

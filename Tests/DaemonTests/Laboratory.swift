@@ -20,12 +20,17 @@ final class Laboratory {
     var usb = "05E6:2450"
     /// Replaces the twin's camera.
     var camera: String?
+    /// `obh-1`, `passive`, or nil for none; without the first the twin's cell is wired to its potentiostat.
+    var holder: String? = "obh-1"
+    /// The instruments are reached by libusb, which finds them in the twin's mock of usbfs.
+    var libUSB = false
     /// Lines of `twin.cell` and `twin.faults`.
     var cell: [String] = []
     var faults: [String] = []
   }
 
   let path: String
+  private let environment: [String: String]
   private(set) var daemon: ChildProcess?
   private var daemons = 0
   private var twins: Set<pid_t> = []
@@ -37,9 +42,18 @@ final class Laboratory {
   var streams: String { "ipc://\(runtime)/streams" }
 
   init(_ settings: Settings = Settings()) throws {
-    var template = Array("/tmp/insitud-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw TestFailure("no temporary directory can be made in /tmp") }
+    // A mock of usbfs is many small files, which belong on a tmpfs.
+    let place = settings.libUSB && FileSystem.isWritable("/dev/shm") ? "/dev/shm" : "/tmp"
+    var template = Array("\(place)/insitud-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw TestFailure("no temporary directory can be made in \(place)") }
     path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    // The sanitizers want to be the first library of a program, which the preloaded one is.
+    environment =
+      settings.libUSB
+      ? [
+        "UMOCKDEV_DIR": path + "/usb", "LD_PRELOAD": "libumockdev-preload.so.0",
+        "ASAN_OPTIONS": "verify_asan_link_order=0",
+      ] : [:]
     try write(configuration, Self.yaml(path, settings))
   }
 
@@ -50,26 +64,41 @@ final class Laboratory {
     return """
       data: \(path)/data
       runtime: \(path)/run
-      usb: {bus: usbip, address: "{runtime}/twin-usb"}
+      usb: {\(settings.libUSB ? "bus: libusb" : #"bus: usbip, address: "{runtime}/twin-usb""#)}
       potentiostat: {model: \(settings.model), usb: "\(settings.usb)"}
-      holder:
-        model: obh-1
-        usb: "1209:0B10"
-        contacts: {working: 1, counter: 2}
-        heartbeat: \(settings.heartbeat)
-      camera: \(camera)
+      \(holder(settings))camera: \(camera)
       ring: {frames: \(settings.ringFrames), largest_frame: \(settings.side) x \(settings.side)}
       storage: {segment: 1 GB, keep_free: \(settings.keepFree)}
       beam: {dose_rate: 2.5}
       twin:
         seed: 1
-        truth: "\(path)/truth"
+        truth: "\(path)/truth"\(settings.libUSB ? "\n  usb_mock: \"\(path)/usb\"" : "")
         potentiostat: {model: \(settings.model)}
-        camera: {width: \(settings.side), height: \(settings.side)}
+        camera: {width: \(settings.side), height: \(settings.side)}\(wiring(settings))
         cell: {\(settings.cell.joined(separator: ", "))}
         faults: [\(settings.faults.map { "{\($0)}" }.joined(separator: ", "))]
 
       """
+  }
+
+  private static func wiring(_ settings: Settings) -> String {
+    settings.holder == "obh-1" ? "" : "\n  holder: {contacts: wired}"
+  }
+
+  private static func holder(_ settings: Settings) -> String {
+    switch settings.holder {
+    case nil: ""
+    case "obh-1":
+      """
+      holder:
+        model: obh-1
+        usb: "1209:0B10"
+        contacts: {working: 1, counter: 2}
+        heartbeat: \(settings.heartbeat)
+
+      """
+    case let model?: "holder: {model: \(model)}\n"
+    }
   }
 
   // MARK: Processes
@@ -90,7 +119,8 @@ final class Laboratory {
   func launchDaemon(_ arguments: [String] = []) throws -> ChildProcess {
     daemons += 1
     let started = try ChildProcess(
-      Programs.daemon, ["--config", configuration] + arguments, outputs: "\(path)/daemon-\(daemons)")
+      Programs.daemon, ["--config", configuration] + arguments, outputs: "\(path)/daemon-\(daemons)",
+      environment: environment)
     daemon = started
     return started
   }

@@ -9,33 +9,6 @@ import USB
 
 /// One model of Keithley in front of one cell, with its station, on a bus in process.
 final class KeithleyBench: @unchecked Sendable {
-  final class Reports: Sendable {
-    private let all = Monitor<[PotentiostatReport]>([])
-    func add(_ report: PotentiostatReport) { all.update { $0.append(report) } }
-
-    private var batches: [(samples: [Sample], pairs: [ClockPair])] {
-      all.read { $0.compactMap { if case .samples(let samples, let pairs) = $0 { (samples, pairs) } else { nil } } }
-    }
-    var samples: [Sample] { batches.flatMap(\.samples) }
-    var pairs: [ClockPair] { batches.flatMap(\.pairs) }
-    var trips: [String] { all.read { $0.compactMap { if case .tripped(let text) = $0 { text } else { nil } } } }
-    var notes: [String] {
-      all.read { reports in
-        reports.flatMap { report in if case .notes(let notes) = report { notes } else { [String]() } }
-      }
-    }
-    var failures: [String] {
-      all.read {
-        $0.compactMap {
-          switch $0 {
-          case .failed(let text), .lost(let text): text
-          default: nil
-          }
-        }
-      }
-    }
-  }
-
   static let models = [
     "keithley-2450", "keithley-2460", "keithley-2461", "keithley-2470", "keithley-2634b", "keithley-2635b",
     "keithley-2636b",
@@ -48,7 +21,7 @@ final class KeithleyBench: @unchecked Sendable {
   let device: EmulatedUSBDevice
   let bus: InProcessBus
   let settings: PotentiostatSettings
-  let reports = Reports()
+  let reports = StationReports()
   let latch = SafetyLatch()
   let station: PotentiostatStation
 

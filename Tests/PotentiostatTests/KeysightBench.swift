@@ -43,7 +43,7 @@ final class KeysightBench {
   let device: EmulatedUSBDevice
   let bus: InProcessBus
   let station: PotentiostatStation
-  private let reports = Monitor<[PotentiostatReport]>([])
+  private let reports = StationReports()
 
   /// - Parameters:
   ///   - model: as the configuration names it.
@@ -59,7 +59,7 @@ final class KeysightBench {
     bus = InProcessBus(devices: [device])
     station = PotentiostatStation(
       settings ?? PotentiostatSettings(model: model, usb: USBMatch(serial: nil)), bus: bus, latch: latch
-    ) { [reports] report in reports.update { $0.append(report) } }
+    ) { [reports] report in reports.add(report) }
   }
 
   struct NoModel: Error {}
@@ -70,22 +70,10 @@ final class KeysightBench {
   }
 
   var terminal: CellTerminal { cell.world.connection.terminal }
-  private var batches: [(samples: [Sample], pairs: [ClockPair])] {
-    reports.read { $0.compactMap { if case .samples(let samples, let pairs) = $0 { (samples, pairs) } else { nil } } }
-  }
-  var samples: [Sample] { batches.flatMap(\.samples) }
-  var pairs: [ClockPair] { batches.flatMap(\.pairs) }
-  var trips: [String] { reports.read { $0.compactMap { if case .tripped(let text) = $0 { text } else { nil } } } }
-  var failures: [String] {
-    reports.read {
-      $0.compactMap {
-        switch $0 {
-        case .failed(let text), .lost(let text): text
-        default: nil
-        }
-      }
-    }
-  }
+  var samples: [Sample] { reports.samples }
+  var pairs: [ClockPair] { reports.pairs }
+  var trips: [String] { reports.trips }
+  var failures: [String] { reports.failures }
 
   /// Whoever was at the instrument before: commands sent by hand, without the driver.
   func byHand(_ commands: String...) throws {

@@ -8,30 +8,6 @@ import USB
 
 @testable import Potentiostat
 
-/// Reports of a station, collected.
-private final class Reports: Sendable {
-  let latch = SafetyLatch()
-  private let all = Monitor<[PotentiostatReport]>([])
-  func add(_ report: PotentiostatReport) { all.update { $0.append(report) } }
-
-  private var batches: [(samples: [Sample], pairs: [ClockPair])] {
-    all.read { $0.compactMap { if case .samples(let samples, let pairs) = $0 { (samples, pairs) } else { nil } } }
-  }
-  var samples: [Sample] { batches.flatMap(\.samples) }
-  var pairs: [ClockPair] { batches.flatMap(\.pairs) }
-  var trips: [String] { all.read { $0.compactMap { if case .tripped(let text) = $0 { text } else { nil } } } }
-  var failures: [String] {
-    all.read {
-      $0.compactMap {
-        switch $0 {
-        case .failed(let text), .lost(let text): text
-        default: nil
-        }
-      }
-    }
-  }
-}
-
 /// A model, and what is reasonable to ask of it.
 struct Subject: Sendable, CustomTestStringConvertible {
   var hardware: PalmSensHardware
@@ -56,7 +32,7 @@ struct Subject: Sendable, CustomTestStringConvertible {
 private struct Table {
   let bench: PalmSensBench
   let station: PotentiostatStation
-  let reports = Reports()
+  let reports = StationReports()
 
   init(_ subject: Subject, _ settings: MethodScriptInstrument.Settings = .init()) throws {
     bench = try PalmSensBench(subject.hardware, settings)

@@ -7,43 +7,20 @@ import Testing
 import TwinBench
 import USB
 
-/// Reports of a station, collected.
-private final class Reports: Sendable {
-  let latch = SafetyLatch()
-  private let all = Monitor<[PotentiostatReport]>([])
-  func add(_ report: PotentiostatReport) { all.update { $0.append(report) } }
-
-  private var batches: [(samples: [Sample], pairs: [ClockPair])] {
-    all.read { $0.compactMap { if case .samples(let samples, let pairs) = $0 { (samples, pairs) } else { nil } } }
-  }
-  var samples: [Sample] { batches.flatMap(\.samples) }
-  var pairs: [ClockPair] { batches.flatMap(\.pairs) }
-  var trips: [String] { all.read { $0.compactMap { if case .tripped(let text) = $0 { text } else { nil } } } }
-  var failures: [String] {
-    all.read {
-      $0.compactMap {
-        switch $0 {
-        case .failed(let text), .lost(let text): text
-        default: nil
-        }
-      }
-    }
-  }
-}
-
 private let limits = CellLimits(voltage: Volts(-0.5)...Volts(4.5), current: Amperes(-100e-12)...Amperes(100e-12))
 private func acquisition(_ limits: CellLimits = limits) -> Acquisition {
   Acquisition(period: Seconds(0.01), currentRange: Amperes(10e-9), voltageRange: Volts(20), limits: limits)
 }
 
 private func with(
-  _ settings: TwinInstruments.Settings = .init(), _ body: (TwinBench, PotentiostatStation, Reports) throws -> Void
+  _ settings: TwinInstruments.Settings = .init(),
+  _ body: (TwinBench, PotentiostatStation, StationReports) throws -> Void
 )
   throws
 {
   let bench = try TwinBench(settings)
   defer { bench.end() }
-  let reports = Reports()
+  let reports = StationReports()
   let station = PotentiostatStation(
     PotentiostatSettings(model: "keithley-2450", usb: TwinBench.potentiostat), bus: bench.bus, latch: reports.latch
   ) { reports.add($0) }

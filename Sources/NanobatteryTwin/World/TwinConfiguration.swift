@@ -40,6 +40,8 @@ package struct TwinConfiguration: Sendable {
   package var holderClock = Clock(offset: Seconds(12.4), driftPPM: -18, wanderPPB: 20)
   /// m between the holder's probe and the sample when the twin starts; nil: it touches.
   package var holderGap: Metres?
+  /// The potentiostat is wired straight to the cell, as with a passive holder; the OBH-1 has nothing to switch.
+  package var contactsAreWired = false
   package var camera = Camera()
   package var cameraFaults = CameraFaults()
   package var unplugs: [PlannedUnplug] = []
@@ -97,9 +99,10 @@ extension TwinConfiguration {
     self.potentiostat.measureOffset = try potentiostat.quantity(
       "measure_offset", default: self.potentiostat.measureOffset)
     try self.potentiostat.clock.read(potentiostat)
-    let holder = try twin.mappingOrEmpty("holder", keys: ["clock", "gap"])
+    let holder = try twin.mappingOrEmpty("holder", keys: ["clock", "gap", "contacts"])
     try holderClock.read(holder)
     holderGap = try holder.ifPresent("gap")?.quantity()
+    contactsAreWired = try holder.ifPresent("contacts")?.choice(["switched", "wired"]) == "wired"
     try camera.read(
       twin.mappingOrEmpty(
         "camera", keys: ["width", "height", "dose", "serial", "ring_slots", "ring_directory", "clock"]))
@@ -201,12 +204,16 @@ extension TwinConfiguration.Camera {
 
 extension CellParameters {
   fileprivate static let keys = [
-    "capacity", "state_of_charge", "exchange_current", "series_resistance", "double_layer", "stray_capacitance",
+    "capacity", "voltage", "state_of_charge", "exchange_current", "series_resistance", "double_layer", "stray_capacitance",
     "leakage_resistance", "self_discharge_resistance", "flicker_noise", "thermal_noise", "diffusion_time",
   ]
 
   fileprivate mutating func read(_ cell: YAMLMapping) throws(YAMLError) {
     capacity = try cell.positive("capacity", capacity)
+    if let field = cell.ifPresent("voltage") {
+      let volts: Volts = try field.quantity()
+      curve.base = volts.value
+    }
     if let field = cell.ifPresent("state_of_charge") {
       initialStateOfCharge = try field.number()
       guard (0...1).contains(initialStateOfCharge) else { throw field.error("must be 0…1") }

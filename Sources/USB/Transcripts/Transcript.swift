@@ -47,7 +47,9 @@ package struct Transcript: Sendable {
     let end = all.firstIndex(of: "") ?? all.count
     let head = try TranscriptHead(all[1..<end], path: path)
     var lines: [Line] = []
-    for place in min(end, all.count)..<all.count where !all[place].isEmpty && !all[place].hasPrefix("#") {
+    // Behind the last line break stands nothing, or what a program that was killed could still write of a line.
+    let whole = all.count - 1
+    for place in min(end, whole)..<whole where !all[place].isEmpty && !all[place].hasPrefix("#") {
       let parts = all[place].split(separator: " ", maxSplits: 1)
       guard parts.count == 2, let time = Double(parts[0]),
         let entry = TranscriptEntry(String(parts[1]), device: head.name)
