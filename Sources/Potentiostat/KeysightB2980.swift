@@ -298,11 +298,10 @@ package final class KeysightB2980: PotentiostatDriver {
       case .overflow: nil
       case .missing: row.current == .missing ? nil : level
       }
-    var flags = row.flags.union(extra)
-    if row.current == .missing, row.voltage != .missing { flags.insert(.openCircuit) }
+    let isVoltmeter = row.current == .missing && row.voltage != .missing
     return Sample(
       deviceNanoseconds: row.stamp + aperture.nanoseconds / 2, arrival: .now, voltage: voltage.map { Volts($0) },
       current: row.current.value.map { Amperes($0) }, range: range.range, aperture: aperture,
-      flags: flags)
+      flags: row.flags.union(extra).union(isVoltmeter ? .openCircuit : []))
   }
 }

@@ -58,12 +58,12 @@ struct BenchedModel: Sendable, CustomTestStringConvertible {
       voltageTolerance: 4e-3,
       warnings: ["begins a new script"], doubts: ["10 pA is below what the nexus can be trusted with"]),
     BenchedModel(
-      name: "emstat4-lr", usb: "300A:0000", cell: small + ["voltage: 2.4 V"], voltages: "[0.5 V, 2.9 V]",
+      name: "emstat4-lr", usb: "300A:0000", cell: small + ["plateau: 2.4 V"], voltages: "[0.5 V, 2.9 V]",
       currents: "[-500 pA, 500 pA]", sample: "20 ms", range: "1 nA", current: 20e-12, held: 2.4, lowestRange: "1.00 nA",
       currentTolerance: 0.5e-12, voltageTolerance: 4e-3, warnings: ["begins a new script"],
       doubts: ["20 pA is below what the emstat4-lr can be trusted with"]),
     BenchedModel(
-      name: "emstat-pico", usb: "0403:6015", cell: large + ["voltage: 1 V"], voltages: "[-0.5 V, 1.8 V]",
+      name: "emstat-pico", usb: "0403:6015", cell: large + ["plateau: 1 V"], voltages: "[-0.5 V, 1.8 V]",
       currents: "[-50 nA, 50 nA]", sample: "50 ms", range: "60 nA", current: nil, held: 0.97, lowestRange: "60.0 nA",
       currentTolerance: 250e-12, voltageTolerance: 4e-3, offset: 0, warnings: ["It is no pA instrument"]),
   ]

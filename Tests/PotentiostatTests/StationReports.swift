@@ -15,7 +15,6 @@ final class StationReports: Sendable {
   var samples: [Sample] { batches.flatMap(\.samples) }
   var pairs: [ClockPair] { batches.flatMap(\.pairs) }
   var trips: [String] { all.read { $0.compactMap { if case .tripped(let text) = $0 { text } else { nil } } } }
-  /// What the instruments had to say besides.
   var notes: [String] {
     all.read { reports in
       reports.flatMap { report in if case .notes(let notes) = report { notes } else { [String]() } }

@@ -39,7 +39,7 @@ struct ChargeCounterTests {
     _ = counter.add(sample(100, nil, [.afterHole, .openCircuit]))
     _ = counter.add(sample(120, 3e-12))
     #expect(counter.holes == 1)
-    #expect(abs(counter.holeTime.value - 0.112) < 1e-9)
+    #expect(abs(counter.holeTime.value - 0.092) < 1e-9)
     #expect(abs(counter.charge.value - (1e-12 + 3e-12) * 0.004) < 1e-27)
     _ = counter.add(sample(130, 3e-12))
     #expect(counter.holes == 1, "the flag is used up")

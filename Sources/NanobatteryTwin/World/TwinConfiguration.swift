@@ -204,18 +204,15 @@ extension TwinConfiguration.Camera {
 
 extension CellParameters {
   fileprivate static let keys = [
-    "capacity", "voltage", "state_of_charge", "exchange_current", "series_resistance", "double_layer",
+    "capacity", "plateau", "state_of_charge", "exchange_current", "series_resistance", "double_layer",
     "stray_capacitance",
     "leakage_resistance", "self_discharge_resistance", "flicker_noise", "thermal_noise", "diffusion_time",
-    "plateau",
   ]
 
   fileprivate mutating func read(_ cell: YAMLMapping) throws(YAMLError) {
     capacity = try cell.positive("capacity", capacity)
-    if let field = cell.ifPresent("voltage") {
-      let volts: Volts = try field.quantity()
-      curve.base = volts.value
-    }
+    // A cell below 1 V is one that every instrument can reach.
+    curve.base = try cell.quantity("plateau", default: Volts(curve.base)).value
     if let field = cell.ifPresent("state_of_charge") {
       initialStateOfCharge = try field.number()
       guard (0...1).contains(initialStateOfCharge) else { throw field.error("must be 0…1") }
@@ -229,8 +226,6 @@ extension CellParameters {
     flickerNoise = try cell.positive("flicker_noise", flickerNoise, orZero: true)
     thermalNoise = try cell.boolean("thermal_noise", default: thermalNoise)
     slowDiffusion.timeConstant = try cell.positive("diffusion_time", slowDiffusion.timeConstant)
-    // A cell below 1 V is one that every instrument can reach.
-    curve.base = try cell.quantity("plateau", default: Volts(curve.base)).value
   }
 }
 
