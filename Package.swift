@@ -89,7 +89,8 @@ let package = Package(
     // beside: instruments without hardware
     quickRoom("EmulatedUSB", ["Linux", "Quantities"]),
     room("MockUSBFS", ["CUSBFS", "CLinux", "EmulatedUSB", "Linux", "Quantities"]),
-    quickRoom("NanobatteryTwin", ["CLua", "EmulatedUSB", "FrameRing", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
+    quickRoom(
+      "NanobatteryTwin", ["CLua", "EmulatedUSB", "FrameRing", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
 
     // executables
     program(

@@ -69,7 +69,8 @@ package final class OpenBiasingHolder: Holder {
     }
   }
 
-  func numbers(_ question: String, _ count: Int, within limit: Seconds = SCPIConnection.answerPatience) throws(InstrumentError) -> [Double]
+  func numbers(_ question: String, _ count: Int, within limit: Seconds = SCPIConnection.answerPatience)
+    throws(InstrumentError) -> [Double]
   {
     let answer = try connection.query(question, within: limit)
     let numbers = answer.split(separator: ",").compactMap { Double($0.filter { $0 != " " }) }
@@ -195,7 +196,8 @@ package final class OpenBiasingHolder: Holder {
   package func insert(_ isOn: Bool) throws(InstrumentError) { try apply(":SYST:INS \(isOn ? "ON" : "OFF")") }
 
   package func leakage(at bias: Volts) throws(InstrumentError) -> (resistance: Ohms, current: Amperes) {
-    let numbers = try numbers(":SENS:LEAK:MEAS? \(bias.value)", 2, within: Self.leakageTime + SCPIConnection.answerPatience)
+    let numbers = try numbers(
+      ":SENS:LEAK:MEAS? \(bias.value)", 2, within: Self.leakageTime + SCPIConnection.answerPatience)
     return (Ohms(numbers[0]), Amperes(numbers[1]))
   }
 }

@@ -51,7 +51,8 @@ package final class SCPIConnection {
   }
 
   /// The answer as bytes, trimmed by bytes: "\r\n" is one `Character` in Swift.
-  package func queryBytes(_ command: String, within limit: Seconds = answerPatience) throws(InstrumentError) -> [UInt8] {
+  package func queryBytes(_ command: String, within limit: Seconds = answerPatience) throws(InstrumentError) -> [UInt8]
+  {
     do throws(USBError) {
       var answer = try messages.query(Array(command.utf8) + [10], within: limit)
       while let last = answer.last, last == 10 || last == 13 || last == 0 { answer.removeLast() }

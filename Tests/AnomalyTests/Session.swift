@@ -42,7 +42,9 @@ final class Session {
     var hold = Volts(3.25)
 
     init(_ model: String) {
-      guard let reach = PalmSensModel.all.first(where: { $0.name == model })?.potential, reach.upperBound < 5 else { return }
+      guard let reach = PalmSensModel.all.first(where: { $0.name == model })?.potential, reach.upperBound < 5 else {
+        return
+      }
       cell = 0.9
       limits = Volts(-0.5)...Volts(1.6)
       hold = Volts(0.75)

@@ -306,7 +306,9 @@ package final class MethodScriptLink {
 
   private func write(_ text: String) throws(InstrumentError) {
     waitOutDeafness()
-    do throws(InstrumentError) { try wire.write(Array((text + "\n").utf8), within: left(until: .now + Self.answerTime)) } catch {
+    do throws(InstrumentError) {
+      try wire.write(Array((text + "\n").utf8), within: left(until: .now + Self.answerTime))
+    } catch {
       state = .unknown
       throw error
     }
