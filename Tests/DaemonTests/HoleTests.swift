@@ -41,11 +41,15 @@ extension DaemonTests {
       #expect(try #require(marked.first?.integer("t")) > closed.time.nanoseconds)
       let events = try database.rows("SELECT kind FROM event WHERE kind IN ('hole_began', 'hole') ORDER BY id")
       #expect(events.map { $0.text("kind") } == ["hole_began", "hole"])
+      // Until the output was opened too the potentiostat went on reading, at contacts that the holder had opened.
+      let told = try database.rows("SELECT details_json FROM event WHERE kind = 'hole'").first?.text("details_json")
+      let outputOff = try #require(JSONValue(parsing: told ?? "")["opened_raw_ns"]?.integer)
+      let begin = max(opened.time.nanoseconds, outputOff) + Seconds(0.1).nanoseconds
       // Frames that were exposed while the instrument was away have no values; those of the samples beside do.
       let inHole = try database.rows(
         """
         SELECT count(*) AS n, count(voltage_mean_V) AS v, count(charge_C) AS q FROM frame_value
-        WHERE start_raw_ns > \((opened.time + Seconds(0.1)).nanoseconds)
+        WHERE start_raw_ns > \(begin)
         AND stop_raw_ns < \((closed.time - Seconds(0.1)).nanoseconds)
         """)
       #expect(try #require(inHole.first?.integer("n")) > 10)

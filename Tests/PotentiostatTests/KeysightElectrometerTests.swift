@@ -187,7 +187,7 @@ struct KeysightElectrometerTests {
     try rest.station.prepare(keysightAcquisition(range: 2e-9, voltage: Volts(-0.5)...Volts(1)))
     rest.close()
     try? rest.station.apply(.current(.zero))
-    rest.poll(for: 0.1)
+    rest.poll(for: 0.5)
     #expect(rest.trips.first?.contains("voltage") == true)
     #expect(rest.terminal == .highImpedance)
 
