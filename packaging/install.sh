@@ -11,5 +11,6 @@ install -D -m 0644 systemd/insitud.sysusers "$root/usr/lib/sysusers.d/insitud.co
 [ -e "$root/etc/insitud/insitud.yaml" ] || install -D -m 0640 config/insitud.yaml "$root/etc/insitud/insitud.yaml"
 install -D -m 0644 -t "$root/usr/share/insitud/protocols" config/protocols/*.yaml
 install -D -m 0644 -t "$root/usr/share/insitud" config/twin.yaml
+install -D -m 0644 -t "$root/usr/share/doc/insitud" README.md docs/*.md
 echo "Installed below ${root:-/}. Next, as root: systemd-sysusers; udevadm control --reload; udevadm trigger; systemctl daemon-reload;"
 echo "edit /etc/insitud/insitud.yaml; insitud --check-config; systemctl enable --now insitud"

@@ -39,8 +39,8 @@ struct ProbeMotion {
 
   /// A contact that is gone when it is looked at again is looked for again so often.
   private static let mostRetries = 3
-  /// Relays, source and baseline (10 readings) need it before the tip moves.
-  private static let baselineTime = Seconds(0.05)
+  /// Relays and source need it before the tip moves; so does the baseline, which is 10 readings (docs/obh-1.md §4).
+  private var baselineTime: Seconds { max(Seconds(0.05), settings.dwell * 12) }
   /// The contact is measured for so long after the meter has settled, and given up after the longer time.
   private static let confirmTime = Seconds(0.2)
   private static let longestConfirm = Seconds(5)
@@ -112,8 +112,8 @@ struct ProbeMotion {
       // At the very end of the way out a contact may have come between question and retraction: then no step is made, and
       // the same way is gone again.
       guard try holder.contact() == nil else {
-        try holder.detectContact(settings)
-        return try extend(holder)
+        detectsSince = nil
+        return
       }
       try step(holder, by: sign)
     case .contact:
@@ -122,7 +122,7 @@ struct ProbeMotion {
         try holder.detectContact(settings)
         return try holder.setOutput(true)
       }
-      if now - since >= Self.baselineTime { try extend(holder) }
+      if now - since >= baselineTime { try extend(holder) }
     }
   }
 
@@ -143,6 +143,8 @@ struct ProbeMotion {
     if !hasMeterRange {
       let found = try holder.contact()?.current.magnitude ?? settings.threshold
       try holder.setMeter(range: found * 2, aperture: Seconds(0.02))
+      // The queue keeps its oldest: readings from the way here would be taken for those of the contact.
+      _ = try holder.meterRecords(atMost: 512)
       hasMeterRange = true
       return
     }
@@ -163,10 +165,11 @@ struct ProbeMotion {
     guard retries <= Self.mostRetries else {
       return finish(.failed, "the contact does not last: \(Amperes(current)) flowed when it was looked at again")
     }
-    // From where the tip is, with a detection that is armed anew.
+    // From the beginning, with a detection that is armed anew: its baseline is learnt away from the sample, at rest.
     try holder.setMeter(range: Amperes(1e-8), aperture: settings.dwell)
-    try holder.detectContact(settings)
-    try extend(holder)
+    progress.phase = .retracting
+    detectsSince = nil
+    try holder.extend(settings.axis, to: settings.retracted, voltsPerSecond: ApproachSettings.retractSlew)
   }
 
   mutating func finish(_ phase: MotionProgress.Phase, _ message: String) {
