@@ -55,7 +55,7 @@ class Family:
     says: str
     is_: str
     range: str
-    # Volts held, at most 60 mV from the cell's 3.72 V or 1.00 V; A that a reading of that hold may have.
+    # Volts held, at most 60 mV from the cell's 3.72 V or 1.00 V.
     hold: float
     period: int = 50
     charges: bool = True
@@ -97,9 +97,14 @@ FAMILIES = [
 ]
 
 
-def all_of(check, programs, work):
+def all_of(check, programs, work, wanted):
+    """All models, or those that are wanted."""
     print("B: the other families of instruments, by USB/IP", flush=True)
-    for family in FAMILIES:
+    unknown = set(wanted) - {family.model for family in FAMILIES}
+    if unknown:
+        with check("B: the models asked for are known"):
+            raise AssertionError(f"not {', '.join(sorted(unknown))}; there are {', '.join(f.model for f in FAMILIES)}")
+    for family in [family for family in FAMILIES if not wanted or family.model in wanted]:
         place = work / family.model
         place.mkdir()
         configuration = place / "twin.yaml"

@@ -167,7 +167,7 @@ def route_b(configuration):
 
 
 def route_f(_):
-    families.all_of(check, PROGRAMS, WORK)
+    families.all_of(check, PROGRAMS, WORK, os.environ.get("E2E_MODELS", "").split())
 
 
 def gadget(*words, limit=40):

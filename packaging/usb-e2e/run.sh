@@ -2,6 +2,7 @@
 # A real Linux kernel, its USB and the emulated instruments in a virtual machine: `make usb-e2e`.
 # Needs no KVM, no root and no USB. What is downloaded stays in .build/usb-e2e.
 #   USB_E2E_ROUTES=b|f|c    only USB/IP with the Keithley 2450, only the other families, only gadgets (default bfc)
+#   USB_E2E_MODELS=nexus    of the other families only these (names with spaces between)
 #   CONFIGURATION=release   optimised programs        USB_E2E_LIMIT=300   seconds for the virtual machine
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -59,7 +60,8 @@ programs=$(swift build -c "$configuration" --show-bin-path)
 python=/usr/bin/python3
 [ -x "$python" ] || python=$(python3 -c 'import sys; print(sys.executable)')
 kernel=$(python3 packaging/usb-e2e/prepare.py "$work/root" "$work" \
-  "CHECKS=$PWD/packaging/usb-e2e" "PROGRAMS=$programs" "PYTHON=$python" "ROUTES=${USB_E2E_ROUTES:-bfc}")
+  "CHECKS=$PWD/packaging/usb-e2e" "PROGRAMS=$programs" "PYTHON=$python" "ROUTES=${USB_E2E_ROUTES:-bfc}" \
+  "MODELS=${USB_E2E_MODELS:-}")
 
 echo "Booting $(basename "$kernel") without KVM ..."
 started=$SECONDS
