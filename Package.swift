@@ -155,6 +155,7 @@ let package = Package(
         "Quantities",
       ]),
     suite(
-      "Daemon", ["Potentiostat", "USB", "ControlProtocol", "RunStore", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities"]),
+      "Daemon",
+      ["Potentiostat", "USB", "ControlProtocol", "RunStore", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities"]),
   ]
 )

@@ -64,28 +64,6 @@ struct ChargeCounterTests {
     _ = counter.add(sample(20, 1e-12))
     #expect(abs(counter.charge.value - 20e-15) < 1e-27)
   }
-
-  @Test("A rest with the circuit open moves nothing and is no hole, however long and without a current")
-  func openCircuit() {
-    var counter = ChargeCounter()
-    for t in stride(from: Int64(0), through: 1000, by: 100) { _ = counter.add(sample(t, 1e-12)) }
-    for t in stride(from: Int64(1100), through: 9000, by: 100) { _ = counter.add(sample(t, nil, .openCircuit)) }
-    for t in stride(from: Int64(9100), through: 10100, by: 100) { _ = counter.add(sample(t, 1e-12)) }
-    #expect(counter.holes == 0)
-    #expect(abs(counter.charge.value - 2.1e-12) < 1e-24, "\(counter.charge)")
-  }
-
-  @Test("A hole that is marked on a sample without a current counts with the next one")
-  func markedHole() {
-    var counter = ChargeCounter()
-    _ = counter.add(sample(0, 1e-12))
-    _ = counter.add(sample(10, nil, [.afterHole, .overflow]))
-    _ = counter.add(sample(20, 1e-12))
-    #expect(counter.holes == 1)
-    #expect(counter.charge == .zero)
-    _ = counter.add(sample(30, 1e-12))
-    #expect(counter.holes == 1)
-  }
 }
 
 @Suite("Clock pairs worth keeping")
