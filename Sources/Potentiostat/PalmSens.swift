@@ -25,6 +25,8 @@ package final class PalmSens: PotentiostatDriver {
 
   /// Entries of `errors()` that nobody fetched.
   private static let mostNotes = 50
+  /// V by which a cell may have changed since its voltage was read, under another bias.
+  private static let relaxation = 0.2
   /// The ramp's next line may take so long.
   private static let rampPatience = Seconds(1.2)
 
@@ -127,8 +129,10 @@ package final class PalmSens: PotentiostatDriver {
     self.bias = bias
     guard case .voltage = bias else { return Acquired() }
     var ramped = Acquired()
+    // The line that tells of its end may be damaged: readings would come for as long as the script lasts.
+    let end = MonotonicTime.now + rampTime(bias, present) + Self.rampPatience
     while reader.phase != .holding, link.state == .running {
-      guard let output = try link.next(within: Self.rampPatience) else {
+      guard .now < end, let output = try link.next(within: Self.rampPatience) else {
         throw .wire(.timedOut(device: link.name, operation: "the ramp to the voltage"))
       }
       let before = ramped.samples.count
@@ -136,6 +140,17 @@ package final class PalmSens: PotentiostatDriver {
       guard ramped.samples[before...].allSatisfy(isWithinLimits) else { break }
     }
     return ramped
+  }
+
+  /// How long the way to a voltage takes: from about what the cell had, or from the farthest limit where nobody knows. The
+  /// instrument's clock is granted a tenth.
+  private func rampTime(_ bias: Bias, _ present: Volts?) -> Seconds {
+    guard case .voltage(let target) = bias, present != target, let acquisition,
+      let window = PalmSensScript.window(model, acquisition.limits)
+    else { return .zero }
+    let farthest = max(abs(target.value - window.lowerBound), abs(target.value - window.upperBound))
+    let away = present.map { min(farthest, abs((target - $0).value) + Self.relaxation) } ?? farthest
+    return Seconds(away / PalmSensScript(model, acquisition, time: scriptTime).rampRate * 1.1)
   }
 
   private func run(_ bias: Bias, present: Volts?) throws(InstrumentError) {

@@ -30,7 +30,8 @@ struct PalmSensScript {
   }
   var aperture: Seconds { Seconds(period) }
   var rampAperture: Seconds { Seconds(max(0.01, model.shortestPeriod)) }
-  private var rampRate: Double { Self.rampStep / rampAperture.value }
+  /// V/s
+  var rampRate: Double { Self.rampStep / rampAperture.value }
 
   /// V between which the script applies potentials: the cell's limits as far as the instrument goes.
   static func window(_ model: PalmSensModel, _ limits: CellLimits) -> ClosedRange<Double>? {

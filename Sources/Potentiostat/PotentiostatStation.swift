@@ -27,6 +27,8 @@ package final class PotentiostatStation {
   private static let fewestZeroReadings = 5
   /// How much longer than asked for a zero may take until it has them: a slow link or a busy computer.
   private static let zeroPatience = Seconds(3)
+  /// An instrument that gives no reading of a zero for so long, and for ten sample periods, gives none any more.
+  private static let zeroSilence = Seconds(0.75)
 
   private let settings: PotentiostatSettings
   private let bus: any USBBus
@@ -121,6 +123,7 @@ package final class PotentiostatStation {
       var all = try instrument.begin(.voltage(.zero), present: .zero, isWithinLimits: { _ in true }).samples
       // On its lowest ranges an electrometer needs longer to settle than the zero takes.
       let end = MonotonicTime.now + span + instrument.range.settling
+      lastRow = .now
       func isDone() -> Bool {
         let now = MonotonicTime.now
         return now >= end
@@ -128,7 +131,14 @@ package final class PotentiostatStation {
       }
       while !isDone(), !latch.isSet {
         sleepThread(for: Seconds(0.02))
-        all += try instrument.poll().samples
+        let new = try instrument.poll().samples
+        all += new
+        if !new.isEmpty { lastRow = .now }
+        let silence = MonotonicTime.now - lastRow
+        guard silence <= max(Self.zeroSilence, period * 10) else {
+          try instrument.open()
+          throw .wire(.timedOut(device: settings.model, operation: "reading the zero: no reading for \(silence)"))
+        }
       }
       try instrument.open()
       return all

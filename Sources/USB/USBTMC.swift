@@ -56,11 +56,15 @@ package final class USBTMC {
 
   package func close() { transport.close() }
 
-  /// What the device says it can do; asked once. A device that does not say has no optional features.
+  /// What the device says it can do; asked until it has said it. A device that does not say, or not now, has no optional
+  /// features.
   package func abilities() throws(USBError) -> USBTMCAbilities {
     if let knownAbilities { return knownAbilities }
-    var abilities = USBTMCAbilities.none
-    do throws(USBError) { abilities = USBTMCAbilities(try classRequest(7, length: 24)) } catch .stalled {}
+    var answer: [UInt8] = []
+    do throws(USBError) { answer = try classRequest(7, length: 24) } catch .stalled {}
+    // 24 bytes, the first of them STATUS_SUCCESS (usbtmc.md §3).
+    guard answer.count == 24, answer[0] == 1 else { return .none }
+    let abilities = USBTMCAbilities(answer)
     knownAbilities = abilities
     return abilities
   }

@@ -65,7 +65,7 @@ final class Session {
   private var outcome = Outcome()
   private let voltages: Voltages
   /// What the driver keeps up; known once it is connected.
-  private var period: Seconds { max(Seconds(0.02), potentiostat.shortestPeriod * 2.5) }
+  private var period: Seconds { max(Seconds(0.02), potentiostat.shortestPeriod) }
 
   private final class Reports: @unchecked Sendable {
     var complaint: String?
@@ -138,7 +138,10 @@ final class Session {
       outcome.complaint = reports.complaint
       outcome.isCellOpen = isCellOpen
       outcome.transfers = emulated.transferCount
+      let struckBefore = emulated.hasFaultStruck
       comeBack()
+      // A transfer that waited behind others has struck only now: then this was the session that it spoiled.
+      if !outcome.isUsable, !struckBefore, emulated.hasFaultStruck { comeBack() }
       potentiostat.close()
       holder.close()
       outcome.pending = emulated.pendingCount
@@ -221,6 +224,7 @@ final class Session {
     damaging?.heal()
     outcome.damaged = damaging?.count ?? 0
     latch.release()
+    outcome.usableProblem = ""
     let complaint = reports.complaint
     reports.complaint = nil
     do throws(Ended) {

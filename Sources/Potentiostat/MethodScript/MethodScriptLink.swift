@@ -47,13 +47,15 @@ package final class MethodScriptLink {
   /// An answer, a written script: milliseconds.
   private static let answerTime = Seconds(0.8)
   /// The way to an open cell, with everything that may have to be said again.
-  private static let safeTime = Seconds(1.8)
+  private static let safeTime = Seconds(1.5)
   /// Of `Z`: the loop ends, then `on_finished`. Documented are up to 15 s for slow loops; ours end in milliseconds, and
   /// whoever waits for an open cell is told after this instead.
-  private static let abortTime = Seconds(0.9)
+  private static let abortTime = Seconds(0.6)
   /// A script of somebody else may take long to end.
   private static let foreignAbortTime = Seconds(30)
   private static let syncAttempts = 3
+  /// Answers that were held up come all at once.
+  private static let lateTime = Seconds(0.05)
   /// Between two lines of a script that is ending.
   private static let quietTime = Seconds(0.4)
   private static let syncTime = Seconds(0.4)
@@ -88,15 +90,26 @@ package final class MethodScriptLink {
         guard line.text == "Z" else {
           // Z!0006: nothing was running.
           noteError()
+          try takeLateAnswers()
           state = .idle
           return false
         }
         guard try readToEnd(until: .now + (limit ?? Self.foreignAbortTime)) else { continue }
+        try takeLateAnswers()
         state = .idle
         return true
       }
     }
     throw .wire(.timedOut(device: name, operation: "Z: bringing the conversation into step"))
+  }
+
+  /// To a `Z` that was said before, and whose answer was held up on its way: the answer to what is said next comes after.
+  private func takeLateAnswers() throws(InstrumentError) {
+    let end = MonotonicTime.now + Self.lateTime
+    while let line = try nextLine(until: end) {
+      // One more refusal: it is deaf again.
+      if line.text.hasPrefix("Z!") { noteError() }
+    }
   }
 
   /// Reads up to the end of a script that was aborted. Its last line may have been lost: after `quietTime` without one it
