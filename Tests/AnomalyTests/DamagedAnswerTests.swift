@@ -13,7 +13,7 @@ struct DamagedAnswerTests {
 
   @Test(
     "No answer brings a driver down",
-    arguments: ["keithley-2450", "keithley-2636b", "keysight-b2912a", "keysight-b2985a", "emstat4-hr", "emstat-pico"])
+    arguments: ["keithley-2450", "keithley-2636b", "keysight-b2912a", "keysight-b2985a", "emstat4-hr"])
   func damaged(_ model: String) {
     var damaged = 0
     var complaints = 0

@@ -219,6 +219,8 @@ final class Session {
   /// The device is put back where it was unplugged, and everything works again.
   private func comeBack() {
     sleepThread(for: Seconds(0.4))
+    // A session that was shorter than the one it is held against has not met its fault.
+    emulated.forgetFaults()
     if !instruments.potentiostat.isPlugged { instruments.potentiostat.plug() }
     if !instruments.holder.isPlugged { instruments.holder.plug() }
     damaging?.heal()

@@ -54,6 +54,8 @@ package final class InProcessBus: USBBus {
   deinit {
     state.update { $0.isEnding = true }
     events.close()
+    // What was not handed out holds its listener, and that holds the queue.
+    _ = events.drain()
   }
 
   /// Ends the bus's thread and waits for it.
