@@ -82,8 +82,6 @@ package final class EmulatedUSBDevice: @unchecked Sendable {
   package func forgetFaults() { engine.update { $0.forgetFaults() } }
   /// Transfers taken in on all endpoints, from the beginning: what `USBFault(endpoint: nil, …)` counts.
   package var transferCount: Int { engine.read { $0.submitted } }
-  /// A fault has had its effect: a transfer that waits behind others has it later than it was submitted.
-  package var hasFaultStruck: Bool { engine.read { $0.hasFaultStruck } }
   /// How often the cable was pulled or put in.
   package var plugChanges: Int { engine.read { $0.plugChanges } }
   package var pendingCount: Int { engine.read { $0.pendingCount } }

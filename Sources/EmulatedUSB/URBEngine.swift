@@ -32,8 +32,6 @@ final class URBEngine {
   private(set) var submitted = 0
   /// How often the cable was pulled or put in.
   private(set) var plugChanges = 0
-  /// A fault has had its effect. A transfer that waits behind others has it later than it was submitted.
-  private(set) var hasFaultStruck = false
   private var replugAt: MonotonicTime?
   private var bytesInFlight = 0
   private(set) var isPlugged = true
@@ -124,10 +122,6 @@ final class URBEngine {
   private func step(_ at: Int) -> Bool {
     guard let head = endpoints[at].queue.first else { return false }
     if let notBefore = head.notBefore, clock() < notBefore { return false }
-    switch head.fault {
-    case .stall, .timeOut, .unplug, .unplugAndReplug: hasFaultStruck = true
-    default: break
-    }
     switch head.fault {
     case .stall:
       finish(at, USBStatus.stalled, halting: true)
@@ -227,11 +221,8 @@ final class URBEngine {
 
   private func faulty(_ bytes: [UInt8], _ pending: Pending) -> [UInt8] {
     switch pending.fault {
-    case .short(let count):
-      hasFaultStruck = true
-      return Array(bytes.prefix(max(0, count)))
+    case .short(let count): return Array(bytes.prefix(max(0, count)))
     case .garbage(let seed):
-      hasFaultStruck = true
       var state = seed | 1
       return bytes.map { _ in
         state ^= state << 13

@@ -60,7 +60,9 @@ package final class PalmSens: PotentiostatDriver {
 
   package func close() { link.close() }
 
+  /// What was noted. There is no queue in the instrument; while no script runs it is asked whether it answers at all.
   package func errors() throws(InstrumentError) -> [String] {
+    if link.state != .running { _ = try link.identify() }
     defer { notes = [] }
     return notes
   }

@@ -214,7 +214,8 @@ package final class PotentiostatStation {
       lose(error)
       throw error
     }
-    if let rest = try? instrument.poll() { pass(rest) }
+    // The output is open, which is what was asked for; that the rest did not come is remembered.
+    do throws(InstrumentError) { pass(try instrument.poll()) } catch { lose(error) }
   }
 
   /// Empties the instrument's error queue; what was in it is reported too, for nobody can ask for it again.

@@ -35,33 +35,21 @@ struct AnomalyTests {
   /// granted to it beside a hang. For all other calls the bound is that of a hang alone.
   static let longWork = Seconds(0.3)
 
-  /// One of each driver: every transfer.
-  static let wholeModels: Set = [
-    "keithley-2450", "keithley-2636b", "keysight-b2912a", "keysight-b2985a", "emstat4-lr", "emstat-pico",
-  ]
-  /// Of the others, which are the same driver with other data.
-  static let strideOfOthers = 20
-
-  /// `INSITUD_MODEL=name` takes that one alone. The 2600B and MethodSCRIPT models are not among those of every run yet: they
-  /// have cases that fail, and sessions that use up the memory.
-  static let models =
-    getenv("INSITUD_MODEL").map { [String(cString: $0)] }
-    ?? TwinPotentiostatModels.all.map(\.name).filter {
-      $0.hasPrefix("keithley-24") || $0.hasPrefix("keysight")
-    }
+  /// `INSITUD_MODEL=name` takes that one alone.
+  static let models = getenv("INSITUD_MODEL").map { [String(cString: $0)] } ?? TwinPotentiostatModels.all.map(\.name)
 
   @Test("Of the potentiostat", arguments: Self.models, Fault.allCases)
   func potentiostat(_ model: String, _ fault: Fault) {
-    examine(model, .potentiostat, fault, Self.wholeModels.contains(model) ? 1 : Self.strideOfOthers)
+    examine(model, .potentiostat, fault)
   }
 
   @Test("Of the holder", arguments: Fault.allCases)
-  func holder(_ fault: Fault) { examine("keithley-2450", .holder, fault, 1) }
+  func holder(_ fault: Fault) { examine("keithley-2450", .holder, fault) }
 
-  /// `INSITUD_ANOMALIES=n` takes every n-th transfer, of all models.
-  private static let stride = getenv("INSITUD_ANOMALIES").flatMap { Int(String(cString: $0)) }.map { max(1, $0) }
+  /// `INSITUD_ANOMALIES=n` takes every n-th transfer.
+  private static let stride = max(1, getenv("INSITUD_ANOMALIES").flatMap { Int(String(cString: $0)) } ?? 1)
 
-  private func examine(_ model: String, _ device: Session.Device, _ fault: Fault, _ stride: Int) {
+  private func examine(_ model: String, _ device: Session.Device, _ fault: Fault) {
     let sound = Session(model: model, fault: nil, on: device).run()
     #expect(sound.complaint == nil, "without a fault: \(sound.complaint ?? "")")
     #expect(sound.isUsable, "without a fault: \(sound.usableProblem)")
@@ -69,7 +57,7 @@ struct AnomalyTests {
     var cases = 0
     var complaints = 0
     var longest = (Seconds(0), "")
-    for transfer in Swift.stride(from: 1, through: sound.transfers, by: Self.stride ?? stride) {
+    for transfer in Swift.stride(from: 1, through: sound.transfers, by: Self.stride) {
       let outcome = Session(
         model: model, fault: USBFault(endpoint: nil, transfer: transfer, kind: fault.kind), on: device
       ).run()

@@ -13,7 +13,9 @@ struct DamagedAnswerTests {
 
   @Test(
     "No answer brings a driver down",
-    arguments: ["keithley-2450", "keithley-2636b", "keysight-b2912a", "keysight-b2985a", "emstat4-hr"])
+    arguments: [
+      "keithley-2450", "keithley-2636b", "keysight-b2912a", "keysight-b2985a", "emstat4-hr", "emstat-pico",
+    ])
   func damaged(_ model: String) {
     var damaged = 0
     var complaints = 0

@@ -138,10 +138,10 @@ final class Session {
       outcome.complaint = reports.complaint
       outcome.isCellOpen = isCellOpen
       outcome.transfers = emulated.transferCount
-      let struckBefore = emulated.hasFaultStruck
       comeBack()
-      // A transfer that waited behind others has struck only now: then this was the session that it spoiled.
-      if !outcome.isUsable, !struckBefore, emulated.hasFaultStruck { comeBack() }
+      // A transfer that is kept posted for what may come is met by whoever is spoken to next. The session went well to its
+      // end then; the one after it is told, and the next one works.
+      if !outcome.isUsable, outcome.complaint == nil { comeBack() }
       potentiostat.close()
       holder.close()
       outcome.pending = emulated.pendingCount
@@ -214,6 +214,8 @@ final class Session {
     measure("safe holder") { attempt { () throws(InstrumentError) in try holder.makeSafe() } }
     // A holder that cannot be reached opens the cell when nobody beats.
     if !isCellOpen { sleepThread(for: holder.settings.heartbeatTimeout + Seconds(0.1)) }
+    // What the instruments noted belongs to the run that ends.
+    measure("notes") { potentiostat.checkConnection() }
   }
 
   /// The device is put back where it was unplugged, and everything works again.

@@ -47,10 +47,10 @@ package final class MethodScriptLink {
   /// An answer, a written script: milliseconds.
   private static let answerTime = Seconds(0.8)
   /// The way to an open cell, with everything that may have to be said again.
-  private static let safeTime = Seconds(1.5)
+  private static let safeTime = Seconds(1.1)
   /// Of `Z`: the loop ends, then `on_finished`. Documented are up to 15 s for slow loops; ours end in milliseconds, and
   /// whoever waits for an open cell is told after this instead.
-  private static let abortTime = Seconds(0.6)
+  private static let abortTime = Seconds(0.5)
   /// A script of somebody else may take long to end.
   private static let foreignAbortTime = Seconds(30)
   private static let syncAttempts = 3
