@@ -101,6 +101,9 @@ struct Benchmark {
   // MARK: Instruments over USB
 
   private mutating func instruments() throws(BenchmarkError) {
+    let bare = try WakeUp.measure(count: 2000, period: Seconds(0.0002), work: options.work)
+    // There and back.
+    let yardstick = bare.median * 2
     for model in PotentiostatModels.all {
       say("the \(model.name) of the twin")
       let twin = try TwinOfModel(
@@ -110,7 +113,9 @@ struct Benchmark {
       table.add(
         ResultRow(
           what: "\(model.name): a question", figure: time(figures.question.median),
-          spread: "p99 \(time(figures.question.percentile(99)))", yardstick: "", ratio: "", budget: ""))
+          spread: "p99 \(time(figures.question.percentile(99)))",
+          yardstick: "two wake-ups through a pipe \(time(yardstick))",
+          ratio: plain(figures.question.median / yardstick)))
       table.add(
         ResultRow(
           what: "  samples sustained", figure: "\(plain(figures.samplesPerSecond)) /s, \(figures.missing) missing",

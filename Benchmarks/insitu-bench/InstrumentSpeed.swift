@@ -8,7 +8,7 @@ import USB
 /// what that costs this process.
 struct InstrumentSpeed {
   struct Figures {
-    /// Round trips of a question to the error queue, or its counterpart.
+    /// A question to the error queue; where there is none, the three of the identity.
     var question: Spread
     /// Samples per second, by the instrument's own clock, and as asked for.
     var samplesPerSecond: Double
@@ -42,7 +42,7 @@ struct InstrumentSpeed {
       try instrument.prepare(
         Acquisition(
           period: period, currentRange: Amperes(1e-6), voltageRange: Volts(2),
-          limits: CellLimits(voltage: Volts(-2)...Volts(2), current: Amperes(-1e-6)...Amperes(1e-6))))
+          limits: CellLimits(voltage: Volts(-1)...Volts(1), current: Amperes(-1e-6)...Amperes(1e-6))))
       _ = try instrument.begin(.voltage(Volts(0.1)), present: Volts(0.1)) { _ in true }
       var samples: [Sample] = []
       let began = MonotonicTime.now
