@@ -42,7 +42,8 @@ test: $(PYTHON)
 sanitize:
 	@packaging/dependencies.sh test
 	swift test --sanitize=thread --scratch-path .build/thread --skip DaemonTests
-	swift test --sanitize=address --scratch-path .build/address --skip DaemonTests
+	LSAN_OPTIONS=suppressions=$(CURDIR)/packaging/leaks.txt:print_suppressions=0 \
+	  swift test --sanitize=address --scratch-path .build/address --skip DaemonTests
 
 usb-e2e:
 	@packaging/dependencies.sh build

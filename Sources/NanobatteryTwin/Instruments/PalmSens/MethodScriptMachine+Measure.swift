@@ -80,11 +80,11 @@ extension MethodScriptMachine {
     let end = measurement.pointBegan + measurement.interval
     // The level is set when its point begins; the body of the point before may still be at work then.
     cursor = max(cursor, measurement.pointBegan)
-    wait(.zero) { [self] () throws(MethodScriptFault) in
+    wait(.zero) { [unowned self] () throws(MethodScriptFault) in
       if index == 0 || measurement.levels[index] != measurement.levels[index - 1] {
         try cellDriver.apply(measurement.technique, measurement.levels[index], at: cursor)
       }
-      wait(end - cursor) { [self] () throws(MethodScriptFault) in try readPoint(measurement) }
+      wait(end - cursor) { [unowned self] () throws(MethodScriptFault) in try readPoint(measurement) }
     }
   }
 
@@ -111,7 +111,7 @@ extension MethodScriptMachine {
   func measure(_ span: Seconds, _ name: String, _ type: String) throws(MethodScriptFault) {
     guard type == "ab" || type == "ba" else { throw MethodScriptFault(code: 0x0002) }
     let begin = cursor
-    wait(max(span, Seconds(1e-3))) { [self] () throws(MethodScriptFault) in
+    wait(max(span, Seconds(1e-3))) { [unowned self] () throws(MethodScriptFault) in
       try failIfWanted()
       let reading =
         type == "ab" ? cellDriver.voltage(from: begin, to: cursor) : cellDriver.current(from: begin, to: cursor)
