@@ -37,7 +37,9 @@ $(PYTHON): Tests/requirements.txt
 test: $(PYTHON)
 	@packaging/dependencies.sh test
 	swift build --build-tests $(CHECK)
-	INSITUD_PYTHON=$(CURDIR)/$(PYTHON) swift test --skip-build
+	@echo "First the sessions with a fault at every transfer: they keep all cores busy, and others wait for instruments meanwhile."
+	swift test --skip-build --filter AnomalyTests
+	INSITUD_PYTHON=$(CURDIR)/$(PYTHON) swift test --skip-build --skip AnomalyTests
 
 sanitize:
 	@packaging/dependencies.sh test

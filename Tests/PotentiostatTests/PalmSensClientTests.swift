@@ -45,6 +45,7 @@ struct PalmSensClientTests {
     #expect(only("rejected").first?.first?.contains("4001") == true)
     #expect(only("runtime").first?.first?.contains("0014") == true && only("runtime").first?.last == "True")
     #expect(only("abort").first?.prefix(2) == ["True", "True"])
+    terminal.end()
     #expect(!instrument.isCellOn && !instrument.isRunning)
 
     var compared = 0

@@ -53,9 +53,12 @@ package final class PseudoTerminal: @unchecked Sendable {
     }
   }
 
+  /// Nobody but the caller touches the instrument afterwards.
   package func end() {
+    guard let thread else { return }
+    self.thread = nil
     ending.update { $0 = true }
-    thread?.join()
+    thread.join()
     close(holder)
     close(master)
   }
