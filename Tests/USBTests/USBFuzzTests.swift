@@ -1,42 +1,10 @@
-import Glibc
 import Quantities
 import Testing
+import TwinBench
 import USB
 
-/// Seeded mutations of good input. `INSITUD_FUZZ=<cases>` makes each run that long.
 @Suite("Decoders of the bus under mutation")
 struct USBFuzzTests {
-  private static let cases = getenv("INSITUD_FUZZ").flatMap { Int(String(cString: $0)) }
-  private static let seed = getenv("INSITUD_SEED").flatMap { UInt64(String(cString: $0)) } ?? 20_261_121
-
-  /// Runs `body` on mutations and prints how many there were.
-  private func fuzz(
-    _ name: String, _ few: Int, _ corpus: [[UInt8]], _ body: ([UInt8], inout SeededNumbers) throws -> Void
-  ) rethrows {
-    let count = Self.cases ?? few
-    var numbers = SeededNumbers(Self.seed)
-    for _ in 0..<count { try body(mutate(corpus.randomElement(using: &numbers) ?? [], corpus, &numbers), &numbers) }
-    print("fuzz \(name): \(count) cases, seed \(Self.seed)")
-  }
-
-  private func mutate(_ good: [UInt8], _ corpus: [[UInt8]], _ numbers: inout SeededNumbers) -> [UInt8] {
-    var bytes = good
-    let telling: [UInt8] = [0, 1, 2, 0x7F, 0x80, 0xFE, 0xFF, 0x0A, 0x23, 0x30, 0x39]
-    for _ in 0..<Int.random(in: 0...4, using: &numbers) {
-      let at = bytes.isEmpty ? 0 : Int.random(in: 0..<bytes.count, using: &numbers)
-      switch Int.random(in: 0..<7, using: &numbers) {
-      case 0 where !bytes.isEmpty: bytes[at] = UInt8.random(in: 0...255, using: &numbers)
-      case 1 where !bytes.isEmpty: bytes[at] ^= 1 << UInt8.random(in: 0...7, using: &numbers)
-      case 2 where !bytes.isEmpty: bytes[at] = telling.randomElement(using: &numbers) ?? 0
-      case 3 where !bytes.isEmpty: bytes.removeLast(bytes.count - at)
-      case 4 where !bytes.isEmpty: bytes.remove(at: at)
-      case 5: bytes.insert(telling.randomElement(using: &numbers) ?? 0, at: at)
-      default: bytes += (corpus.randomElement(using: &numbers) ?? []).prefix(40)
-      }
-    }
-    return bytes
-  }
-
   @Test("Bulk-IN: what is given out came in, and the question after it is answered")
   func bulkIn() throws {
     let device = ScriptedTransport(packetSize: 64)
@@ -44,7 +12,7 @@ struct USBFuzzTests {
     let corpus: [[UInt8]] = [0, 1, 5, 51, 52, 53, 200].map { count in
       [2, 0, 0, 0, UInt8(count), 0, 0, 0, 1, 0, 0, 0] + (0..<count).map { UInt8($0) } + [0, 0]
     }
-    fuzz("Bulk-IN", 6000, corpus) { mutated, numbers in
+    Mutations("Bulk-IN", 6000, of: corpus).forEach { mutated, numbers in
       var answer = mutated
       // The right tags most of the time: else nothing behind the first check would ever be reached.
       let tag = device.sent.last?[1] ?? 0
@@ -78,7 +46,7 @@ struct USBFuzzTests {
       ],
     ]
     #expect(USBInterface.first(.cdcACM, in: corpus[1])?.controlNumber == 0)
-    fuzz("descriptors", 20_000, corpus) { bytes, _ in
+    Mutations("descriptors", 20_000, of: corpus).forEach { bytes, _ in
       for kind: USBInterfaceKind in [.usbtmc, .cdcACM, .ftdi(port: 0), .ftdi(port: 1)] {
         guard let interface = USBInterface.first(kind, in: bytes) else { continue }
         for endpoint in [interface.bulkIn, interface.bulkOut, interface.interruptIn].compactMap({ $0 }) {
@@ -91,7 +59,8 @@ struct USBFuzzTests {
   @Test("FTDI: never more bytes than came, two less for each packet")
   func ftdi() {
     let full: [UInt8] = [0x01, 0x60] + (0..<62).map { $0 }
-    fuzz("FTDI stream", 10_000, [full + full + [1, 0x62, 10], [1, 0x60], full, [1, 0x60, 65, 10], []]) { bytes, _ in
+    Mutations("FTDI stream", 10_000, of: [full + full + [1, 0x62, 10], [1, 0x60], full, [1, 0x60, 65, 10], []]).forEach
+    { bytes, _ in
       let payload = FTDIStream.strip(bytes, packetSize: 64).payload
       let packets = (bytes.count + 63) / 64
       let last = bytes.count % 64 == 1 ? 1 : 0
@@ -113,7 +82,7 @@ struct USBFuzzTests {
     let corpus = ["#15abcde\n", "#0abc\n", "#210abcdefghij\n", "#10\n", "#9000000003abc\n", "1.5\n"].map {
       Array($0.utf8)
     }
-    fuzz("blocks", 50_000, corpus) { bytes, _ in
+    Mutations("blocks", 50_000, of: corpus).forEach { bytes, _ in
       guard let content = SCPIBlock.content(of: bytes) else { return }
       #expect(bytes.first == UInt8(ascii: "#") && content.count <= bytes.count - 2)
       if let length = SCPIBlock.length(bytes) { #expect(content.count < length) }
