@@ -64,13 +64,16 @@ let package = Package(
     room("ZeroMQ", ["CZeroMQ"]),
     room("YAML", ["CYAML", "Quantities"]),
     quickRoom("USB", ["CLibUSB", "Linux", "Quantities"]),
+    quickRoom("DEMessaging"),
     room("FrameRing", ["CFrameRing", "CLinux", "Linux", "Quantities"]),
 
     // instruments
     quickRoom("HolderDriver", ["USB", "Linux", "Quantities"]),
     quickRoom("Potentiostat", ["USB", "Linux", "Quantities"]),
     room("ControlProtocol", ["JSON", "ZeroMQ", "Linux", "Quantities"]),
-    room("FrameIngest", ["FrameRing", "ZeroMQ", "JSON", "CLZ4", "CBitshuffle", "CLinux", "Linux", "Quantities"]),
+    room(
+      "FrameIngest",
+      ["FrameRing", "DEMessaging", "ZeroMQ", "JSON", "CLZ4", "CBitshuffle", "CLinux", "Linux", "Quantities"]),
 
     // meaning
     room("Alignment", ["Quantities"]),
@@ -90,7 +93,8 @@ let package = Package(
     quickRoom("EmulatedUSB", ["Linux", "Quantities"]),
     room("MockUSBFS", ["CUSBFS", "CLinux", "EmulatedUSB", "Linux", "Quantities"]),
     quickRoom(
-      "NanobatteryTwin", ["CLua", "EmulatedUSB", "FrameRing", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
+      "NanobatteryTwin",
+      ["CLua", "EmulatedUSB", "FrameRing", "DEMessaging", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
 
     // executables
     program(
@@ -129,7 +133,12 @@ let package = Package(
     suite("YAML", ["YAML", "Quantities"]),
     suite("USB", ["TwinBench", "USB", "EmulatedUSB", "Linux", "Quantities"]),
     suite("FrameRing", ["FrameRing", "Linux", "Quantities"]),
-    suite("FrameIngest", ["FrameIngest", "FrameRing", "ZeroMQ", "JSON", "Linux", "Quantities"]),
+    suite(
+      "FrameIngest",
+      [
+        "TwinBench", "FrameIngest", "FrameRing", "DEMessaging", "NanobatteryTwin", "ZeroMQ", "JSON", "Linux",
+        "Quantities",
+      ]),
     suite(
       "HolderDriver", ["TwinBench", "HolderDriver", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite(

@@ -39,6 +39,9 @@ package enum CameraModels {
     CameraModel(name: "simplon", summary: "DECTRIS SIMPLON stream v1, url: tcp://host:9999") {
       settings throws(CameraError) in try SimplonCamera(settings)
     },
+    CameraModel(name: "de", summary: "Direct Electron camera behind its DE-Server, url: tcp://host:13240") {
+      settings throws(CameraError) in try DECamera(settings)
+    },
   ]
 
   package static func make(_ settings: CameraSettings) throws(CameraError) -> sending any Camera {

@@ -10,7 +10,7 @@ final class TwinProcess {
   private let world: World
   private let truth: TruthRecorder?
   private let camera: TwinCamera
-  private let cameraPort: CameraPort
+  private let cameraFront: any CameraFront
   private let instruments: TwinBus
   private var unplugs: UnplugSchedule
 
@@ -52,7 +52,8 @@ final class TwinProcess {
       throw TwinFailure(EX_OSERR, error.description)
     }
     do throws(LinuxError) {
-      cameraPort = try CameraPort(path: runtime + "/twin-camera", camera: camera, report: report)
+      cameraFront = try configuration.camera.stream.open(
+        camera, path: runtime + "/twin-camera", address: configuration.camera.address, report: report)
       instruments = try TwinBus(
         path: runtime + "/twin-usb", world: world, clocks: clocks, configuration: configuration)
     } catch {
@@ -70,6 +71,8 @@ final class TwinProcess {
 
   private static func explain(_ error: LinuxError, _ runtime: String) -> TwinFailure {
     switch error.number {
+    case EADDRINUSE where error.subject.contains(":"):
+      TwinFailure(EX_TEMPFAIL, "\(error.subject) is in use; give another twin.camera.address")
     case EADDRINUSE:
       TwinFailure(EX_TEMPFAIL, "another twin answers in \(runtime); stop it first or give another --runtime")
     case ENAMETOOLONG:
@@ -105,10 +108,10 @@ final class TwinProcess {
       world.advance(to: now)
       for action in unplugs.due(at: now, outputOnSince: instruments.outputOnSince) { apply(action, now) }
 
-      let connections = instruments.connections + (cameraPort.isConnected ? 1 : 0)
-      if connections > 0 || cameraPort.connections != connectionsSeen {
+      let connections = instruments.connections + (cameraFront.isConnected ? 1 : 0)
+      if connections > 0 || cameraFront.connections != connectionsSeen {
         lastConnected = now
-        connectionsSeen = cameraPort.connections
+        connectionsSeen = cameraFront.connections
       }
       if let idleExit, now - lastConnected > idleExit {
         say("nobody connected for \(idleExit): ending")
@@ -133,7 +136,7 @@ final class TwinProcess {
 
   private func close() {
     instruments.close()
-    cameraPort.close()
+    cameraFront.close()
     camera.close()
     truth?.close()
   }

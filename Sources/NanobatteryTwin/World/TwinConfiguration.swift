@@ -27,6 +27,9 @@ package struct TwinConfiguration: Sendable {
     package var serial = "TWIN-CAM-1"
     package var ringSlots = 32
     package var ringDirectory = "/dev/shm"
+    /// How its frames are sent, and where: `HOST:PORT` of those over TCP.
+    package var stream = TwinCameraStream.shm
+    package var address: String?
     package var clock = Clock(offset: Seconds(0.9), driftPPM: 8, wanderPPB: 20)
   }
 
@@ -105,7 +108,7 @@ extension TwinConfiguration {
     contactsAreWired = try holder.ifPresent("contacts")?.choice(["switched", "wired"]) == "wired"
     try camera.read(
       twin.mappingOrEmpty(
-        "camera", keys: ["width", "height", "dose", "serial", "ring_slots", "ring_directory", "clock"]))
+        "camera", keys: ["width", "height", "dose", "serial", "ring_slots", "ring_directory", "clock", "stream", "address"]))
     if let faults = twin.ifPresent("faults"), faults.node.scalar != "" {
       for fault in try faults.sequence() { try read(fault: fault) }
     }
@@ -199,6 +202,9 @@ extension TwinConfiguration.Camera {
     ringSlots = try camera.integer("ring_slots", in: 2...4096, default: ringSlots)
     ringDirectory = try camera.text("ring_directory", default: ringDirectory)
     try clock.read(camera)
+    let names = TwinCameraStream.allCases.map(\.rawValue)
+    stream = try camera.ifPresent("stream")?.choice(names) .flatMap(TwinCameraStream.init) ?? stream
+    address = try camera.ifPresent("address")?.text()
   }
 }
 
