@@ -29,6 +29,8 @@ struct SocketAddress: Sendable {
   }
 
   func withPointer<R>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
-    unsafe bytes.withUnsafeBytes { unsafe body($0.assumingMemoryBound(to: sockaddr.self).baseAddress!, socklen_t($0.count)) }
+    unsafe bytes.withUnsafeBytes {
+      unsafe body($0.assumingMemoryBound(to: sockaddr.self).baseAddress!, socklen_t($0.count))
+    }
   }
 }

@@ -6,7 +6,7 @@ extension UnixStream {
   package static func connect(tcp address: String, within limit: Seconds) throws(LinuxError) -> UnixStream {
     let target = try SocketAddress(address, type: SOCK_STREAM)
     let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-    let fd = FileDescriptor(owning: unsafe socket(target.family, type, 0))
+    let fd = FileDescriptor(owning: socket(target.family, type, 0))
     let number = fd.number
     guard number >= 0 else { throw LinuxError("socket") }
     if unsafe target.withPointer({ unsafe Glibc.connect(number, $0, $1) }) != 0 {

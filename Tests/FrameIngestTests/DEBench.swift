@@ -37,7 +37,7 @@ final class DEBench {
     front.address = "127.0.0.1:0"
     let sent = sent
     front.watch = { number, pixels in
-      let crc = crc32c(pixels)
+      let crc = pixels.withUnsafeBytes { crc32c($0) }
       sent.update { $0.append((number, crc)) }
     }
     adjust(&front)

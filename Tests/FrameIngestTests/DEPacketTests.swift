@@ -63,7 +63,8 @@ struct DEPacketTests {
     "What is no packet is refused with its cause",
     arguments: [
       ("08", "it ends inside a number"), ("0809", "a packet of type 9"), ("1a05 08", "a field longer than the packet"),
-      ("08ffffffffffffffffff02", "a number of more than 64 bits"), ("0d01020304", "field 1 of a packet has wire type 5"),
+      ("08ffffffffffffffffff02", "a number of more than 64 bits"),
+      ("0d01020304", "field 1 of a packet has wire type 5"),
       ("0b", "a field of wire type 3"), ("00", "a field with the number 0"), ("3201ff", "text that is not UTF-8"),
       ("1a0608ffffffff1f", "a command number of more than 32 bits"),
       ("22062a04 0801 1880", "it ends inside a number"), ("22042a02 0809", "a parameter of type 9"),

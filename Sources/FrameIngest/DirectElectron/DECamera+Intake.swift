@@ -183,6 +183,7 @@ extension DECamera {
           address: settings.url, request: DECommandNumber.getMovieBuffer.name, answer: error.description)
       }
       intake = totalBytes > 0 ? .surplus(left: totalBytes, lastByte: .now) : .idle
+      series?.noteWithoutNumber(max(frames, 1))
       for _ in 0..<max(frames, 1) { events.append(refuse(error.description, ring)) }
       return .event(events.removeFirst())
     }
@@ -242,7 +243,7 @@ extension DECamera {
     let count: Int
     if let room = unsafe room {
       // 8-bit pixels come into the upper half of their place and are widened from there.
-      let start = unsafe room.count - layout.frameBytes + done
+      let start = room.count - layout.frameBytes + done
       count = unsafe try connection.readSome(UnsafeMutableRawBufferPointer(rebasing: room[start...]), within: span)
     } else {
       count = try throwAway(connection, layout.frameBytes - done, span)
@@ -252,12 +253,18 @@ extension DECamera {
       intake = .frame(block, done: done + count, lastByte: .now)
       return .more
     }
-    let event: CameraEvent =
-      switch block.problem {
-      case nil: publish(block, layout, ring, step)
-      case .ringFull: .ringFull
-      case .unusable(let cause): refuse(cause, ring)
-      }
+    let event: CameraEvent
+    switch block.problem {
+    case nil:
+      series?.note(frame: block.number)
+      event = publish(block, layout, ring, step)
+    case .ringFull:
+      series?.note(frame: block.number)
+      event = .ringFull
+    case .unusable(let cause):
+      series?.noteWithoutNumber(1)
+      event = refuse(cause, ring)
+    }
     var following = block
     following.current += 1
     beginFrame(following, ring)
@@ -276,7 +283,6 @@ extension DECamera {
     frame.dropImplausibleStamps()
     ring.publish(frame)
     self.series?.frames += 1
-    self.series?.lastFrame = max(series.lastFrame ?? 0, block.number)
     if block.isPrompt, block.current == block.frames - 1, !frame.flags.contains(.noDeviceTime) {
       // The last frame of a buffer was over when the buffer came; how long before is the operator's assumption.
       events.append(

@@ -50,12 +50,28 @@ package final class DECamera: Camera {
     /// ns from frame to frame.
     var period: Double
     var frames: UInt64 = 0
-    var lastFrame: UInt64?
+    /// Exposures that are known to have begun: the highest number seen, and what came behind it without a number.
+    private(set) var triggered: UInt64 = 0
     var stopped: MonotonicTime?
     /// The datagram was not confirmed: ask over TCP.
     var wantsStop = false
     /// Answers in a row that said that something failed.
     var failures = 0
+
+    init(number: UInt64, period: Double) {
+      self.number = number
+      self.period = period
+    }
+
+    mutating func note(frame number: UInt64) {
+      guard number >= numbered else { return }
+      numbered = number + 1
+      triggered = numbered
+    }
+
+    mutating func noteWithoutNumber(_ frames: Int) { triggered += UInt64(frames) }
+
+    private var numbered: UInt64 = 0
   }
 
   /// How far the receipt of a movie buffer has come.
@@ -183,8 +199,8 @@ package final class DECamera: Camera {
 
   /// Seconds that the acquisition may last at most: it ends when it is stopped.
   private func exposureTime(_ connection: DEConnection) throws(CameraError) -> Double {
-    let told = try connection.property("Exposure Time Max (seconds)")?.number
-    let most = try told ?? connection.largestValue("Exposure Time (seconds)")
+    var most = try connection.property("Exposure Time Max (seconds)")?.number
+    if most == nil { most = try connection.largestValue("Exposure Time (seconds)") }
     guard let most, most > 0 else { return Self.exposureTime.usual }
     return min(most, Self.exposureTime.most)
   }
@@ -254,6 +270,6 @@ package final class DECamera: Camera {
   func end(_ series: Series, isWhole: Bool) -> CameraEvent {
     self.series = nil
     if isWhole { ownsAcquisition = false }
-    return .seriesEnded(series: series.number, triggered: series.lastFrame.map { $0 + 1 })
+    return .seriesEnded(series: series.number, triggered: series.triggered == 0 ? nil : series.triggered)
   }
 }

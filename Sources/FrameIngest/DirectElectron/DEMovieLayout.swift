@@ -34,7 +34,8 @@ struct DEMovieLayout: Equatable {
     guard 0...Self.mostHeaderBytes ~= headerBytes, 1...Self.mostFrames ~= framesInBuffer,
       indexStart >= 0, indexStart <= headerBytes - framesInBuffer * Self.indexBytes
     else {
-      throw DecodeError("\(framesInBuffer) frames with their index at \(indexStart) of a header of \(headerBytes) bytes")
+      throw DecodeError(
+        "\(framesInBuffer) frames with their index at \(indexStart) of a header of \(headerBytes) bytes")
     }
     guard pixelBytes >= framesInBuffer * frameBytes else {
       throw DecodeError("\(pixelBytes) bytes for \(framesInBuffer) frames of \(width) × \(height)")

@@ -108,7 +108,8 @@ extension TwinConfiguration {
     contactsAreWired = try holder.ifPresent("contacts")?.choice(["switched", "wired"]) == "wired"
     try camera.read(
       twin.mappingOrEmpty(
-        "camera", keys: ["width", "height", "dose", "serial", "ring_slots", "ring_directory", "clock", "stream", "address"]))
+        "camera",
+        keys: ["width", "height", "dose", "serial", "ring_slots", "ring_directory", "clock", "stream", "address"]))
     if let faults = twin.ifPresent("faults"), faults.node.scalar != "" {
       for fault in try faults.sequence() { try read(fault: fault) }
     }
@@ -203,7 +204,7 @@ extension TwinConfiguration.Camera {
     ringDirectory = try camera.text("ring_directory", default: ringDirectory)
     try clock.read(camera)
     let names = TwinCameraStream.allCases.map(\.rawValue)
-    stream = try camera.ifPresent("stream")?.choice(names) .flatMap(TwinCameraStream.init) ?? stream
+    if let name = try camera.ifPresent("stream")?.choice(names) { stream = TwinCameraStream(rawValue: name) ?? stream }
     address = try camera.ifPresent("address")?.text()
   }
 }

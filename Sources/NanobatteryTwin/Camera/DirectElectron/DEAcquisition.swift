@@ -53,7 +53,7 @@ final class DEAcquisition {
 
   /// Takes note of what has happened since; without movie buffers frames are only looked at.
   func settle() {
-    if !wantsMovie { while isRunning, cursor < ring.published { takeNext { _, _ in } } }
+    if !wantsMovie { while isRunning, cursor < ring.published { skipNext() } }
     noteEnd()
   }
 
@@ -76,7 +76,7 @@ final class DEAcquisition {
         guard let header else { break }
         if header.flags.contains(.seriesEnd) || header.frameNumber >= total {
           if count > 0 { return .frames(count) }
-          takeNext { _, _ in }
+          skipNext()
           if !isRunning { return .finished }
           continue
         }
@@ -100,9 +100,9 @@ final class DEAcquisition {
   }
 
   /// Gives the first `count` slots back.
-  func release(_ count: Int) { for _ in 0..<count { takeNext { _, _ in } } }
+  func release(_ count: Int) { for _ in 0..<count { skipNext() } }
 
-  private func takeNext(_ body: (FrameHeader, UnsafeRawBufferPointer) -> Void) {
+  private func skipNext() {
     unsafe _ = ring.read(cursor) { header, pixels in
       if header.flags.contains(.seriesEnd) {
         isRunning = isRunning && header.series != series
@@ -116,7 +116,6 @@ final class DEAcquisition {
       } else {
         stop()
       }
-      unsafe body(header, pixels)
     }
     ring.release(through: cursor)
     cursor += 1

@@ -19,7 +19,7 @@ package struct DEServerSettings: Sendable {
   package var isDeafToDatagrams = false
   package var faults = DEServerFaults()
   /// Called for each frame as it is sent, with its number and its 16-bit pixels.
-  package var watch: (@Sendable (UInt64, UnsafeRawBufferPointer) -> Void)?
+  package var watch: (@Sendable (UInt64, [UInt8]) -> Void)?
 
   package init() {}
 }

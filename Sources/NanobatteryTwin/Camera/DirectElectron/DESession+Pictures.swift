@@ -64,8 +64,8 @@ extension DESession {
 
   private func sendFrame(_ k: Int, droppingLast dropped: Int) throws(End) {
     var problem: End?
-    acquisition.look(k) { header, pixels in
-      unsafe settings.watch?(header.frameNumber, pixels)
+    unsafe acquisition.look(k) { header, pixels in
+      unsafe settings.watch?(header.frameNumber, Array(pixels))
       do throws(End) {
         switch properties.moviePixels {
         case .u16, .i16: unsafe try send(UnsafeRawBufferPointer(rebasing: pixels.dropLast(dropped)))
@@ -132,7 +132,9 @@ extension DESession {
     guard (wide, high) != (fullWidth, fullHeight) else { return (acquisition.picture, wide, high) }
     var picture: [UInt16] = []
     for y in 0..<high {
-      for x in 0..<wide { picture.append(acquisition.picture[y * fullHeight / high * fullWidth + x * fullWidth / wide]) }
+      for x in 0..<wide {
+        picture.append(acquisition.picture[y * fullHeight / high * fullWidth + x * fullWidth / wide])
+      }
     }
     return (picture, wide, high)
   }
