@@ -38,7 +38,7 @@ extension DaemonTests {
       let readings = try database.rows(
         "SELECT quantity, value, unit FROM reading WHERE device = 'camera' AND quantity = 'electrons per pixel and frame'"
       )
-      #expect(readings.first?.real("value") ?? 0 > 1)
+      #expect(readings.first?.double("value") ?? 0 > 1)
       let clock = try database.rows("SELECT details_json AS d FROM device WHERE kind = 'camera'").first?.text("d")
       #expect(clock?.contains("100.0 frames per second") == true, "\(clock ?? "")")
       let timed = try database.rows("SELECT count(*) AS n FROM frame_value").first?.integer("n")

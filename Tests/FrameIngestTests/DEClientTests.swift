@@ -61,7 +61,7 @@ struct DEClientTests {
     var over: CameraError?
     let end = MonotonicTime.now + Seconds(30)
     while over == nil, MonotonicTime.now < end {
-      do { _ = try camera.next(into: ring, step: 0, atMost: Seconds(0.5)) } catch { over = error as? CameraError }
+      do { _ = try camera.next(into: ring, step: 0, atMost: Seconds(0.5)) } catch { over = error }
     }
     #expect(
       over?.description.contains("ended by itself after 16 frames") == true, "\(over.map { "\($0)" } ?? "no end")")

@@ -53,7 +53,7 @@ struct DEConversationTests {
 
   /// What a server of 4 × 2 pixels says; the movie buffer's header and pixels follow their answer.
   private static func answer(_ command: DECommand) -> [UInt8] {
-    let movie = littleEndian((0..<Int64(frames))) + [UInt8](repeating: 0, count: 8)
+    let movie = littleEndian((0..<Int64(frames)).map { $0 }) + [UInt8](repeating: 0, count: 8)
     let values: [DEValue]
     var rest: [UInt8] = []
     switch DECommandNumber(rawValue: command.id % 100) {

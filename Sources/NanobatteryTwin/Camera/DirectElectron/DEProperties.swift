@@ -59,7 +59,8 @@ struct DEProperties {
     switch entries[index].kind {
     case .readOnly: return "\(name) is read-only"
     case .range(let range):
-      guard let number = value.number, range.contains(number) else {
+      // Single precision, as numbers come over the wire.
+      guard let number = value.number, Float(range.lowerBound)...Float(range.upperBound) ~= Float(number) else {
         return "\(name) must be \(range.lowerBound) to \(range.upperBound)"
       }
       entries[index].value = .float(Float(number))
