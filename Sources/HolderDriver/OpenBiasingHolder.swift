@@ -152,6 +152,8 @@ package final class OpenBiasingHolder: Holder {
       HolderChannel(contacts.counter, HolderChannel.Tap.counter),
     ]
     if let reference = contacts.reference { channels.append(HolderChannel(reference, HolderChannel.Tap.sense)) }
+    // First, so that no voltage of the cell meets a gate that floats.
+    if let gate = contacts.gate { try route([HolderChannel(gate, HolderChannel.Tap.ground)]) }
     try route(channels)
   }
 

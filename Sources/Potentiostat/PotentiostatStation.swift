@@ -72,6 +72,10 @@ package final class PotentiostatStation {
   package var range: RangeFacts? { instrument?.range }
   package var voltageAccuracy: Volts { instrument?.voltageAccuracy ?? .zero }
   package var ranges: [RangeFacts] { instrument?.ranges ?? [] }
+  /// The range that a held current is measured on when that one was asked for.
+  package func rangeHolding(_ currentRange: Amperes) -> Amperes {
+    instrument?.rangeHolding(currentRange) ?? currentRange
+  }
   package var abilities: PotentiostatAbilities { instrument?.abilities ?? PotentiostatAbilities() }
   package var shortestPeriod: Seconds { instrument?.shortestPeriod ?? .zero }
 
@@ -112,7 +116,7 @@ package final class PotentiostatStation {
   package func measureZero(of range: Amperes, for span: Seconds) throws(InstrumentError) -> CurrentZero {
     try refuseWhenHeld()
     // A held current may be read on another range than a held voltage; every range has a zero of its own.
-    let holding = instrument?.rangeHolding(range) ?? range
+    let holding = rangeHolding(range)
     if holding != range { _ = try readZero(of: holding, for: span) }
     return try readZero(of: range, for: span)
   }
