@@ -26,7 +26,7 @@ extension OpenBiasingHolder {
 
   /// Operation condition bit 1 (holder.md §4.3).
   package func isMeterSettling() throws(InstrumentError) -> Bool {
-    (Int(try connection.query(":STAT:OPER:COND?")) ?? 0) & 1 << 1 != 0
+    try whole(":STAT:OPER:COND?") & 1 << 1 != 0
   }
 
   package func meterRecords(atMost count: Int) throws(InstrumentError) -> [MeterRecord] {
@@ -93,7 +93,7 @@ extension OpenBiasingHolder {
   }
 
   package func remainingSteps() throws(InstrumentError) -> Int {
-    Int(try numbers(":SOUR:PIEZ:COAR:STEP?", 1)[0])
+    try whole(":SOUR:PIEZ:COAR:STEP?")
   }
 
   package func extend(_ axis: PiezoAxis, to voltage: Volts, voltsPerSecond: Double) throws(InstrumentError) {
