@@ -30,9 +30,9 @@ extension Keithley2636B {
   func apply(_ lines: [String]) throws(InstrumentError) {
     try takeUnread()
     for line in lines { try connection.send(line) }
-    let errors = try errors()
-    guard errors.isEmpty else {
-      throw .refused(device: connection.name, command: lines.joined(separator: "; "), errors: errors)
+    let refusals = try refusals()
+    guard refusals.isEmpty else {
+      throw .refused(device: connection.name, command: lines.joined(separator: "; "), errors: refusals)
     }
   }
 
@@ -57,9 +57,18 @@ extension Keithley2636B {
     return unread
   }
 
-  /// The error queue, oldest first. While the script runs nothing else is executed: then nothing is asked.
+  /// What the error queue holds, and endings of scripts that nobody was told of. While the script runs nothing else is
+  /// executed: then nothing is asked.
   package func errors() throws(InstrumentError) -> [String] {
     guard !isRunning else { return [] }
+    let refusals = try refusals()
+    noteEnding()
+    defer { notes = [] }
+    return notes + refusals
+  }
+
+  /// The error queue, oldest first; while no script runs.
+  func refusals() throws(InstrumentError) -> [String] {
     try takeUnread()
     var errors: [String] = []
     for _ in 0..<Self.mostErrors {

@@ -1,7 +1,31 @@
 import Quantities
 
+/// What the output is when it is off.
+enum KeysightOffMode: String {
+  case normal = "NORM", highImpedance = "HIZ", zero = "ZERO"
+  static let keywords = [("NORMal", Self.normal), ("HIZ", .highImpedance), ("ZERO", .zero)]
+}
+
+/// What is sourced, or measured.
+enum KeysightFunction: String, CaseIterable {
+  case voltage = "VOLT", current = "CURR"
+  var keyword: String { self == .voltage ? "VOLTage" : "CURRent" }
+
+  /// As `:SENS:FUNC` has it.
+  static func named(_ name: String) throws(SCPIError) -> KeysightFunction {
+    guard let function = allCases.first(where: { SCPIPattern.isForm(name, of: $0.keyword) }) else {
+      throw .illegalValue
+    }
+    return function
+  }
+}
+
 /// What the instruments of this maker share: how they measure on a trigger, and how they answer.
 protocol KeysightDevice: SCPIDevice {
+  /// As the device's descriptors have them.
+  var label: (model: String, serial: String) { get }
+  /// Since when the output has been on, nil while it is off.
+  var outputOnSince: MonotonicTime? { get }
   var clock: any InstrumentClock { get }
   var format: KeysightFormat { get set }
   /// What the timer showed when it was reset last, ns of the clock.

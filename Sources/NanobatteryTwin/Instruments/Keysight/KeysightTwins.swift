@@ -39,27 +39,11 @@ extension TwinPotentiostatModel {
 }
 
 extension TwinPotentiostat {
-  static func keysight(
-    _ instrument: KeysightB2900, _ product: UInt16, _ now: @escaping @Sendable () -> MonotonicTime
-  ) -> TwinPotentiostat {
-    TwinPotentiostat(device: device(instrument, instrument.settings.model, instrument.settings.serial, product, now)) {
-      instrument.outputOnSince
-    }
-  }
-
-  static func keysight(
-    _ instrument: KeysightB2980, _ product: UInt16, _ now: @escaping @Sendable () -> MonotonicTime
-  ) -> TwinPotentiostat {
-    TwinPotentiostat(device: device(instrument, instrument.settings.model, instrument.settings.serial, product, now)) {
-      instrument.outputOnSince
-    }
-  }
-
   /// Endpoints and padding differ from the other maker's, so that a host has to look.
-  private static func device(
-    _ instrument: some SCPIDevice, _ model: String, _ serial: String, _ product: UInt16,
-    _ now: @escaping @Sendable () -> MonotonicTime
-  ) -> EmulatedUSBDevice {
+  static func keysight(
+    _ instrument: some KeysightDevice, _ product: UInt16, _ now: @escaping @Sendable () -> MonotonicTime
+  ) -> TwinPotentiostat {
+    let (model, serial) = instrument.label
     var identity = USBTMCFunction.Identity(
       vendor: 0x0957, product: product, manufacturerName: "Keysight Technologies", productName: model, serial: serial)
     identity.bulkOut = 0x02
@@ -68,6 +52,6 @@ extension TwinPotentiostat {
     let function = USBTMCFunction(
       identity, USBTMCCapabilities(indicatorPulse: true, endsOnTermChar: true, remoteLocal: true), padsResponses: true,
       instrument: SCPIInstrument(instrument), clock: now)
-    return EmulatedUSBDevice(function, clock: now)
+    return TwinPotentiostat(device: EmulatedUSBDevice(function, clock: now)) { instrument.outputOnSince }
   }
 }
