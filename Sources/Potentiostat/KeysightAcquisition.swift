@@ -48,7 +48,8 @@ final class KeysightAcquisition {
   ///   - channel: nil for an instrument without channels.
   ///   - countBeforeNew: readings after which it begins anew; tests take few.
   init(
-    _ connection: SCPIConnection, channel: Int?, shortestAperture: Double, triggerIn: Int? = nil, triggerOut: Int? = nil,
+    _ connection: SCPIConnection, channel: Int?, shortestAperture: Double, triggerIn: Int? = nil,
+    triggerOut: Int? = nil,
     countBeforeNew: Int = mostReadings
   ) {
     self.connection = connection
@@ -109,6 +110,14 @@ final class KeysightAcquisition {
     guard isRunning else { return }
     try connection.sendKeysight(":ABOR:ACQ\(list)")
     isRunning = false
+  }
+
+  /// Ends the measuring; `poll` fetches what is left of it.
+  func finish(_ poll: () throws(InstrumentError) -> Acquired) throws(InstrumentError) -> Acquired {
+    try end()
+    let rest = try poll()
+    forget()
+    return rest
   }
 
   /// The measuring was ended by other means.

@@ -165,18 +165,12 @@ package final class KeysightB2900: PotentiostatDriver {
     try setCurrentRange()
   }
 
-  package func setPeriod(_ period: Seconds) throws(InstrumentError) {
-    try acquisition.setPeriod(period)
-  }
+  package func setPeriod(_ period: Seconds) throws(InstrumentError) { try acquisition.setPeriod(period) }
 
   // MARK: Bias
 
   package func finish() throws(InstrumentError) -> Acquired {
-    guard source != .off else { return Acquired() }
-    try acquisition.end()
-    let rest = try poll()
-    acquisition.forget()
-    return rest
+    source != .off ? try acquisition.finish(poll) : Acquired()
   }
 
   package func begin(_ bias: Bias, present: Volts?, isWithinLimits: (Sample) -> Bool) throws(InstrumentError)

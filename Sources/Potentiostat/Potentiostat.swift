@@ -208,7 +208,8 @@ package struct PotentiostatModel: Sendable {
 
   init(
     name: String,
-    _ make: @escaping @Sendable (any USBBus, PotentiostatSettings, SafetyLatch) throws(InstrumentError) ->
+    _ make:
+      @escaping @Sendable (any USBBus, PotentiostatSettings, SafetyLatch) throws(InstrumentError) ->
       any PotentiostatDriver
   ) {
     self.name = name
@@ -218,7 +219,8 @@ package struct PotentiostatModel: Sendable {
   /// A model that is spoken to over USBTMC.
   static func overUSBTMC(
     _ name: String,
-    _ make: @escaping @Sendable (SCPIConnection, PotentiostatSettings, SafetyLatch) throws(InstrumentError) ->
+    _ make:
+      @escaping @Sendable (SCPIConnection, PotentiostatSettings, SafetyLatch) throws(InstrumentError) ->
       any PotentiostatDriver
   ) -> PotentiostatModel {
     PotentiostatModel(name: name) { bus, settings, latch throws(InstrumentError) in

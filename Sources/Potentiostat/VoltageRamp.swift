@@ -49,7 +49,8 @@ struct VoltageRamp {
     for k in 1...steps {
       guard .now < deadline else {
         throw .wire(
-          .timedOut(device: device, operation: "the ramp to \(Volts(end)), of which \(k - 1) of \(steps) steps were done"))
+          .timedOut(
+            device: device, operation: "the ramp to \(Volts(end)), of which \(k - 1) of \(steps) steps were done"))
       }
       try set(start + (end - start) * Double(k) / Double(steps))
       guard k < steps else { break }

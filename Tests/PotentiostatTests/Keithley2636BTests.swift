@@ -51,7 +51,7 @@ struct Keithley2636BDriverTests {
       #expect(rows > 110)
       #expect {
         _ = try driver.begin(.current(Amperes(2e-12)), present: nil, isWithinLimits: { _ in true })
-      } throws: { "\($0)".contains("silent for 1.5 s") }
+      } throws: { "\($0)".contains("silent for 1.50 s") }
       #expect(bench.terminal == .highImpedance)
       #expect(try driver.errors() == [], "told once")
       _ = try driver.begin(.current(Amperes(2e-12)), present: nil, isWithinLimits: { _ in true })
@@ -69,7 +69,7 @@ struct Keithley2636BDriverTests {
       _ = wait(atMost: Seconds(4)) { bench.terminal == .highImpedance }
       try driver.open()
       #expect(try driver.poll().samples.count > 50)
-      #expect(try driver.errors() == ["the output is open: its host was silent for 1.5 s"])
+      #expect(try driver.errors() == ["the output is open: its host was silent for 1.50 s"])
       #expect(try driver.errors() == [])
     }
   }

@@ -10,9 +10,11 @@ import USB
 struct KeysightZeroTests {
   /// 1 pA flows through the input whenever it is closed; the input is off by 5e-4 of the range and settles from 1 % of it.
   private func with(_ body: (SimulatedBench) throws -> Void) throws {
-    let bench = SimulatedBench("keysight-b2985a") { _, clock, start in
-      .keysight(
-        NanobatteryTwin.KeysightB2980(.init(), cell: FixedCurrent(1e-12), clock: clock, at: start), 0x9218
+    let bench = SimulatedBench("keysight-b2985a", grain: Seconds(0.01)) { _, clock, start in
+      var settings = NanobatteryTwin.KeysightB2980.Settings()
+      settings.currentNoise = 0.02e-15
+      return .keysight(
+        NanobatteryTwin.KeysightB2980(settings, cell: FixedCurrent(1e-12), clock: clock, at: start), 0x9218
       ) { .now }
     }
     try bench.run { bench in
@@ -92,10 +94,26 @@ struct KeysightZeroTests {
       try bench.station.apply(.current(.zero))
       let wanted = MonotonicTime.now + Seconds(2)
       bench.onStep = { [latch = bench.latch] in if $0 >= wanted { latch.set() } }
-      let took = try bench.time {
+      let took = bench.time {
         #expect(throws: InstrumentError.self) { try bench.station.apply(.voltage(Volts(3.2))) }
       }
       #expect(took < Seconds(2.2), "\(took)")
     }
+  }
+}
+
+/// Whatever is put on it, this current flows into the input, at this voltage.
+final class FixedCurrent: CellSide, @unchecked Sendable {
+  private let current: Double
+  private let voltage: Double
+  init(_ current: Double, voltage: Double = 3.2) {
+    self.current = current
+    self.voltage = voltage
+  }
+  func setTerminal(_ terminal: CellTerminal, at time: MonotonicTime) {}
+  func setContacts(closed: Bool, at time: MonotonicTime) {}
+  func note(_ text: String, at time: MonotonicTime) {}
+  func means(from start: MonotonicTime, to end: MonotonicTime) -> TerminalMeans {
+    TerminalMeans(voltage: voltage, current: current, complianceShare: 0, smuOutputOn: true, cellVoltage: voltage)
   }
 }

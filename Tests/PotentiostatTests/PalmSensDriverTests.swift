@@ -112,7 +112,9 @@ struct PalmSensDriverTests {
       _ = try driver.begin(.voltage(Volts(0.9)), present: nil, isWithinLimits: { _ in true })
       #expect(bench.wait { !$0.isRunning })
       let begun = bench.received.filter { $0 == "r" }.count
-      if moment == .before { latch.set() } else {
+      if moment == .before {
+        latch.set()
+      } else {
         wire.willWrite = { if $0.hasPrefix(moment.rawValue) { latch.set() } }
       }
       _ = try driver.poll(for: 0.5) { _ in false }

@@ -22,10 +22,11 @@ final class SimulatedBench {
 
   /// - Parameters:
   ///   - base: V of the cell's open-circuit curve.
+  ///   - grain: the longest step of time.
   ///   - make: the instrument with other settings than the registered ones, or at another cell.
   init(
     _ model: String, common: TwinPotentiostatSettings = .init(), base: Double = CellParameters().curve.base,
-    make: ((World, DeviceClock, MonotonicTime) -> TwinPotentiostat)? = nil
+    grain: Seconds = Seconds(0.002), make: ((World, DeviceClock, MonotonicTime) -> TwinPotentiostat)? = nil
   ) {
     let start = MonotonicTime(nanoseconds: 1_000_000_000_000)
     let time = Monitor(start)
@@ -42,7 +43,7 @@ final class SimulatedBench {
     settings = PotentiostatSettings(
       model: model, usb: USBMatch(vendor: device.descriptors.vendor, product: device.descriptors.product))
     station = PotentiostatStation(settings, bus: bus, latch: latch) { [reports] in reports.add($0) }
-    clock = SimulatedClock(start: start, grain: Seconds(0.002)) { [weak self, bus] now in
+    clock = SimulatedClock(start: start, grain: grain) { [weak self, bus] now in
       time.update { $0 = now }
       bus.step(now)
       self?.onStep(now)
@@ -50,7 +51,7 @@ final class SimulatedBench {
   }
 
   func run(_ body: (SimulatedBench) throws -> Void) throws {
-    try clock?.run { () throws in try body(self) }
+    try clock?.run { try body(self) }
     station.close()
   }
 
@@ -72,21 +73,5 @@ final class SimulatedBench {
       station.tick()
       sleepThread(for: station.pollInterval)
     }
-  }
-}
-
-/// Whatever is put on it, this current flows into the input, at this voltage.
-final class FixedCurrent: CellSide, @unchecked Sendable {
-  private let current: Double
-  private let voltage: Double
-  init(_ current: Double, voltage: Double = 3.2) {
-    self.current = current
-    self.voltage = voltage
-  }
-  func setTerminal(_ terminal: CellTerminal, at time: MonotonicTime) {}
-  func setContacts(closed: Bool, at time: MonotonicTime) {}
-  func note(_ text: String, at time: MonotonicTime) {}
-  func means(from start: MonotonicTime, to end: MonotonicTime) -> TerminalMeans {
-    TerminalMeans(voltage: voltage, current: current, complianceShare: 0, smuOutputOn: true, cellVoltage: voltage)
   }
 }

@@ -16,6 +16,25 @@ package struct TwinPotentiostatSettings: Sendable {
   package init() {}
 }
 
+/// Settings of a source-measure unit that every one of them has.
+protocol TwinMeterSettings {
+  var serial: String { get set }
+  var currentNoise: Double { get set }
+  var sourceOffset: Double { get set }
+  var measureOffset: Double { get set }
+  var seed: UInt64 { get set }
+}
+
+extension TwinMeterSettings {
+  mutating func take(_ common: TwinPotentiostatSettings) {
+    serial = common.serial ?? serial
+    currentNoise = common.currentNoise
+    sourceOffset = common.sourceOffset
+    measureOffset = common.measureOffset
+    seed = common.seed
+  }
+}
+
 /// A potentiostat of the twin: its USB device, and what the twin looks at in it.
 package struct TwinPotentiostat {
   package let device: EmulatedUSBDevice

@@ -1,6 +1,8 @@
 import EmulatedUSB
 package import Quantities
 
+extension Keithley2450.Settings: TwinMeterSettings {}
+
 extension TwinPotentiostatModel {
   static let keithley2450 = keithley(.k2450)
   static let keithley2460 = keithley(.k2460)
@@ -11,11 +13,7 @@ extension TwinPotentiostatModel {
     TwinPotentiostatModel(name: model.name) { common, cell, clock, now in
       var settings = Keithley2450.Settings()
       settings.model = model
-      settings.serial = common.serial ?? settings.serial
-      settings.currentNoise = common.currentNoise
-      settings.sourceOffset = common.sourceOffset
-      settings.measureOffset = common.measureOffset
-      settings.seed = common.seed
+      settings.take(common)
       return .keithley2450(Keithley2450(settings, cell: cell, clock: clock, at: now()), now)
     }
   }

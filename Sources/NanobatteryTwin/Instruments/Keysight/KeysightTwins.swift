@@ -1,6 +1,8 @@
 import EmulatedUSB
 import Quantities
 
+extension KeysightB2900.Settings: TwinMeterSettings {}
+
 extension TwinPotentiostatModel {
   static let keysightB2901A = keysightB2900("keysight-b2901a", "B2901A", 0x8B18)
   static let keysightB2902A = keysightB2900("keysight-b2902a", "B2902A", 0x8C18)
@@ -14,11 +16,7 @@ extension TwinPotentiostatModel {
     TwinPotentiostatModel(name: name) { common, cell, clock, now in
       var settings = KeysightB2900.Settings()
       settings.model = model
-      settings.serial = common.serial ?? settings.serial
-      settings.currentNoise = common.currentNoise
-      settings.sourceOffset = common.sourceOffset
-      settings.measureOffset = common.measureOffset
-      settings.seed = common.seed
+      settings.take(common)
       return .keysight(KeysightB2900(settings, cell: cell, clock: clock, at: now()), product, now)
     }
   }
