@@ -45,6 +45,15 @@ package struct TwinPotentiostat {
     self.device = device
     self.outputOnSince = outputOnSince
   }
+
+  /// An instrument behind USBTMC; all of them pad their answers, so that a host has to count.
+  init(
+    _ identity: USBTMCFunction.Identity, _ capabilities: USBTMCCapabilities, _ instrument: any MessageInstrument,
+    _ now: @escaping @Sendable () -> MonotonicTime, outputOnSince: @escaping () -> MonotonicTime?
+  ) {
+    let function = USBTMCFunction(identity, capabilities, padsResponses: true, instrument: instrument, clock: now)
+    self.init(device: EmulatedUSBDevice(function, clock: now), outputOnSince: outputOnSince)
+  }
 }
 
 /// One model of potentiostat that the twin can have.

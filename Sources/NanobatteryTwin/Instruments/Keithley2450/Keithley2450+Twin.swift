@@ -23,14 +23,14 @@ extension TwinPotentiostat {
   package static func keithley2450(_ instrument: Keithley2450, _ now: @escaping @Sendable () -> MonotonicTime)
     -> TwinPotentiostat
   {
-    // Endpoint addresses differ between makers, so that a host has to read them; RL1 and padding as Keithley does.
+    // Endpoint addresses differ between makers, so that a host has to read them; RL1 as Keithley does.
     let model = instrument.settings.model
     let identity = USBTMCFunction.Identity(
       vendor: 0x05E6, product: model.product, manufacturerName: "Keithley Instruments Inc.",
       productName: "\(model.number) SourceMeter", serial: instrument.settings.serial)
-    let function = USBTMCFunction(
+    return TwinPotentiostat(
       identity, USBTMCCapabilities(indicatorPulse: true, endsOnTermChar: true, remoteLocal: true),
-      padsResponses: true, instrument: SCPIInstrument(instrument), clock: now)
-    return TwinPotentiostat(device: EmulatedUSBDevice(function, clock: now)) { instrument.outputOnSince }
+      SCPIInstrument(instrument), now
+    ) { instrument.outputOnSince }
   }
 }

@@ -52,9 +52,8 @@ extension TwinPotentiostat {
       vendor: 0x05E6, product: instrument.settings.model.product, manufacturerName: "Keithley Instruments Inc.",
       productName: "\(instrument.settings.model.number) SourceMeter", serial: instrument.settings.serial)
     // DT1: the TRIGGER message is the command interface trigger.
-    let function = USBTMCFunction(
-      identity, USBTMCCapabilities(endsOnTermChar: true, trigger: true, remoteLocal: true), padsResponses: true,
-      instrument: instrument, clock: now)
-    return TwinPotentiostat(device: EmulatedUSBDevice(function, clock: now)) { instrument.outputOnSince }
+    return TwinPotentiostat(
+      identity, USBTMCCapabilities(endsOnTermChar: true, trigger: true, remoteLocal: true), instrument, now
+    ) { instrument.outputOnSince }
   }
 }

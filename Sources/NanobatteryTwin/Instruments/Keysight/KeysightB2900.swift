@@ -71,11 +71,8 @@ package final class KeysightB2900: KeysightDevice {
   package let maximumMessage = 64 << 10
   let cell: any CellSide
   let clock: any InstrumentClock
-  var format = KeysightFormat()
-  var timerZero: Int64 = 0
-  var resetsTimer = true
+  var state = KeysightState()
   var triggers: [KeysightTrigger]
-  var digitalLines: [Int: String] = [:]
   var channels: [Channel]
   private var currentInput: MeterInput
   private var voltageInput: MeterInput
@@ -103,10 +100,7 @@ package final class KeysightB2900: KeysightDevice {
 
   /// Reset: `:OUTP:ON:AUTO` 1, off NORMAL. Both are traps for a cell.
   package func reset(at now: MonotonicTime) {
-    format = KeysightFormat()
-    timerZero = clock.device(at: now)
-    resetsTimer = true
-    digitalLines = [:]
+    state = KeysightState(timerZero: clock.device(at: now))
     triggers = triggers.map { _ in KeysightTrigger() }
     for index in channels.indices {
       setOutput(false, index + 1, at: now)

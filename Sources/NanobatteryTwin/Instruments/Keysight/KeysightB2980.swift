@@ -38,11 +38,8 @@ package final class KeysightB2980: KeysightDevice {
   package let maximumMessage = 64 << 10
   let cell: any CellSide
   let clock: any InstrumentClock
-  var format = KeysightFormat()
-  var timerZero: Int64 = 0
-  var resetsTimer = true
+  var state = KeysightState()
   var triggers = [KeysightTrigger()]
-  var digitalLines: [Int: String] = [:]
 
   private(set) var function = KeysightFunction.current
   package internal(set) var isInputOn = false
@@ -85,10 +82,7 @@ package final class KeysightB2980: KeysightDevice {
   }
 
   package func reset(at now: MonotonicTime) {
-    format = KeysightFormat()
-    timerZero = clock.device(at: now)
-    resetsTimer = true
-    digitalLines = [:]
+    state = KeysightState(timerZero: clock.device(at: now))
     triggers = [KeysightTrigger()]
     function = .current
     isInputOn = false

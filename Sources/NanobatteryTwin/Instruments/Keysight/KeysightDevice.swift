@@ -20,6 +20,16 @@ enum KeysightFunction: String, CaseIterable {
   }
 }
 
+/// What a reset sets back in every instrument of this maker.
+struct KeysightState {
+  var format = KeysightFormat()
+  /// What the timer showed when it was reset last, ns of the clock.
+  var timerZero: Int64 = 0
+  var resetsTimer = true
+  /// By number: what a digital line is for.
+  var digitalLines: [Int: String] = [:]
+}
+
 /// What the instruments of this maker share: how they measure on a trigger, and how they answer.
 protocol KeysightDevice: SCPIDevice {
   /// As the device's descriptors have them.
@@ -27,15 +37,11 @@ protocol KeysightDevice: SCPIDevice {
   /// Since when the output has been on, nil while it is off.
   var outputOnSince: MonotonicTime? { get }
   var clock: any InstrumentClock { get }
-  var format: KeysightFormat { get set }
-  /// What the timer showed when it was reset last, ns of the clock.
-  var timerZero: Int64 { get set }
-  var resetsTimer: Bool { get set }
+  var state: KeysightState { get set }
   var lineFrequency: Double { get }
   var isInterlockOpen: Bool { get }
   /// Channels, numbered from 1.
   var triggers: [KeysightTrigger] { get }
-  var digitalLines: [Int: String] { get set }
   func aperture(_ channel: Int) -> Seconds
   func measure(_ channel: Int, from begin: MonotonicTime, to end: MonotonicTime) -> KeysightRow
   /// `:INIT` and `:MEAS` are about to measure.
@@ -75,7 +81,7 @@ extension KeysightDevice {
 
   func initiate(_ channels: [Int], at now: MonotonicTime) throws(SCPIError) {
     guard !channels.contains(where: { triggers[$0 - 1].isRunning }) else { throw SCPIError(-213, "Init ignored") }
-    if resetsTimer { timerZero = clock.device(at: now) }
+    if state.resetsTimer { state.timerZero = clock.device(at: now) }
     for channel in channels {
       willMeasure(channel, at: now)
       triggers[channel - 1].begin(at: now, clock)
@@ -91,7 +97,7 @@ extension KeysightDevice {
       { (device, _) throws(SCPIError) in
         let rows = channels.map { device.measure($0, from: now, to: now + device.aperture($0)) }
         for (channel, row) in zip(channels, rows) { device.triggers[channel - 1].keepOnly(row) }
-        return device.format.bytes(rows, timerZero: device.timerZero)
+        return device.state.format.bytes(rows, timerZero: device.state.timerZero)
       })
   }
 

@@ -37,7 +37,7 @@ extension TwinPotentiostatModel {
 }
 
 extension TwinPotentiostat {
-  /// Endpoints and padding differ from the other maker's, so that a host has to look.
+  /// Endpoints differ from the other maker's, so that a host has to look.
   static func keysight(
     _ instrument: some KeysightDevice, _ product: UInt16, _ now: @escaping @Sendable () -> MonotonicTime
   ) -> TwinPotentiostat {
@@ -47,9 +47,9 @@ extension TwinPotentiostat {
     identity.bulkOut = 0x02
     identity.bulkIn = 0x86
     identity.interruptIn = 0x88
-    let function = USBTMCFunction(
-      identity, USBTMCCapabilities(indicatorPulse: true, endsOnTermChar: true, remoteLocal: true), padsResponses: true,
-      instrument: SCPIInstrument(instrument), clock: now)
-    return TwinPotentiostat(device: EmulatedUSBDevice(function, clock: now)) { instrument.outputOnSince }
+    return TwinPotentiostat(
+      identity, USBTMCCapabilities(indicatorPulse: true, endsOnTermChar: true, remoteLocal: true),
+      SCPIInstrument(instrument), now
+    ) { instrument.outputOnSince }
   }
 }
