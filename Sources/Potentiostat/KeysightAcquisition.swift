@@ -85,6 +85,16 @@ final class KeysightAcquisition {
     try connection.applyKeysight(":SENS\(suffix):CURR:APER \(seconds);:SENS\(suffix):VOLT:APER \(seconds)")
   }
 
+  /// Measures as often as a ramp wants it while `body` is on its way.
+  func ramping(_ body: () throws(InstrumentError) -> Acquired) throws(InstrumentError) -> Acquired {
+    let wanted = period
+    guard wanted > VoltageRamp.longestPeriod else { return try body() }
+    try setPeriod(VoltageRamp.longestPeriod)
+    let acquired = try body()
+    try setPeriod(wanted)
+    return acquired
+  }
+
   /// Only the acquire action is begun: the transient one would set the source to its triggered level.
   func begin() throws(InstrumentError) {
     let source = triggerIn.map { "EXT\($0)" } ?? "TIM"

@@ -190,12 +190,14 @@ package final class KeysightB2900: PotentiostatDriver {
       let ramp = try VoltageRamp(from: start, to: volts.value, device: connection.name)
       if source != .voltage { try turnOn("VOLT", at: start, as: .voltage) }
       voltageLevel = start
-      ramped = try ramp.follow(aperture: acquisition.aperture, isWithinLimits) { level throws(InstrumentError) in
-        voltageLevel = level
-        try connection.applyKeysight(":SOUR\(channel):VOLT \(scpiNumber(level))")
-      } read: { () throws(InstrumentError) in
-        let (row, pair) = try acquisition.readOnce()
-        return (acquisition.sample(row, range, []), pair)
+      ramped = try acquisition.ramping { () throws(InstrumentError) in
+        try ramp.follow(aperture: acquisition.aperture, isWithinLimits) { level throws(InstrumentError) in
+          voltageLevel = level
+          try connection.applyKeysight(":SOUR\(channel):VOLT \(scpiNumber(level))")
+        } read: { () throws(InstrumentError) in
+          let (row, pair) = try acquisition.readOnce()
+          return (acquisition.sample(row, range, []), pair)
+        }
       }
     }
     try acquisition.begin()

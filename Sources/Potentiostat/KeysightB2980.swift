@@ -203,7 +203,7 @@ package final class KeysightB2980: PotentiostatDriver {
       let start = state == .hold ? level : try self.start(present)
       let way = try VoltageRamp(from: start, to: volts.value, device: connection.name)
       if state != .hold { try hold(from: start) }
-      ramped = try ramp(way, isWithinLimits)
+      ramped = try acquisition.ramping { () throws(InstrumentError) in try ramp(way, isWithinLimits) }
     }
     try acquisition.begin()
     return ramped

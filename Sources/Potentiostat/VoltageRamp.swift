@@ -8,6 +8,9 @@ struct VoltageRamp {
   static let step = 0.02
   /// 10 V. A longer way would take longer than whoever asked for it waits.
   static let mostSteps = 500
+  /// A slower sample period is not waited for at each step: an aperture of 20 ms still rejects the line's frequency, and
+  /// 10 V are passed before anybody takes the thread that does it for hung.
+  static let longestPeriod = Seconds(0.025)
   /// What a step may take beside its reading, and the whole way besides: a slow link or a busy computer.
   private static let stepPatience = Seconds(0.02)
   private static let patience = Seconds(5)

@@ -129,6 +129,28 @@ struct LongPeriodTests {
     }
   }
 
+  @Test("However slowly is sampled, a ramp is not", arguments: ["keysight-b2911a", "keysight-b2985a"])
+  func rampWhileSlow(model: String) throws {
+    let bench = SimulatedBench(model)
+    try bench.run { bench in
+      _ = try bench.station.connect()
+      var acquisition = keysightAcquisition(range: 1e-6, period: 2, current: 1e-6)
+      acquisition.limits.voltage = Volts(-1)...Volts(5)
+      try bench.station.prepare(acquisition)
+      bench.world.setContacts(closed: true, at: .now)
+      try bench.station.apply(.current(.zero))
+      bench.poll(for: 5)
+      let present = try #require(bench.reports.samples.last?.voltage)
+      let took = try bench.time { try bench.station.apply(.voltage(present - Volts(1))) }
+      #expect(took < Seconds(4), "\(took)")
+      let before = bench.reports.samples.count
+      bench.poll(for: 9)
+      let after = bench.reports.samples.dropFirst(before)
+      #expect((3...6).contains(after.count) && after.allSatisfy { $0.aperture == Seconds(1.6) })
+      #expect(bench.reports.failures == [] && bench.reports.trips == [])
+    }
+  }
+
   @Test("A ramp whose readings take too long ends, and says how far it has come")
   func rampEnds() throws {
     let clock = SimulatedClock(start: MonotonicTime(nanoseconds: 0)) { _ in }
