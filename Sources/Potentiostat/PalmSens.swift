@@ -178,9 +178,9 @@ package final class PalmSens: PotentiostatDriver {
     if !latch.isSet {
       try link.start()
       reader.begin(script, startWritten: link.startWritten)
+      // Asked again: whoever set it while the script was being started takes the cell to be open.
+      if !latch.isSet { return true }
     }
-    // Asked again: whoever set it while the script was being started takes the cell to be open.
-    guard latch.isSet else { return true }
     try open()
     return false
   }
