@@ -179,8 +179,8 @@ struct RunSequence {
       case .current(let amperes): .current(amperes)
       case .voltage(let volts): .voltage(volts)
       }
-    // A ramp is measured step by step, and takes its time at long sample periods.
-    let limit = Seconds(10) + (run.compiled.samplePeriod + Seconds(0.02)) * Self.longestRamp
+    // A ramp is measured step by step, and takes its time at long sample periods; the lowest ranges settle for 16 s.
+    let limit = Seconds(30) + (run.compiled.samplePeriod + Seconds(0.02)) * Self.longestRamp
     try instruments.onPotentiostat("applying the bias", within: limit) { [run] station throws(InstrumentError) in
       try station.apply(bias) { if let index { run.setStepOfSamples(index) } }
     }
