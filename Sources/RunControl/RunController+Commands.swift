@@ -185,7 +185,9 @@ extension RunController {
       "state": .string(state), "run": run.map { runStatus($0, progress) } ?? .null, "instruments": board.json,
       "voltage_V": .optional(progress?.voltage?.value), "current_A": .optional(progress?.current?.value),
       "frames_per_second": .number((rate * 10).rounded() / 10),
-      "ring": ["slots": .integer(Int64(ring.slotCount)), "filled": .integer(Int64(ring.filled))],
+      "ring": [
+        "slots": .integer(Int64(ring.slotCount)), "filled": .integer(Int64(ring.filled)), "path": .string(ring.path),
+      ],
       "streams": ["refused": .integer(Int64(clamping: publisher.refused))],
       "lost_frames": .integer(Int64(clamping: progress?.frames.lost ?? 0)),
       "disk": [
