@@ -197,6 +197,10 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: camera-plugin SOCKET RING   (a path below /run, a file below /dev/shm)\n");
     return 64;
   }
+  /* Whoever starts this may have blocked signals, and that is inherited. */
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
   struct sigaction action = {.sa_handler = end};
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGINT, &action, NULL);
