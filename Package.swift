@@ -149,7 +149,13 @@ let package = Package(
     suite("RunExport", ["RunExport", "RunStore", "SQLite", "JSON", "Linux", "Quantities"]),
     suite("ControlProtocol", ["FakeDaemon", "ControlProtocol", "JSON", "ZeroMQ", "Linux", "Quantities"]),
     suite(
-      "RunControl", ["RunControl", "FrameRing", "FrameIngest", "RunStore", "SQLite", "Linux", "Quantities", "JSON"]),
+      "RunControl",
+      [
+        "TwinBench", "RunControl", "HolderDriver", "Potentiostat", "FrameRing", "FrameIngest", "BiasProtocol",
+        "Alignment",
+        "RunStore", "ControlProtocol", "NanobatteryTwin", "EmulatedUSB", "USB", "ZeroMQ", "SQLite", "Journal", "Linux",
+        "Quantities", "JSON",
+      ]),
     suite("EmulatedUSB", ["EmulatedUSB", "Linux", "Quantities"]),
     suite(
       "Anomaly",

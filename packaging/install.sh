@@ -12,5 +12,7 @@ install -D -m 0644 systemd/insitud.sysusers "$root/usr/lib/sysusers.d/insitud.co
 install -D -m 0644 -t "$root/usr/share/insitud/protocols" config/protocols/*.yaml
 install -D -m 0644 -t "$root/usr/share/insitud" config/twin.yaml
 install -D -m 0644 -t "$root/usr/share/doc/insitud" README.md docs/*.md
+install -D -m 0644 -t "$root/usr/include/insitud" Sources/CFrameRing/include/CFrameRing.h
+install -D -m 0644 -t "$root/usr/share/doc/insitud/examples" examples/*.py examples/*.c
 echo "Installed below ${root:-/}. Next, as root: systemd-sysusers; udevadm control --reload; udevadm trigger; systemctl daemon-reload;"
 echo "edit /etc/insitud/insitud.yaml; insitud --check-config; systemctl enable --now insitud"

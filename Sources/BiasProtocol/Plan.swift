@@ -94,7 +94,13 @@ extension CompiledProtocol {
   }
 
   private func warnings(_ step: Step, _ instrument: PlannedInstrument?, _ cameraRate: Hertz?) -> [String] {
-    let resolution = instrument?.range(for: step.range ?? startRange)?.resolution
+    let wanted = step.range ?? startRange
+    let resolution =
+      if case .current(let current) = step.action, current != .zero {
+        instrument?.rangeHolding(wanted)?.resolution
+      } else {
+        instrument?.range(for: wanted)?.resolution
+      }
     var texts: [String] = []
     if !step.boundIsExplicit {
       texts.append("“\(step.sentence)” gives no time; it ends after max_step (\(step.bound.exactText)) at the latest")

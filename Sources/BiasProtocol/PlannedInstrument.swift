@@ -23,17 +23,20 @@ package struct PlannedInstrument: Hashable, Sendable {
   package var ranges: [Range]
   /// False: it has no current source.
   package var holdsCurrent: Bool
+  /// Full scale of the lowest range that holds a current: some sources begin higher than their meters. Nil: the lowest.
+  package var lowestHolding: Amperes?
   package var shortestPeriod: Seconds
   /// What it can apply; nil: what limits there are lie beyond all protocols.
   package var voltages: ClosedRange<Volts>?
 
   package init(
-    model: String, ranges: [Range], holdsCurrent: Bool = true, shortestPeriod: Seconds = .zero,
-    voltages: ClosedRange<Volts>? = nil
+    model: String, ranges: [Range], holdsCurrent: Bool = true, lowestHolding: Amperes? = nil,
+    shortestPeriod: Seconds = .zero, voltages: ClosedRange<Volts>? = nil
   ) {
     self.model = model
     self.ranges = ranges
     self.holdsCurrent = holdsCurrent
+    self.lowestHolding = lowestHolding
     self.shortestPeriod = shortestPeriod
     self.voltages = voltages
   }
@@ -41,9 +44,13 @@ package struct PlannedInstrument: Hashable, Sendable {
   /// The range that is used when `wanted` is asked for; nil when it is beyond the largest.
   package func range(for wanted: Amperes) -> Range? { ranges.first { $0.full >= wanted } }
 
+  /// The range on which a current is held, and measured meanwhile, when `wanted` is asked for.
+  package func rangeHolding(_ wanted: Amperes) -> Range? { range(for: max(wanted, lowestHolding ?? wanted)) }
+
   package var json: JSONValue {
     [
-      "model": .string(model), "holds_current": .bool(holdsCurrent), "shortest_period_s": .number(shortestPeriod.value),
+      "model": .string(model), "holds_current": .bool(holdsCurrent),
+      "lowest_holding_A": .optional(lowestHolding?.value), "shortest_period_s": .number(shortestPeriod.value),
       "lowest_V": .optional(voltages?.lowerBound.value), "highest_V": .optional(voltages?.upperBound.value),
       "ranges": .array(
         ranges.map {
@@ -71,6 +78,7 @@ package struct PlannedInstrument: Hashable, Sendable {
     }
     self.init(
       model: model, ranges: ranges, holdsCurrent: json["holds_current"]?.bool ?? true,
+      lowestHolding: json["lowest_holding_A"]?.double.map { Amperes($0) },
       shortestPeriod: Seconds(json["shortest_period_s"]?.double ?? 0), voltages: voltages)
   }
 }
@@ -133,13 +141,16 @@ extension CompiledProtocol {
     }
     for step in steps where texts.count < Plan.maximumWarnings {
       guard case .current(let current) = step.action, current != .zero,
-        let range = instrument.range(for: step.range ?? startRange)
+        let range = instrument.rangeHolding(step.range ?? startRange)
       else { continue }
+      // What was asked for is not what the current is held on: a smaller range would not help.
+      let isLowest = range.full == instrument.rangeHolding(.zero)?.full
       let place = step.line > 0 ? "line \(step.line): " : ""
       if current.magnitude < range.resolution * 10 {
         add(
           "\(place)\(current.magnitude.exactText) is less than 10 times the resolution of \(range.resolution.exactText) on"
-            + " the \(range.full.exactText) range of the \(instrument.model); choose a smaller range if it has one")
+            + " the \(range.full.exactText) range of the \(instrument.model); "
+            + (isLowest ? "it holds currents on no smaller one" : "choose a smaller range"))
       }
       if current.magnitude < range.accuracy {
         add(

@@ -32,6 +32,10 @@ static _Thread_local void *thread_clock;
 void *clinux_thread_clock(void) { return thread_clock; }
 void clinux_set_thread_clock(void *clock) { thread_clock = clock; }
 
+static _Thread_local void *thread_pulse;
+void *clinux_thread_pulse(void) { return thread_pulse; }
+void clinux_set_thread_pulse(void *pulse) { thread_pulse = pulse; }
+
 int clinux_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 
 int clinux_signalfd(const int *signals, int count) {

@@ -45,6 +45,7 @@ package enum ControlMethod: String, CaseIterable, Sendable {
         Parameter(name: "channels", isRequired: false, limit: 256),
         Parameter(name: "value", isRequired: false, limit: 64), Parameter(name: "axis", isRequired: false, limit: 8),
         Parameter(name: "steps", isRequired: false, limit: 16),
+        Parameter(name: "points", isRequired: false, limit: 16384),
       ]
     case .note: [Parameter(name: "text", isRequired: true, limit: 4096)]
     case .runsShow: [Parameter(name: "id", isRequired: true, limit: 128)]

@@ -23,6 +23,9 @@ extension Holder {
       "cannot measure its leakage: unplug the cell and measure it with the potentiostat, in a run that holds 1 V")
   }
   package func setOutput(_ isOn: Bool) throws(InstrumentError) { throw unable("has no voltage source of its own") }
+  package func drive(gate line: Int, to voltage: Volts) throws(InstrumentError) {
+    throw unable("has no voltage source of its own: drive the gate with another instrument")
+  }
   package func setMeter(range: Amperes?, aperture: Seconds) throws(InstrumentError) {
     throw unable("has no meter of its own")
   }
@@ -35,6 +38,7 @@ extension Holder {
     throw unable("has no contact detection")
   }
   package func contact() throws(InstrumentError) -> ContactEvent? { throw unable("has no contact detection") }
+  package func setWaveform(_ waveform: StepWaveform) throws(InstrumentError) { throw unable("has no piezo") }
   package func step(_ axis: PiezoAxis, by count: Int, amplitude: Volts, frequency: Hertz) throws(InstrumentError) {
     throw unable("has no piezo: move the probe with its own controller")
   }

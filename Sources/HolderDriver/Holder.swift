@@ -7,12 +7,17 @@ package struct HolderContacts: Hashable, Sendable {
   package var counter: Int
   /// Reference electrode, on the sense tap; nil for a two-electrode cell.
   package var reference: Int?
+  /// A third contact of a lamella that carries no current: at ground, or at the holder's own bias source. Nil: none.
+  package var gate: Int?
 
-  package init(working: Int, counter: Int, reference: Int? = nil) {
+  package init(working: Int, counter: Int, reference: Int? = nil, gate: Int? = nil) {
     self.working = working
     self.counter = counter
     self.reference = reference
+    self.gate = gate
   }
+
+  package var lines: [Int] { [working, counter, reference, gate].compactMap(\.self) }
 }
 
 /// Whether the holder lets current through, and why not.
@@ -133,7 +138,7 @@ package protocol Holder: AnyObject {
   func beat() throws(InstrumentError)
   /// Clears what made the holder safe, takes the profile over and makes it ready to close contacts; the cell stays open.
   func arm(_ settings: HolderSettings) throws(InstrumentError)
-  /// Connects the cell's electrodes with the potentiostat.
+  /// Connects the cell's electrodes with the potentiostat; a gate is grounded before.
   func close(_ contacts: HolderContacts) throws(InstrumentError)
   /// One comparison of the holder's clock with ours.
   func clockPair() throws(InstrumentError) -> ClockPair?
@@ -150,6 +155,8 @@ package protocol Holder: AnyObject {
   func leakage(at bias: Volts) throws(InstrumentError) -> (resistance: Ohms, current: Amperes)
   // .bias
   func setOutput(_ isOn: Bool) throws(InstrumentError)
+  /// Takes a line from ground to the bias source, at 0 V, and from there to a voltage.
+  func drive(gate line: Int, to voltage: Volts) throws(InstrumentError)
   // .meter
   /// - Parameter range: nil keeps the range in use.
   func setMeter(range: Amperes?, aperture: Seconds) throws(InstrumentError)
@@ -161,6 +168,7 @@ package protocol Holder: AnyObject {
   /// Contact detection in the firmware, which stops the tip by itself.
   func detectContact(_ settings: ApproachSettings?) throws(InstrumentError)
   func contact() throws(InstrumentError) -> ContactEvent?
+  func setWaveform(_ waveform: StepWaveform) throws(InstrumentError)
   func step(_ axis: PiezoAxis, by count: Int, amplitude: Volts, frequency: Hertz) throws(InstrumentError)
   /// Coarse steps still to be made.
   func remainingSteps() throws(InstrumentError) -> Int

@@ -18,6 +18,8 @@ package enum HolderKind: String, CaseIterable, Sendable {
   package var needsReference: Bool { self == .liquidCell }
   /// A probe touches with one tip; there is no third contact.
   package var allowsReference: Bool { self == .liquidCell || self == .heatingChip || self == .lamella }
+  /// A field-effect gate on the lamella's chip.
+  package var allowsGate: Bool { self == .lamella }
   /// The forces of an AFM probe are read.
   package var hasForce: Bool { self == .afm }
 }
@@ -67,15 +69,22 @@ package struct HolderProfile: Hashable, Sendable {
   /// Pairs that a holder takes (a line of 256 bytes).
   package static let mostForbidden = 16
 
-  /// What would short the cell whatever the laboratory says: both electrodes at one tap of a source.
+  /// What would short the cell whatever the laboratory says: both electrodes at one tap of a source, or the gate at one of
+  /// theirs.
   package static func shorts(_ contacts: HolderContacts) -> [ForbiddenPair] {
+    typealias Tap = HolderChannel.Tap
     let (w, c) = (contacts.working, contacts.counter)
-    return [HolderChannel.Tap.working, HolderChannel.Tap.counter, HolderChannel.Tap.bias].map {
-      ForbiddenPair(HolderChannel(w, $0), HolderChannel(c, $0))
-    } + [
-      ForbiddenPair(HolderChannel(w, HolderChannel.Tap.ground), HolderChannel(w, HolderChannel.Tap.working)),
-      ForbiddenPair(HolderChannel(w, HolderChannel.Tap.working), HolderChannel(w, HolderChannel.Tap.bias)),
-      ForbiddenPair(HolderChannel(c, HolderChannel.Tap.counter), HolderChannel(c, HolderChannel.Tap.bias)),
+    func pair(_ a: Int, _ tapA: Int, _ b: Int, _ tapB: Int) -> ForbiddenPair {
+      ForbiddenPair(HolderChannel(a, tapA), HolderChannel(b, tapB))
+    }
+    var pairs = [Tap.working, Tap.counter, Tap.bias].map { pair(w, $0, c, $0) }
+    pairs += [
+      pair(w, Tap.ground, w, Tap.working), pair(w, Tap.working, w, Tap.bias), pair(c, Tap.counter, c, Tap.bias),
+    ]
+    guard let gate = contacts.gate else { return pairs }
+    return pairs + [
+      pair(w, Tap.working, gate, Tap.working), pair(c, Tap.counter, gate, Tap.counter),
+      pair(w, Tap.bias, gate, Tap.bias), pair(c, Tap.bias, gate, Tap.bias), pair(gate, Tap.ground, gate, Tap.bias),
     ]
   }
 }

@@ -37,7 +37,7 @@ extension HolderStation {
   package func insert(_ isOn: Bool) throws(InstrumentError) {
     // Only from the safe state (holder.md §4.2).
     if isOn, isHeating { try heat(to: nil) }
-    if isOn, isArmed { try rest() }
+    if isOn, isArmed { try bringToRest(.cell, ending: nil) }
     try with { holder throws(InstrumentError) in try holder.insert(isOn) }
     try refreshState()
   }
@@ -49,6 +49,23 @@ extension HolderStation {
   /// Edges at the trigger inputs since they were read last.
   package func edges() throws(InstrumentError) -> [HolderEdge] {
     try with { holder throws(InstrumentError) in try holder.edges() }
+  }
+
+  /// Puts a voltage on the gate, which is at ground from the closing of the contacts on. It slews there, and stays until the
+  /// contacts open.
+  package func driveGate(to voltage: Volts) throws(InstrumentError) {
+    guard let gate = settings.contacts.gate else {
+      throw .unable(
+        device: settings.model, reason: "no gate is wired; write the line it is on: “holder.contacts.gate”")
+    }
+    guard shouldBeClosed else {
+      throw .unable(
+        device: settings.model,
+        reason: "a gate is driven while a run has the contacts closed, and they are open; start the run first")
+    }
+    try refuseWhenHeld()
+    try with { holder throws(InstrumentError) in try holder.drive(gate: gate, to: voltage) }
+    try refreshState()
   }
 
   // MARK: heater
@@ -117,6 +134,8 @@ extension HolderStation {
     if !isArmed { try arm() }
     var made = ProbeMotion(goal, approach, mostSteps: mostSteps ?? approach.mostSteps, now: .now)
     let contacts = settings.contacts
+    // From the first message on: what fails may have moved the tip all the same.
+    motion = made
     do throws(InstrumentError) {
       try with { holder throws(InstrumentError) in try made.begin(holder, contacts) }
     } catch {
@@ -128,12 +147,18 @@ extension HolderStation {
     report(.motion(made.progress))
   }
 
-  /// Ends the motion where it is.
+  /// Ends the motion where it is. When the stop fails it is tried again with every tick until the tip is known to stand.
   package func stopMotion() throws(InstrumentError) {
-    guard motion != nil else { return }
-    endMotion(.stopped, "stopped by the operator")
-    try with { holder throws(InstrumentError) in try holder.stopMotion() }
-    try rest()
+    guard let ending = motionEnded(.stopped, "stopped by the operator") else { return }
+    try bringToRest(.cell, ending: ending)
+  }
+
+  /// How the coarse drive moves in each step, from now on until the holder is switched off.
+  package func setWaveform(_ waveform: StepWaveform) throws(InstrumentError) {
+    guard motion == nil else {
+      throw .unable(device: settings.model, reason: "the probe is moving; end it with: insituctl holder stop")
+    }
+    try with { holder throws(InstrumentError) in try holder.setWaveform(waveform) }
   }
 
   package var isMoving: Bool { motion != nil }
@@ -152,20 +177,12 @@ extension HolderStation {
       moving.finish(.failed, "\(error)")
       if error.isGone { throw error }
     }
+    if moving.progress.phase.isOver { return try bringToRest(.cell, ending: moving.progress) }
     let last = lastMotion
     lastMotion = moving.progress
-    motion = moving.progress.phase.isOver ? nil : moving
-    if moving.progress.phase.isOver { try rest() }
+    motion = moving
     // The voltage changes with every look; what is told are the turns of the way.
     if last?.phase != moving.progress.phase || last?.steps != moving.progress.steps { report(.motion(moving.progress)) }
-  }
-
-  func endMotion(_ phase: MotionProgress.Phase, _ message: String) {
-    guard var moving = motion else { return }
-    motion = nil
-    moving.finish(phase, message)
-    lastMotion = moving.progress
-    report(.motion(moving.progress))
   }
 
   /// Says what is missing before anything else is done, in the holder's own words.

@@ -16,6 +16,10 @@ package enum HolderReport: Sendable {
   case failed(String)
   /// The holder is unplugged with the cell connected; opening it again may help.
   case lost(String)
+  /// What was told to stop or to open is not known to have done so; it is tried again until it is.
+  case notAtRest(String)
+  /// At last it has.
+  case cameToRest
 }
 
 /// The holder as its thread owns it: connection, heartbeat, and whether the cell is meant to be connected.
@@ -24,9 +28,9 @@ package final class HolderStation {
   private let bus: any USBBus
   let report: @Sendable (HolderReport) -> Void
   private var holder: (any Holder)?
-  private var shouldBeClosed = false
+  var shouldBeClosed = false
   /// Armed by us: it is made safe before we let go of it.
-  package private(set) var isArmed = false
+  package internal(set) var isArmed = false
   /// The heater is on, as far as we have switched it.
   package internal(set) var isHeating = false
   /// While it is set the contacts do not close.
@@ -40,8 +44,10 @@ package final class HolderStation {
   /// The probe's way to the sample or back; nil when it rests.
   var motion: ProbeMotion?
   package internal(set) var lastMotion: MotionProgress?
+  /// What must come to rest and is not known to have done so; nil when nothing is owed.
+  var unrest: Unrest?
 
-  /// Between two looks at a probe that moves.
+  /// Between two looks at a probe that moves, or two attempts to bring to rest what has not come to it.
   private static let motionInterval = Seconds(0.02)
   /// While it moves the holder's state is looked at in every so many ticks.
   private static let motionTicks: UInt64 = 10
@@ -60,7 +66,8 @@ package final class HolderStation {
   package var beatInterval: Seconds { settings.heartbeatTimeout * 0.25 }
   /// How long until the next tick is due.
   package var tickInterval: Seconds {
-    motion == nil ? min(beatInterval, settings.readingPeriod) : min(beatInterval, Self.motionInterval)
+    motion == nil && unrest == nil
+      ? min(beatInterval, settings.readingPeriod) : min(beatInterval, Self.motionInterval)
   }
   package var identity: InstrumentIdentity? { holder?.identity }
   package var abilities: HolderAbilities { holder?.abilities ?? [] }
@@ -93,6 +100,7 @@ package final class HolderStation {
   /// Ready to close contacts; the cell is still open.
   package func arm() throws(InstrumentError) {
     try refuseWhenHeld()
+    try settle()
     try refuseWhenGrounded("it cannot be armed")
     let settings = settings
     try with { holder throws(InstrumentError) in try holder.arm(settings) }
@@ -109,42 +117,11 @@ package final class HolderStation {
     try refreshState()
   }
 
-  /// Contacts open, whatever else is going on, and held there until the latch is released.
+  /// Contacts open, whatever else is going on, and held there until the latch is released. What fails is tried again with
+  /// every tick.
   package func makeSafe() throws(InstrumentError) {
-    shouldBeClosed = false
-    isArmed = false
-    isHeating = false
     latch.set()
-    endMotion(.stopped, "the cell was made safe")
-    try with { holder throws(InstrumentError) in try holder.makeSafe() }
-    try refreshState()
-  }
-
-  /// The same, without holding it there: the end of something that was done with no run going on. A sample that is heated
-  /// stays hot: then only what has to do with the cell is opened.
-  func rest() throws(InstrumentError) {
-    shouldBeClosed = false
-    let keepsHot = isHeating
-    if !keepsHot { isArmed = false }
-    try with { holder throws(InstrumentError) in
-      guard keepsHot else { return try holder.makeSafe() }
-      let cell = try holder.closedChannels().filter { HolderChannel.Tap.cell.contains($0.tap) }
-      if !cell.isEmpty { try holder.open(cell) }
-      if holder.abilities.contains(.piezo) {
-        // A tip that moves on without its contact stop may crash.
-        try holder.stopMotion()
-        try holder.detectContact(nil)
-      }
-      try holder.setOutput(false)
-    }
-    try refreshState()
-  }
-
-  /// What was begun and refused half way leaves nothing moving and nothing connected; what was there before stays.
-  func giveUp(_ error: InstrumentError) {
-    guard !error.isGone, !shouldBeClosed, let holder else { return }
-    if holder.abilities.contains(.piezo) { try? holder.stopMotion() }
-    try? rest()
+    try bringToRest(.everything, ending: motionEnded(.stopped, "the cell was made safe"))
   }
 
   package func leakage(at bias: Volts) throws(InstrumentError) -> (resistance: Ohms, current: Amperes) {
@@ -156,9 +133,11 @@ package final class HolderStation {
     try with { holder throws(InstrumentError) in try holder.errors() }
   }
 
-  /// One heartbeat and one clock pair; every second beat, the state; readings when they are due.
+  /// One heartbeat and one clock pair; every second beat, the state; readings when they are due. What is owed comes first,
+  /// and until it is done no heartbeat is sent.
   package func tick() {
     guard let holder else { return }
+    guard isSettled() else { return }
     do throws(InstrumentError) {
       try holder.beat()
       if let pair = try holder.clockPair() { report(.clockPair(pair)) }
@@ -171,7 +150,6 @@ package final class HolderStation {
       let wasClosed = shouldBeClosed
       // A holder that is still there beats on with the next tick: nothing but this would stop the tip.
       if motion != nil { giveUp(error) }
-      endMotion(.failed, "\(error)")
       lose(error)
       if !wasClosed || !error.isGone { report(.failed("\(error)")) }
     }
@@ -207,7 +185,7 @@ package final class HolderStation {
 
   /// Lets go of the holder; what we have armed is made safe first.
   package func close() {
-    if isArmed, let holder {
+    if isArmed || unrest != nil, let holder {
       isArmed = false
       // It falls safe by itself when this does not reach it: the heartbeat stays out.
       try? holder.makeSafe()
@@ -221,6 +199,8 @@ package final class HolderStation {
     isArmed = false
     isHeating = false
     readAt = nil
+    // Without its cable the holder opens everything and stops by itself (holder.md §4.4).
+    unrest = nil
   }
 
   func refreshState() throws(InstrumentError) {
@@ -247,9 +227,9 @@ package final class HolderStation {
     }
   }
 
-  private func lose(_ error: InstrumentError) {
+  func lose(_ error: InstrumentError) {
     guard error.isGone else { return }
-    endMotion(.failed, "\(error)")
+    if let ending = motionEnded(.failed, "\(error)") { endMotion(ending) }
     drop()
     if shouldBeClosed {
       shouldBeClosed = false

@@ -5,6 +5,20 @@ package import USB
 extension OpenBiasingHolder {
   package func setOutput(_ isOn: Bool) throws(InstrumentError) { try apply(":OUTP \(isOn ? "ON" : "OFF")") }
 
+  package func drive(gate line: Int, to voltage: Volts) throws(InstrumentError) {
+    let channel = HolderChannel(line, HolderChannel.Tap.bias)
+    if try !closedChannels().contains(channel) {
+      // The contact detection would give its own voltage in place of ours (docs/obh-1.md §4).
+      if abilities.contains(.piezo) { try apply(":SENS:CONT OFF") }
+      try apply(":SOUR:VOLT:RANG 10", ":SOUR:VOLT:SLEW \(Self.gateSlew)", ":SOUR:VOLT 0", ":OUTP ON")
+      try route([channel])
+    }
+    try apply(":SOUR:VOLT \(voltage.value)")
+  }
+
+  /// V/s: slow enough for what a gate's capacitance couples into a cell of some picoamperes.
+  private static let gateSlew = 1.0
+
   package func setMeter(range: Amperes?, aperture: Seconds) throws(InstrumentError) {
     try apply(":SENS:CURR:APER \(aperture.value)")
     if let range { try apply(":SENS:CURR:RANG \(range.value)") }
@@ -12,7 +26,7 @@ extension OpenBiasingHolder {
 
   /// Operation condition bit 1 (holder.md §4.3).
   package func isMeterSettling() throws(InstrumentError) -> Bool {
-    (Int(try connection.query(":STAT:OPER:COND?")) ?? 0) & 1 << 1 != 0
+    try whole(":STAT:OPER:COND?") & 1 << 1 != 0
   }
 
   package func meterRecords(atMost count: Int) throws(InstrumentError) -> [MeterRecord] {
@@ -47,6 +61,30 @@ extension OpenBiasingHolder {
     return ContactEvent(time_us: UInt64(numbers[1]), current: Amperes(numbers[2]), steps: Int(numbers[3]))
   }
 
+  package func setWaveform(_ waveform: StepWaveform) throws(InstrumentError) {
+    try require(.piezo, "piezo")
+    switch waveform {
+    case .sawtooth: try apply(":SOUR:PIEZ:COAR:WAV SAW")
+    case .cycloid: try apply(":SOUR:PIEZ:COAR:WAV CYCL")
+    case .user(let table):
+      // Until all of it is there and compared nothing steps with half of it.
+      try apply(":SOUR:PIEZ:COAR:WAV SAW")
+      for first in stride(from: 0, to: WaveformTable.count, by: Self.pointsPerMessage) {
+        let part = table.points[first..<min(first + Self.pointsPerMessage, WaveformTable.count)]
+        try apply(":SOUR:PIEZ:COAR:WAV:DATA \(first),\(part.map(String.init).joined(separator: ","))")
+      }
+      let question = ":SOUR:PIEZ:COAR:WAV:DATA?"
+      let kept = try connection.queryBlock(question)
+      guard kept == table.points else {
+        throw .unexpected(device: connection.name, command: question, answer: "other points than were sent")
+      }
+      try apply(":SOUR:PIEZ:COAR:WAV USER")
+    }
+  }
+
+  /// Of three digits and a comma each, in a message of 256 bytes.
+  private static let pointsPerMessage = 32
+
   package func step(_ axis: PiezoAxis, by count: Int, amplitude: Volts, frequency: Hertz) throws(InstrumentError) {
     try require(.piezo, "piezo")
     try apply(
@@ -55,7 +93,7 @@ extension OpenBiasingHolder {
   }
 
   package func remainingSteps() throws(InstrumentError) -> Int {
-    Int(try numbers(":SOUR:PIEZ:COAR:STEP?", 1)[0])
+    try whole(":SOUR:PIEZ:COAR:STEP?")
   }
 
   package func extend(_ axis: PiezoAxis, to voltage: Volts, voltsPerSecond: Double) throws(InstrumentError) {

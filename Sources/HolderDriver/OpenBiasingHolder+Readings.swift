@@ -50,10 +50,12 @@ extension OpenBiasingHolder {
         readings.append(HolderReading("piezo_\(axis.rawValue)", voltage, "V"))
       }
     }
-    // The meter measures while the holder's own output is on; what it has not settled for is no value.
-    let records = try meterRecords(atMost: 512).filter { $0.status.isDisjoint(with: [.settling, .overrange]) }
-    if !records.isEmpty {
-      let mean = records.reduce(0) { $0 + $1.current.value } / Double(records.count)
+    // Source and meter are recorded while the holder's own output is on; what the meter has not settled for is no value.
+    let records = try meterRecords(atMost: 512)
+    if let newest = records.last { readings.append(HolderReading("bias_voltage", newest.voltage.value, "V")) }
+    let settled = records.filter { $0.status.isDisjoint(with: [.settling, .overrange]) }
+    if !settled.isEmpty {
+      let mean = settled.reduce(0) { $0 + $1.current.value } / Double(settled.count)
       readings.append(HolderReading("meter_current", mean, "A"))
     }
     return readings.filter { abs($0.value) < Self.noNumber }

@@ -74,10 +74,19 @@ package final class OpenBiasingHolder: Holder {
   {
     let answer = try connection.query(question, within: limit)
     let numbers = answer.split(separator: ",").compactMap { Double($0.filter { $0 != " " }) }
-    guard numbers.count == count else {
+    guard numbers.count == count, numbers.allSatisfy(\.isFinite) else {
       throw .unexpected(device: connection.name, command: question, answer: answer)
     }
     return numbers
+  }
+
+  /// A damaged answer is none: taken for 0 it would say that all is well.
+  func whole(_ question: String) throws(InstrumentError) -> Int {
+    let answer = try connection.query(question)
+    guard let number = Int(answer) else {
+      throw .unexpected(device: connection.name, command: question, answer: answer)
+    }
+    return number
   }
 
   package func watchHost(timeout: Seconds) throws(InstrumentError) {
@@ -90,8 +99,8 @@ package final class OpenBiasingHolder: Holder {
   }
 
   package func state() throws(InstrumentError) -> HolderState {
-    let condition = Int(try connection.query(":STAT:OPER:COND?")) ?? 0
-    let questionable = Int(try connection.query(":STAT:QUES:COND?")) ?? 0
+    let condition = try whole(":STAT:OPER:COND?")
+    let questionable = try whole(":STAT:QUES:COND?")
     let cause = try connection.query(":SYST:SAF:CAUS?").filter { $0 != "\"" }
     let isInserting = try connection.query(":SYST:INS?") == "1"
     let channels = try closedChannels()
@@ -152,6 +161,8 @@ package final class OpenBiasingHolder: Holder {
       HolderChannel(contacts.counter, HolderChannel.Tap.counter),
     ]
     if let reference = contacts.reference { channels.append(HolderChannel(reference, HolderChannel.Tap.sense)) }
+    // First, so that no voltage of the cell meets a gate that floats.
+    if let gate = contacts.gate { try route([HolderChannel(gate, HolderChannel.Tap.ground)]) }
     try route(channels)
   }
 

@@ -5,6 +5,8 @@ import USB
 package struct MotionProgress: Equatable, Sendable {
   package enum Phase: String, Sendable {
     case retracting, extending, stepping, confirming
+    /// It is over, but the tip is not known to stand.
+    case stopping
     case contact, retracted, stopped, failed
     package var isOver: Bool { [.contact, .retracted, .stopped, .failed].contains(self) }
   }
@@ -89,7 +91,7 @@ struct ProbeMotion {
       guard try holder.remainingSteps() == 0 else { return }
       if goal == .contact { try extend(holder) } else { finish(.retracted, "") }
     case .confirming: try confirm(holder, now)
-    case .contact, .retracted, .stopped, .failed: break
+    case .stopping, .contact, .retracted, .stopped, .failed: break
     }
   }
 

@@ -9,12 +9,12 @@ package final class OwningThread<Owned>: @unchecked Sendable {
   private struct State {
     var work: [Work] = []
     var ending = false
-    var beats: UInt64 = 0
   }
 
   private enum Answer<R> { case waiting, abandoned, given(R) }
 
   private let state = Monitor(State())
+  private let pulse = ThreadPulse()
   private var thread: NamedThread?
 
   /// The most pieces of work that may wait.
@@ -28,28 +28,35 @@ package final class OwningThread<Owned>: @unchecked Sendable {
     tick: @escaping @Sendable (Owned) -> Void
   ) {
     let state = state
+    let pulse = pulse
     thread = NamedThread(name) {
-      let owned = make()
-      var nextTick = MonotonicTime.now + interval(owned)
-      while true {
-        let next = state.wait(atMost: nextTick - .now) { state -> Work?? in
-          if !state.work.isEmpty { return .some(state.work.removeFirst()) }
-          return state.ending ? .some(nil) : nil
-        }
-        switch next {
-        case .some(.some(let work)): work(owned)
-        case .some(.none): return
-        case .none: break
-        }
-        // Due also between pieces of work: many questions must not keep a heartbeat from beating.
-        if MonotonicTime.now >= nextTick {
-          tick(owned)
-          nextTick = .now + interval(owned)
-        } else {
-          nextTick = min(nextTick, .now + interval(owned))
-        }
-        state.update { $0.beats += 1 }
+      pulse.run { Self.turn(make(), state, pulse, interval, tick) }
+    }
+  }
+
+  private static func turn(
+    _ owned: Owned, _ state: Monitor<State>, _ pulse: ThreadPulse, _ interval: (Owned) -> Seconds,
+    _ tick: (Owned) -> Void
+  ) {
+    var nextTick = MonotonicTime.now + interval(owned)
+    while true {
+      let next = state.wait(atMost: nextTick - .now) { state -> Work?? in
+        if !state.work.isEmpty { return .some(state.work.removeFirst()) }
+        return state.ending ? .some(nil) : nil
       }
+      switch next {
+      case .some(.some(let work)): work(owned)
+      case .some(.none): return
+      case .none: break
+      }
+      // Due also between pieces of work: many questions must not keep a heartbeat from beating.
+      if MonotonicTime.now >= nextTick {
+        tick(owned)
+        nextTick = .now + interval(owned)
+      } else {
+        nextTick = min(nextTick, .now + interval(owned))
+      }
+      pulse.beat()
     }
   }
 
@@ -82,8 +89,8 @@ package final class OwningThread<Owned>: @unchecked Sendable {
     return result
   }
 
-  /// Turns of the loop so far: standing still means that the thread hangs.
-  package var beats: UInt64 { state.read { $0.beats } }
+  /// Turns of the loop, and what long work got done in between: standing still means that the thread hangs.
+  package var beats: UInt64 { pulse.beats }
 
   /// Does what waits, then ends and waits for the end.
   package func end() {

@@ -15,7 +15,7 @@ extension Keithley2450 {
     if let line = triggers.out {
       lines += [
         ":DIG:LINE\(line):MODE TRIG,OUT", ":TRIG:DIG\(line):OUT:LOG POS",
-        ":TRIG:DIG\(line):OUT:PULS \(Self.number(Self.pulseWidth))", ":TRIG:DIG\(line):OUT:STIM NOT1",
+        ":TRIG:DIG\(line):OUT:PULS \(scpiNumber(Self.pulseWidth))", ":TRIG:DIG\(line):OUT:STIM NOT1",
       ]
     }
     if let line = triggers.in {
@@ -23,7 +23,7 @@ extension Keithley2450 {
     }
     lines += [
       ":TRAC:CLE \"defbuffer1\"", ":TRIG:LOAD \"Empty\"", ":TRIG:BLOC:NOP 1",
-      triggers.in.map { ":TRIG:BLOC:WAIT 2, DIG\($0)" } ?? ":TRIG:BLOC:DEL:CONS 2, \(Self.number(pause))",
+      triggers.in.map { ":TRIG:BLOC:WAIT 2, DIG\($0)" } ?? ":TRIG:BLOC:DEL:CONS 2, \(scpiNumber(pause))",
       ":TRIG:BLOC:MEAS 3, \"defbuffer1\"", ":TRIG:BLOC:NOT 4, 1", ":TRIG:BLOC:BRAN:ALW 5, 2", ":INIT",
     ]
     for line in lines { try connection.apply(line) }

@@ -9,11 +9,8 @@ extension PotentiostatModel {
   static let keithley2470 = keithley(.k2470)
 
   private static func keithley(_ model: KeithleyModel) -> PotentiostatModel {
-    PotentiostatModel(name: "keithley-\(model.number)") { bus, settings throws(InstrumentError) in
-      let connection = try SCPIConnection.open(settings.usb, on: bus, name: settings.model)
-      return try takeOver(connection) { connection throws(InstrumentError) in
-        try Keithley2450(connection, model, settings)
-      }
+    .overUSBTMC("keithley-\(model.number)") { connection, settings, latch throws(InstrumentError) in
+      try Keithley2450(connection, model, settings, latch: latch)
     }
   }
 }
@@ -27,6 +24,7 @@ package final class Keithley2450: PotentiostatDriver {
   let connection: SCPIConnection
   private let model: KeithleyModel
   private let settings: PotentiostatSettings
+  private let latch: SafetyLatch
   /// Digital lines that begin readings, and that tell of them.
   let triggers: (in: Int?, out: Int?)
   private var acquisition: Acquisition?
@@ -42,16 +40,17 @@ package final class Keithley2450: PotentiostatDriver {
 
   enum Source: Equatable { case off, current, voltage }
 
-  /// A voltage set point is reached in steps of this size at most, with a reading after each.
-  private static let rampStep = 0.02  // V
   /// The measuring loop is begun anew before its longest duration is over (`:TRIG:LOAD` takes 100 000 s).
   private static let loopTime = Seconds(80_000)
 
   /// Checks the identity and the command language. Changes nothing in the instrument.
-  init(_ connection: SCPIConnection, _ model: KeithleyModel, _ settings: PotentiostatSettings) throws(InstrumentError) {
+  init(_ connection: SCPIConnection, _ model: KeithleyModel, _ settings: PotentiostatSettings, latch: SafetyLatch)
+    throws(InstrumentError)
+  {
     self.connection = connection
     self.model = model
     self.settings = settings
+    self.latch = latch
     abilities = PotentiostatAbilities(fourWire: true, remarks: model.remarks)
     triggers = try Self.checkedTriggers(settings)
     identity = try connection.identify {
@@ -92,10 +91,7 @@ package final class Keithley2450: PotentiostatDriver {
   }
   package var voltageAccuracy: Volts { Volts(voltageRange.error) }
 
-  /// The smallest range that holds the current that was asked for; the largest there is for more than that.
-  package var range: RangeFacts {
-    ranges.first { $0.range >= (acquisition?.currentRange ?? .zero) } ?? ranges[ranges.count - 1]
-  }
+  package var range: RangeFacts { ranges.holding(acquisition?.currentRange ?? .zero) }
 
   // MARK: Getting ready
 
@@ -127,24 +123,18 @@ package final class Keithley2450: PotentiostatDriver {
 
     // A level that is left over could forbid a smaller range.
     try connection.send(":SOUR:CURR 0;:SOUR:VOLT 0")
-    let amperes = Self.number(range.range.value)
-    let volts = Self.number(voltageRange.range)
+    let amperes = scpiNumber(range.range.value)
+    let volts = scpiNumber(voltageRange.range)
     let limits = acquisition.limits
     // The 2450 takes 1 nA at least. Tighter current limits are held on every sample here.
-    let currentLimit = max(
-      model.smallestCurrentLimit, limits.current.upperBound.magnitude.value, limits.current.lowerBound.magnitude.value)
-    // The voltage compliance lies a little beyond the limit, so that a charge that reaches the limit trips instead of
-    // silently becoming a hold; it stays the last word when this computer is gone.
-    let voltageLimit =
-      max(
-        model.smallestVoltageLimit, limits.voltage.upperBound.magnitude.value,
-        limits.voltage.lowerBound.magnitude.value) * 1.02 + 0.02
+    let currentLimit = max(model.smallestCurrentLimit, limits.largestCurrent.value)
+    let voltageLimit = max(model.smallestVoltageLimit, limits.voltageCompliance.value)
     try connection.apply(
-      ":SOUR:CURR:RANG \(amperes);:SOUR:CURR:VLIM \(Self.number(voltageLimit));:SOUR:CURR:READ:BACK ON;:SOUR:CURR:DEL 0",
-      ":SOUR:VOLT:RANG \(volts);:SOUR:VOLT:ILIM \(Self.number(currentLimit));:SOUR:VOLT:READ:BACK ON;:SOUR:VOLT:DEL 0",
-      ":SENS:CURR:RANG \(amperes);:SENS:CURR:NPLC \(Self.number(powerLineCycles));:SENS:CURR:AZER OFF",
+      ":SOUR:CURR:RANG \(amperes);:SOUR:CURR:VLIM \(scpiNumber(voltageLimit));:SOUR:CURR:READ:BACK ON;:SOUR:CURR:DEL 0",
+      ":SOUR:VOLT:RANG \(volts);:SOUR:VOLT:ILIM \(scpiNumber(currentLimit));:SOUR:VOLT:READ:BACK ON;:SOUR:VOLT:DEL 0",
+      ":SENS:CURR:RANG \(amperes);:SENS:CURR:NPLC \(scpiNumber(powerLineCycles));:SENS:CURR:AZER OFF",
       ":SENS:CURR:RSEN \(sensing);:SENS:VOLT:RSEN \(sensing)",
-      ":SENS:VOLT:RANG \(volts);:SENS:VOLT:NPLC \(Self.number(powerLineCycles));:SENS:VOLT:AZER OFF",
+      ":SENS:VOLT:RANG \(volts);:SENS:VOLT:NPLC \(scpiNumber(powerLineCycles));:SENS:VOLT:AZER OFF",
       // Without autozero the references would be those of whoever used it last, however long ago.
       ":SENS:AZER:ONCE", ":TRAC:CLE \"defbuffer1\";:TRAC:POIN \(ReadingBuffer.size),\"defbuffer1\"")
   }
@@ -166,14 +156,14 @@ package final class Keithley2450: PotentiostatDriver {
   package func setRange(_ currentRange: Amperes) throws(InstrumentError) {
     try open()
     acquisition?.currentRange = currentRange
-    let amperes = Self.number(range.range.value)
+    let amperes = scpiNumber(range.range.value)
     try connection.apply(":SOUR:CURR 0;:SOUR:CURR:RANG \(amperes);:SENS:CURR:RANG \(amperes)")
   }
 
   package func setPeriod(_ period: Seconds) throws(InstrumentError) {
     acquisition?.period = period
     try connection.apply(
-      ":SENS:CURR:NPLC \(Self.number(powerLineCycles));:SENS:VOLT:NPLC \(Self.number(powerLineCycles))")
+      ":SENS:CURR:NPLC \(scpiNumber(powerLineCycles));:SENS:VOLT:NPLC \(scpiNumber(powerLineCycles))")
   }
 
   /// Four fifths of the sample period; the rest is the instrument's overhead and the pause between readings.
@@ -203,13 +193,19 @@ package final class Keithley2450: PotentiostatDriver {
       return ramped
     case .current(let amperes):
       if state != .current { try source("CURR", "VOLT", startingAt: 0, as: .current) }
-      try connection.apply(":SOUR:CURR \(Self.number(amperes.value))")
+      try connection.apply(":SOUR:CURR \(scpiNumber(amperes.value))")
     case .voltage(let volts):
-      if state != .voltage {
-        voltageLevel = present?.value ?? volts.value
-        try source("VOLT", "CURR", startingAt: voltageLevel, as: .voltage)
+      let start = state == .voltage ? voltageLevel : present?.value ?? volts.value
+      let ramp = try VoltageRamp(from: start, to: volts.value, device: connection.name)
+      if state != .voltage { try source("VOLT", "CURR", startingAt: start, as: .voltage) }
+      voltageLevel = start
+      buffered = .voltage
+      ramped = try ramp.follow(aperture: aperture, isWithinLimits) { level throws(InstrumentError) in
+        voltageLevel = level
+        try connection.apply(":SOUR:VOLT \(scpiNumber(level))")
+      } read: { () throws(InstrumentError) in
+        try readOnce()
       }
-      ramped = try ramp(to: volts.value, isWithinLimits)
     }
     try beginLoop()
     return ramped
@@ -220,28 +216,10 @@ package final class Keithley2450: PotentiostatDriver {
     throws(InstrumentError)
   {
     try open()
-    try connection.apply(":SOUR:FUNC \(function);:SENS:FUNC \"\(measured)\"", ":SOUR:\(function) \(Self.number(level))")
+    try connection.apply(":SOUR:FUNC \(function);:SENS:FUNC \"\(measured)\"", ":SOUR:\(function) \(scpiNumber(level))")
     try connection.apply(":OUTP ON")
     state = source
     buffered = source
-  }
-
-  /// Goes to a voltage in small steps. Each step is measured, so that no limit is passed unseen on the way.
-  private func ramp(to end: Double, _ isWithinLimits: (Sample) -> Bool) throws(InstrumentError) -> Acquired {
-    var acquired = Acquired()
-    let start = voltageLevel
-    let steps = max(1, Int((abs(end - start) / Self.rampStep).rounded(.up)))
-    buffered = .voltage
-    for k in 1...steps {
-      voltageLevel = start + (end - start) * Double(k) / Double(steps)
-      try connection.apply(":SOUR:VOLT \(Self.number(voltageLevel))")
-      guard k < steps else { break }
-      let (sample, pair) = try readOnce()
-      acquired.samples.append(sample)
-      acquired.clockPairs.append(pair)
-      guard isWithinLimits(sample) else { break }
-    }
-    return acquired
   }
 
   /// Readings one after the other into the instrument's buffer, each with a time stamp of its own clock.
@@ -252,7 +230,7 @@ package final class Keithley2450: PotentiostatDriver {
       try beginTriggeredLoop(pause: max(50e-6, pause))
     } else {
       try connection.apply(
-        ":TRAC:CLE \"defbuffer1\"", ":TRIG:LOAD \"DurationLoop\",100000,\(Self.number(pause)),\"defbuffer1\"", ":INIT")
+        ":TRAC:CLE \"defbuffer1\"", ":TRIG:LOAD \"DurationLoop\",100000,\(scpiNumber(pause)),\"defbuffer1\"", ":INIT")
     }
     buffer.restart()
     buffered = state
@@ -269,18 +247,12 @@ package final class Keithley2450: PotentiostatDriver {
   package func poll() throws(InstrumentError) -> Acquired {
     guard buffered != .off else { return Acquired() }
     var acquired = try fetch()
-    if state != .off, MonotonicTime.now - loopBegan > Self.loopTime {
+    // A predefined loop may switch the output on where it begins: not while somebody wants it open.
+    if state != .off, MonotonicTime.now - loopBegan > Self.loopTime, !latch.isSet {
       try connection.send(":ABOR")
-      let rest = try fetch()
-      acquired.samples += rest.samples
-      acquired.clockPairs += rest.clockPairs
+      acquired += try fetch()
       try beginLoop()
     }
     return acquired
   }
-}
-
-extension Keithley2450 {
-  /// A number as SCPI wants it (NR3).
-  static func number(_ value: Double) -> String { "\(value)".uppercased() }
 }

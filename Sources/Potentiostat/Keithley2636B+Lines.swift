@@ -30,9 +30,9 @@ extension Keithley2636B {
   func apply(_ lines: [String]) throws(InstrumentError) {
     try takeUnread()
     for line in lines { try connection.send(line) }
-    let errors = try errors()
-    guard errors.isEmpty else {
-      throw .refused(device: connection.name, command: lines.joined(separator: "; "), errors: errors)
+    let refusals = try refusals()
+    guard refusals.isEmpty else {
+      throw .refused(device: connection.name, command: lines.joined(separator: "; "), errors: refusals)
     }
   }
 
@@ -57,21 +57,30 @@ extension Keithley2636B {
     return unread
   }
 
-  /// The error queue, oldest first. While the script runs nothing else is executed: then nothing is asked.
+  /// What the error queue holds, and endings of scripts that nobody was told of. While the script runs nothing else is
+  /// executed: then nothing is asked.
   package func errors() throws(InstrumentError) -> [String] {
     guard !isRunning else { return [] }
+    let refusals = try refusals()
+    noteEnding()
+    defer { notes = [] }
+    return notes + refusals
+  }
+
+  /// The error queue, oldest first; while no script runs.
+  func refusals() throws(InstrumentError) -> [String] {
     try takeUnread()
     var errors: [String] = []
     for _ in 0..<Self.mostErrors {
       // Code, text, severity, node; tab separated, the code as a number of any form.
       let entry = try connection.query("print(errorqueue.next())").split(separator: "\t").map(String.init)
-      guard let code = entry.first.flatMap({ Double($0) }), entry.count >= 2 else {
+      guard let code = entry.first.flatMap({ Double($0) }).flatMap({ Int(exactly: $0) }), entry.count >= 2 else {
         throw .unexpected(
           device: connection.name, command: "errorqueue.next()", answer: entry.joined(separator: " "))
       }
       if code == 0 { break }
       if code == -410, wasInterrupted { continue }
-      errors.append("\(Int(code)), \(entry[1])")
+      errors.append("\(code), \(entry[1])")
     }
     wasInterrupted = false
     return errors

@@ -28,15 +28,15 @@ struct TSPModel: Sendable {
   static let k2635B = TSPModel(number: "2635B", channels: ["a"], hasLines: true, ranges: [lowest] + common)
   static let k2634B = TSPModel(number: "2634B", channels: ["a", "b"], hasLines: false, ranges: common)
 
-  private static let lowest = facts(100e-12, 20e-15, 0.1e-15, 0.0015, 120e-15, settling: 0.15)
+  private static let lowest = keithleyRange(100e-12, 20e-15, 0.1e-15, 0.0015, 120e-15, settling: 0.15)
   private static let common: [RangeFacts] = [
-    facts(1e-9, 20e-15, 1e-15, 0.0015, 240e-15, settling: 0.08),
-    facts(10e-9, 200e-15, 10e-15, 0.0015, 3e-12, settling: 0.04),
-    facts(100e-9, 2e-12, 100e-15, 0.0006, 40e-12, settling: 0.01),
-    facts(1e-6, 20e-12, 1e-12, 0.00025, 400e-12), facts(10e-6, 200e-12, 10e-12, 0.00025, 1.5e-9),
-    facts(100e-6, 2e-9, 100e-12, 0.0002, 25e-9), facts(1e-3, 20e-9, 1e-9, 0.0002, 200e-9),
-    facts(10e-3, 200e-9, 10e-9, 0.0002, 2.5e-6), facts(100e-3, 2e-6, 100e-9, 0.0002, 20e-6),
-    facts(1, 20e-6, 1e-6, 0.0003, 1.5e-3), facts(1.5, 50e-6, 1e-6, 0.0005, 3.5e-3),
+    keithleyRange(1e-9, 20e-15, 1e-15, 0.0015, 240e-15, settling: 0.08),
+    keithleyRange(10e-9, 200e-15, 10e-15, 0.0015, 3e-12, settling: 0.04),
+    keithleyRange(100e-9, 2e-12, 100e-15, 0.0006, 40e-12, settling: 0.01),
+    keithleyRange(1e-6, 20e-12, 1e-12, 0.00025, 400e-12), keithleyRange(10e-6, 200e-12, 10e-12, 0.00025, 1.5e-9),
+    keithleyRange(100e-6, 2e-9, 100e-12, 0.0002, 25e-9), keithleyRange(1e-3, 20e-9, 1e-9, 0.0002, 200e-9),
+    keithleyRange(10e-3, 200e-9, 10e-9, 0.0002, 2.5e-6), keithleyRange(100e-3, 2e-6, 100e-9, 0.0002, 20e-6),
+    keithleyRange(1, 20e-6, 1e-6, 0.0003, 1.5e-3), keithleyRange(1.5, 50e-6, 1e-6, 0.0005, 3.5e-3),
   ]
 
   var remarks: [String] {
@@ -46,12 +46,4 @@ struct TSPModel: Sendable {
     if ranges[0].range > Amperes(1e-10) { remarks.append("it has no 100 pA range; the 2635B and 2636B have") }
     return remarks
   }
-}
-
-private func facts(
-  _ range: Double, _ source: Double, _ measure: Double, _ gain: Double, _ offset: Double, settling: Double = 0.002
-) -> RangeFacts {
-  RangeFacts(
-    range: Amperes(range), sourceResolution: Amperes(source), measureResolution: Amperes(measure), measureGain: gain,
-    measureOffset: Amperes(offset), settling: Seconds(settling))
 }

@@ -63,7 +63,7 @@ extension Keithley2636B {
       samples.append(sample(row))
     }
     if !answer.isOutputOn { outputOpened() }
-    if isRunning, !answer.why.isEmpty, answer.left == 0 { scriptEnded(answer.why) }
+    if !answer.why.isEmpty, answer.left == 0 { scriptEnded(answer.why) }
     return samples
   }
 
@@ -147,18 +147,5 @@ extension Keithley2636B {
       if answer.left == 0 { break }
     }
     return acquired
-  }
-}
-
-extension Acquired {
-  static func + (a: Acquired, b: Acquired) -> Acquired {
-    var sum = a
-    sum += b
-    return sum
-  }
-
-  static func += (a: inout Acquired, b: Acquired) {
-    a.samples += b.samples
-    a.clockPairs += b.clockPairs
   }
 }

@@ -10,7 +10,7 @@ extension Keithley2636B {
     let (volts, amperes) = heldLimits(bias)
     let period = acquisition?.period.value ?? 0.02
     let numbers = [
-      level, Self.rampStep, period, Self.silence.value, volts.lowerBound, volts.upperBound, amperes.lowerBound,
+      level, VoltageRamp.step, period, Self.silence.value, volts.lowerBound, volts.upperBound, amperes.lowerBound,
       amperes.upperBound,
     ]
     // Rows of another bias that nobody asked for are nobody's.
@@ -22,7 +22,7 @@ extension Keithley2636B {
     while try connection.statusByte() & Self.messageAvailable == 0 {
       guard MonotonicTime.now < end else {
         try open()
-        throw .refused(device: connection.name, command: line, errors: try errors())
+        throw .refused(device: connection.name, command: line, errors: try refusals())
       }
       sleepThread(for: Seconds(0.001))
     }
@@ -34,7 +34,7 @@ extension Keithley2636B {
     sourceBegan = began
     isRamping = true
     isRunning = true
-    ending = nil
+    isEndingKnown = false
     asked = nil
   }
 
@@ -50,17 +50,16 @@ extension Keithley2636B {
       lowest = min(lowest, set.value - 0.1)
       highest = max(highest, set.value + 0.1)
     }
-    let largest = max(limits.current.upperBound.magnitude, limits.current.lowerBound.magnitude)
-    let amperes = 2 * range.accuracy(at: largest).value + 0.02 * range.range.value
+    let amperes = 2 * range.accuracy(at: limits.largestCurrent).value + 0.02 * range.range.value
     return (
       lowest...highest, limits.current.lowerBound.value - amperes...limits.current.upperBound.value + amperes
     )
   }
 
   /// Follows the script on its way to a voltage; a reading that is not within limits opens the output.
-  func ramp(_ steps: Double, _ isWithinLimits: (Sample) -> Bool) throws(InstrumentError) -> Acquired {
+  func follow(_ ramp: VoltageRamp, _ isWithinLimits: (Sample) -> Bool) throws(InstrumentError) -> Acquired {
     var acquired = Acquired()
-    let end = MonotonicTime.now + Self.answerPatience * 2 + (aperture + Seconds(0.02)) * (2 * steps + 2)
+    let end = MonotonicTime.now + ramp.timeLimit(aperture: aperture)
     while isRamping, isRunning {
       guard MonotonicTime.now < end else {
         try open()
@@ -68,6 +67,7 @@ extension Keithley2636B {
       }
       let more = try ask()
       acquired += more
+      if !more.samples.isEmpty { ThreadPulse.beat() }
       if !more.samples.allSatisfy(isWithinLimits) {
         try open()
         break

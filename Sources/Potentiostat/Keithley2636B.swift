@@ -8,11 +8,8 @@ extension PotentiostatModel {
   static let keithley2636B = keithley(.k2636B)
 
   private static func keithley(_ model: TSPModel) -> PotentiostatModel {
-    PotentiostatModel(name: model.name) { bus, settings throws(InstrumentError) in
-      let connection = try SCPIConnection.open(settings.usb, on: bus, name: settings.model)
-      return try takeOver(connection) { connection throws(InstrumentError) in
-        try Keithley2636B(connection, model, settings)
-      }
+    .overUSBTMC(model.name) { connection, settings, _ throws(InstrumentError) in
+      try Keithley2636B(connection, model, settings)
     }
   }
 }
@@ -27,13 +24,13 @@ package final class Keithley2636B: PotentiostatDriver {
   package let identity: InstrumentIdentity
   package let abilities: PotentiostatAbilities
   let connection: SCPIConnection
-  private let model: TSPModel
-  private let settings: PotentiostatSettings
+  let model: TSPModel
+  let settings: PotentiostatSettings
   /// The channel as scripts name it: `smua` or `smub`.
   let smu: String
   var acquisition: Acquisition?
-  private var isLoaded = false
-  private var lineFrequency = 50.0
+  var isLoaded = false
+  var lineFrequency = 50.0
   /// What the output gives.
   var state: Source = .off
   /// Under what the present rows were measured.
@@ -47,8 +44,12 @@ package final class Keithley2636B: PotentiostatDriver {
   var hasUnread = false
   var unread = Acquired()
   var wasInterrupted = false
-  /// Why the script ended by itself.
+  /// Why the script ended by itself, until somebody was told.
   var ending: String?
+  /// That this script has ended by itself was noticed: it says so in every answer from then on.
+  var isEndingKnown = false
+  /// Endings that nobody was told otherwise, for `errors()`.
+  var notes: [String] = []
 
   /// When the script was asked for its rows, and when it was last seen not to have answered yet.
   var asked: MonotonicTime?
@@ -62,8 +63,6 @@ package final class Keithley2636B: PotentiostatDriver {
 
   enum Source: Equatable { case off, current, voltage }
 
-  /// A voltage set point is reached in steps of this size at most, with a reading after each.
-  static let rampStep = 0.02  // V
   /// So long without a sign of life, and the script opens the output.
   static let silence = Seconds(1.5)
   /// How long an answer of the script may take beyond a reading.
@@ -72,6 +71,7 @@ package final class Keithley2636B: PotentiostatDriver {
   /// Bit 4 of the status byte: an answer can be read (scpi-smu.md §8).
   static let messageAvailable: UInt8 = 0x10
   static let mostErrors = 64
+  static let mostNotes = 16
 
   /// Checks the identity. Changes nothing in the instrument.
   init(_ connection: SCPIConnection, _ model: TSPModel, _ settings: PotentiostatSettings) throws(InstrumentError) {
@@ -112,110 +112,14 @@ package final class Keithley2636B: PotentiostatDriver {
   /// The range in use: that of the source while a current is held.
   package var range: RangeFacts {
     let wanted = acquisition?.currentRange ?? .zero
-    return facts(measured == .current ? rangeHolding(wanted) : wanted)
+    return ranges.holding(measured == .current ? rangeHolding(wanted) : wanted)
   }
 
-  private func facts(_ current: Amperes) -> RangeFacts {
-    ranges.first { $0.range >= current } ?? ranges[ranges.count - 1]
-  }
-
-  private var voltageRange: (range: Double, error: Double) {
+  var voltageRange: (range: Double, error: Double) {
     let wanted = acquisition?.voltageRange.value ?? 20
     return TSPModel.voltageRanges.first { $0.range >= wanted } ?? TSPModel.voltageRanges[3]
   }
   package var voltageAccuracy: Volts { Volts(voltageRange.error) }
-
-  // MARK: Getting ready
-
-  package func prepare(_ acquisition: Acquisition) throws(InstrumentError) {
-    self.acquisition = acquisition
-    try connection.clear()
-    try open()
-    hasRest = false
-    try takeUnread()
-    unread = Acquired()
-    measured = .off
-    try apply(["errorqueue.clear()", "localnode.prompts = 0 localnode.showerrors = 0"])
-    // The queue that was cleared may have held a refusal, and off would be 0 V then (scpi-smu.md §1.1).
-    for (attribute, wanted) in [("source.output", 0.0), ("source.offmode", 2.0)] {
-      let found = try number("\(smu).\(attribute)")
-      guard found == wanted else {
-        throw .unexpected(
-          device: connection.name, command: "\(smu).\(attribute)",
-          answer: "\(found) instead of \(wanted); open the contacts, and look at its front panel")
-      }
-    }
-    lineFrequency = try number("localnode.linefreq")
-    if !isLoaded {
-      // One epoch of the timer for this connection; its stamps are of 1 µs (scpi-smu.md §4).
-      try apply(["timer.reset()", "loadscript \(ResidentScript.name)"] + scriptLines + ["endscript"])
-      try apply(["\(ResidentScript.name)()"])
-      isLoaded = true
-    }
-    try apply(["insitud_use(\(smu), \(settings.triggerIn ?? 0), \(settings.triggerOut ?? 0))"])
-    lastRow = 0
-    try set([
-      ("source.leveli", 0), ("source.levelv", 0), ("source.autorangei", 0), ("source.autorangev", 0),
-      ("measure.autorangei", 0), ("measure.autorangev", 0), ("source.rangev", voltageRange.range),
-      ("measure.rangev", voltageRange.range), ("source.delay", 0), ("measure.delay", 0), ("measure.count", 1),
-      ("measure.filter.enable", 0), ("source.highc", 0),
-    ])
-    let limits = acquisition.limits
-    // The least that the instrument takes is 100 pA; tighter limits are held by the script, and on every sample here.
-    let currentLimit = max(
-      TSPModel.smallestCurrentLimit, limits.current.upperBound.magnitude.value,
-      limits.current.lowerBound.magnitude.value)
-    // A little beyond the limit, so that a charge that reaches it trips instead of silently becoming a hold.
-    let voltageLimit = min(
-      TSPModel.largestVoltageLimit,
-      max(limits.voltage.upperBound.magnitude.value, limits.voltage.lowerBound.magnitude.value) * 1.02 + 0.02)
-    try set([("source.limiti", currentLimit), ("source.limitv", voltageLimit)])
-    try setRanges()
-    try set([("measure.nplc", powerLineCycles)])
-    try apply([
-      "\(smu).sense = \(smu).SENSE_\(settings.fourWire ? "REMOTE" : "LOCAL")",
-      "\(smu).measure.autozero = \(smu).AUTOZERO_ONCE",
-    ])
-    try prepareLines()
-  }
-
-  private var scriptLines: [String] { ResidentScript.text.split(separator: "\n").map(String.init) }
-
-  /// Rising pulses on the output line; any rising edge on the input line (2600B manual, from memory).
-  private func prepareLines() throws(InstrumentError) {
-    if let line = settings.triggerOut {
-      try apply(["digio.trigger[\(line)].mode = digio.TRIG_RISINGM", "digio.trigger[\(line)].pulsewidth = 1e-4"])
-    }
-    if let line = settings.triggerIn {
-      try apply(["digio.trigger[\(line)].mode = digio.TRIG_RISINGA", "digio.trigger[\(line)].clear()"])
-    }
-  }
-
-  private func setRanges() throws(InstrumentError) {
-    let wanted = acquisition?.currentRange ?? .zero
-    try set([
-      ("source.leveli", 0), ("source.rangei", facts(rangeHolding(wanted)).range.value),
-      ("measure.rangei", facts(wanted).range.value),
-    ])
-  }
-
-  package func setRange(_ currentRange: Amperes) throws(InstrumentError) {
-    try open()
-    acquisition?.currentRange = currentRange
-    measured = .off
-    try setRanges()
-  }
-
-  package func setPeriod(_ period: Seconds) throws(InstrumentError) {
-    acquisition?.period = period
-    try set([("measure.nplc", powerLineCycles)])
-  }
-
-  /// Four fifths of the sample period; the rest is the script's. 0.001 to 25 (scpi-smu.md §4).
-  private var powerLineCycles: Double {
-    min(25, max(0.001, 0.8 * (acquisition?.period.value ?? 0.02) * lineFrequency))
-  }
-  var aperture: Seconds { Seconds(powerLineCycles / lineFrequency) }
 
   // MARK: Bias
 
@@ -226,7 +130,7 @@ package final class Keithley2636B: PotentiostatDriver {
     hasUnread = hasUnread || asked != nil
     isRunning = false
     asked = nil
-    ending = nil
+    noteEnding()
     state = .off
     // Where `abort` fails the output is switched off all the same: it is carried out when the script ends.
     var failure: InstrumentError?
@@ -248,7 +152,6 @@ package final class Keithley2636B: PotentiostatDriver {
     if isRunning { try connection.send("abort") }
     isRunning = false
     hasRest = false
-    ending = nil
     acquired += try drained()
     acquired += try fetchRest()
     return acquired
@@ -257,6 +160,7 @@ package final class Keithley2636B: PotentiostatDriver {
   package func begin(_ bias: Bias, present: Volts?, isWithinLimits: (Sample) -> Bool) throws(InstrumentError)
     -> Acquired
   {
+    if bias != .open { try tellEnding() }
     switch bias {
     case .open:
       try open()
@@ -267,13 +171,12 @@ package final class Keithley2636B: PotentiostatDriver {
       try run(amperes.value, bias)
       return Acquired()
     case .voltage(let volts):
-      if state != .voltage {
-        voltageLevel = present?.value ?? volts.value
-        try source("DCVOLTS", "levelv", voltageLevel, as: .voltage)
-      }
-      let steps = (abs(volts.value - voltageLevel) / Self.rampStep).rounded(.up)
+      let start = state == .voltage ? voltageLevel : present?.value ?? volts.value
+      let ramp = try VoltageRamp(from: start, to: volts.value, device: connection.name)
+      if state != .voltage { try source("DCVOLTS", "levelv", start, as: .voltage) }
+      voltageLevel = start
       try run(volts.value, bias)
-      let ramped = try ramp(steps, isWithinLimits)
+      let ramped = try follow(ramp, isWithinLimits)
       voltageLevel = volts.value
       return ramped
     }
@@ -299,20 +202,41 @@ package final class Keithley2636B: PotentiostatDriver {
       try takeUnread()
       return try takenUnread() + fetchRest()
     }
-    guard let why = ending else { return Acquired() }
-    ending = nil
-    let reason =
-      switch why {
-      case "limit": "it met a limit of the cell"
-      case "silent": "its host was silent for \(Self.silence)"
-      default: "its output was switched off at the instrument"
-      }
-    throw .unexpected(device: connection.name, command: "measuring", answer: "the output is open: \(reason)")
+    try tellEnding()
+    return Acquired()
   }
+
+  // MARK: Scripts that end by themselves
 
   /// The script has ended by itself, and all its rows were told.
   func scriptEnded(_ why: String) {
     isRunning = false
+    guard !isEndingKnown else { return }
+    isEndingKnown = true
     ending = why
+  }
+
+  /// Says why the output is open that nobody here has opened: nothing goes on as if it had been on.
+  func tellEnding() throws(InstrumentError) {
+    guard let why = ending else { return }
+    ending = nil
+    throw .unexpected(device: connection.name, command: "measuring", answer: Self.words(why))
+  }
+
+  /// The output is opened anyway; the record still has to say that it was open before.
+  func noteEnding() {
+    guard let why = ending else { return }
+    ending = nil
+    if notes.count < Self.mostNotes { notes.append(Self.words(why)) }
+  }
+
+  private static func words(_ why: String) -> String {
+    let reason =
+      switch why {
+      case "limit": "it met a limit of the cell"
+      case "silent": "its host was silent for \(silence)"
+      default: "its output was switched off at the instrument"
+      }
+    return "the output is open: \(reason)"
   }
 }

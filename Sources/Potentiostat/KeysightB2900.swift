@@ -9,11 +9,8 @@ extension PotentiostatModel {
   static let keysightB2912A = keysightB2900("keysight-b2912a", "B2912A")
 
   private static func keysightB2900(_ name: String, _ model: String) -> PotentiostatModel {
-    PotentiostatModel(name: name) { bus, settings throws(InstrumentError) in
-      let connection = try SCPIConnection.open(settings.usb, on: bus, name: settings.model)
-      return try takeOver(connection) { connection throws(InstrumentError) in
-        try KeysightB2900(connection, settings, model: model)
-      }
+    .overUSBTMC(name) { connection, settings, _ throws(InstrumentError) in
+      try KeysightB2900(connection, settings, model: model)
     }
   }
 }
@@ -42,13 +39,11 @@ package final class KeysightB2900: PotentiostatDriver {
   private var source = Source.off
   private var voltageLevel = 0.0
   private var lineFrequency = 50.0
-  /// The instrument's time until which readings are settling; nil: counted from the first reading to come.
-  private var settledFrom: Int64?
 
   private enum Source { case off, current, voltage }
 
-  /// A voltage set point is reached in steps of this size at most, with a reading after each.
-  private static let rampStep = 0.02  // V
+  /// s (data sheet).
+  private static let shortestAperture = 8e-6
   /// Above this the interlock has to be closed (B2900 user's guide, from memory).
   private static let interlockVoltage = 42.0
   /// Share of a range below which its compliance cannot be set, from memory of the user's guide.
@@ -64,9 +59,7 @@ package final class KeysightB2900: PotentiostatDriver {
       throw .unable(device: connection.name, reason: "no model \(name) in this series")
     }
     self.model = model
-    identity = try connection.identify { identity in
-      ["Agilent Technologies", "Keysight Technologies"].contains(identity.manufacturer) && identity.model == name
-    }
+    identity = try connection.identifyKeysight(name)
     guard let channel = ["a": 1, "b": 2][settings.channel], channel <= model.channels else {
       throw .unable(
         device: connection.name,
@@ -75,20 +68,12 @@ package final class KeysightB2900: PotentiostatDriver {
     self.channel = channel
     fourWire = settings.fourWire
     acquisition = KeysightAcquisition(
-      connection, channel: channel, triggerIn: settings.triggerIn, triggerOut: settings.triggerOut,
-      countBeforeNew: countBeforeNew)
+      connection, channel: channel, shortestAperture: Self.shortestAperture, triggerIn: settings.triggerIn,
+      triggerOut: settings.triggerOut, countBeforeNew: countBeforeNew)
   }
 
   package func close() { connection.close() }
-  private func send(_ command: String) throws(InstrumentError) {
-    try connection.send(command, within: SCPIConnection.keysightPatience)
-  }
-  private func query(_ question: String) throws(InstrumentError) -> String {
-    try connection.query(question, within: SCPIConnection.keysightPatience)
-  }
-  package func errors() throws(InstrumentError) -> [String] {
-    try connection.keysightErrors() + acquisition.takeNotes()
-  }
+  package func errors() throws(InstrumentError) -> [String] { try acquisition.errors() }
 
   // MARK: Ranges
 
@@ -97,8 +82,7 @@ package final class KeysightB2900: PotentiostatDriver {
   package let shortestPeriod = Seconds(0.002)
 
   package var range: RangeFacts {
-    let range = ranges.first { $0.range >= (wanted?.currentRange ?? .zero) } ?? ranges[ranges.count - 1]
-    return model.facts(of: range, atPowerLineCycles: powerLineCycles)
+    model.facts(of: ranges.holding(wanted?.currentRange ?? .zero), atPowerLineCycles: powerLineCycles)
   }
   private var voltageRange: KeysightB2900Model.VoltageRange {
     let all = KeysightB2900Model.voltageRanges
@@ -106,35 +90,33 @@ package final class KeysightB2900: PotentiostatDriver {
   }
   package var voltageAccuracy: Volts { Volts(voltageRange.error(atPowerLineCycles: powerLineCycles)) }
 
-  /// Four fifths of the sample period, within what the instrument takes (8 µs … 2 s).
-  private var aperture: Seconds { Seconds(min(2, max(8e-6, 0.8 * (wanted?.period.value ?? 0.02)))) }
-  private var powerLineCycles: Double { aperture.value * lineFrequency }
+  private var powerLineCycles: Double { acquisition.aperture.value * lineFrequency }
 
   // MARK: Getting ready
 
   package func prepare(_ acquisition: Acquisition) throws(InstrumentError) {
     try connection.clear()
     // First of all `:INIT` and `:MEAS` must not switch the output on, and off must not be 0 V.
-    try send(":OUTP\(channel):ON:AUTO 0")
-    try send(":OUTP\(channel):OFF:MODE HIZ")
-    let offMode = try query(":OUTP\(channel):OFF:MODE?")
+    try connection.sendKeysight(":OUTP\(channel):ON:AUTO 0")
+    try connection.sendKeysight(":OUTP\(channel):OFF:MODE HIZ")
+    let offMode = try connection.queryKeysight(":OUTP\(channel):OFF:MODE?")
     guard offMode == "HIZ" else {
       throw .unexpected(
         device: connection.name, command: ":OUTP:OFF:MODE?",
         answer: offMode + "; open the contacts, and choose high impedance as the output-off state at its front panel")
     }
     self.acquisition.forget()
-    try send(":ABOR:ALL (@\(channel))")
-    try send(":OUTP\(channel) OFF")
+    try connection.sendKeysight(":ABOR:ALL (@\(channel))")
+    try connection.sendKeysight(":OUTP\(channel) OFF")
     source = .off
-    let state = try query(":OUTP\(channel)?;:OUTP\(channel):ON:AUTO?")
+    let state = try connection.queryKeysight(":OUTP\(channel)?;:OUTP\(channel):ON:AUTO?")
     guard state == "0;0" else {
       throw .unexpected(device: connection.name, command: ":OUTP?;:OUTP:ON:AUTO?", answer: state)
     }
-    try send("*CLS")
+    try connection.sendKeysight("*CLS")
     wanted = acquisition
     try holdInterlock()
-    lineFrequency = Double(try query(":SYST:LFR?")) ?? 50
+    lineFrequency = Double(try connection.queryKeysight(":SYST:LFR?")) ?? 50
 
     let c = channel
     try connection.applyKeysight(
@@ -142,20 +124,20 @@ package final class KeysightB2900: PotentiostatDriver {
       ":SOUR\(c):FUNC:SHAP DC;:SOUR\(c):VOLT:MODE FIX;:SOUR\(c):CURR:MODE FIX",
       ":SOUR\(c):CURR 0;:SOUR\(c):VOLT 0",
       ":SOUR\(c):CURR:RANG:AUTO 0;:SOUR\(c):VOLT:RANG:AUTO 0",
-      ":SOUR\(c):VOLT:RANG \(keysightNumber(voltageRange.range))",
+      ":SOUR\(c):VOLT:RANG \(scpiNumber(voltageRange.range))",
       ":SENS\(c):FUNC:OFF:ALL;:SENS\(c):FUNC \"VOLT\",\"CURR\"", ":SENS\(c):REM \(fourWire ? 1 : 0);:SENS\(c):WAIT 0",
       ":SENS\(c):CURR:RANG:AUTO 0;:SENS\(c):VOLT:RANG:AUTO 0",
-      ":SENS\(c):VOLT:RANG \(keysightNumber(voltageRange.range))",
-      ":SENS\(c):VOLT:PROT \(keysightNumber(voltageCompliance))")
+      ":SENS\(c):VOLT:RANG \(scpiNumber(voltageRange.range))",
+      ":SENS\(c):VOLT:PROT \(scpiNumber(acquisition.limits.voltageCompliance.value))")
     try setCurrentRange()
-    try setAperture()
+    try self.acquisition.setPeriod(acquisition.period)
     try self.acquisition.prepare()
   }
 
   private func holdInterlock() throws(InstrumentError) {
     guard voltageRange.range > Self.interlockVoltage else { return }
     // 0: the interlock's circuit is closed (scpi-smu.md §1.3).
-    let tripped = try query(":SYST:INT:TRIP?")
+    let tripped = try connection.queryKeysight(":SYST:INT:TRIP?")
     guard tripped == "0" else {
       throw .unable(
         device: connection.name,
@@ -165,29 +147,16 @@ package final class KeysightB2900: PotentiostatDriver {
     }
   }
 
-  /// The compliance lies a little beyond the limit, so that a charge that reaches the limit trips instead of silently
-  /// becoming a hold; it stays the last word when this computer is gone.
-  private var voltageCompliance: Double {
-    guard let voltage = wanted?.limits.voltage else { return 1 }
-    return max(voltage.upperBound.magnitude.value, voltage.lowerBound.magnitude.value) * 1.02 + 0.02
-  }
   private var currentCompliance: Double {
-    guard let current = wanted?.limits.current else { return range.range.value }
-    return max(
-      current.upperBound.magnitude.value, current.lowerBound.magnitude.value,
-      range.range.value * Self.leastComplianceShare)
+    let range = range.range.value
+    return max(wanted?.limits.largestCurrent.value ?? range, range * Self.leastComplianceShare)
   }
 
   private func setCurrentRange() throws(InstrumentError) {
-    let amperes = keysightNumber(range.range.value)
+    let amperes = scpiNumber(range.range.value)
     try connection.applyKeysight(
       ":SOUR\(channel):CURR 0", ":SOUR\(channel):CURR:RANG \(amperes)",
-      ":SENS\(channel):CURR:PROT \(keysightNumber(currentCompliance))", ":SENS\(channel):CURR:RANG \(amperes)")
-  }
-
-  private func setAperture() throws(InstrumentError) {
-    let seconds = keysightNumber(aperture.value)
-    try connection.applyKeysight(":SENS\(channel):CURR:APER \(seconds);:SENS\(channel):VOLT:APER \(seconds)")
+      ":SENS\(channel):CURR:PROT \(scpiNumber(currentCompliance))", ":SENS\(channel):CURR:RANG \(amperes)")
   }
 
   package func setRange(_ currentRange: Amperes) throws(InstrumentError) {
@@ -196,19 +165,12 @@ package final class KeysightB2900: PotentiostatDriver {
     try setCurrentRange()
   }
 
-  package func setPeriod(_ period: Seconds) throws(InstrumentError) {
-    wanted?.period = period
-    try setAperture()
-  }
+  package func setPeriod(_ period: Seconds) throws(InstrumentError) { try acquisition.setPeriod(period) }
 
   // MARK: Bias
 
   package func finish() throws(InstrumentError) -> Acquired {
-    guard source != .off else { return Acquired() }
-    try acquisition.end()
-    let rest = try poll()
-    acquisition.forget()
-    return rest
+    source != .off ? try acquisition.finish(poll) : Acquired()
   }
 
   package func begin(_ bias: Bias, present: Volts?, isWithinLimits: (Sample) -> Bool) throws(InstrumentError)
@@ -222,16 +184,23 @@ package final class KeysightB2900: PotentiostatDriver {
       return ramped
     case .current(let amperes):
       if source != .current { try turnOn("CURR", at: 0, as: .current) }
-      try connection.applyKeysight(":SOUR\(channel):CURR \(keysightNumber(amperes.value))")
+      try connection.applyKeysight(":SOUR\(channel):CURR \(scpiNumber(amperes.value))")
     case .voltage(let volts):
-      if source != .voltage {
-        voltageLevel = present?.value ?? volts.value
-        try turnOn("VOLT", at: voltageLevel, as: .voltage)
+      let start = source == .voltage ? voltageLevel : present?.value ?? volts.value
+      let ramp = try VoltageRamp(from: start, to: volts.value, device: connection.name)
+      if source != .voltage { try turnOn("VOLT", at: start, as: .voltage) }
+      voltageLevel = start
+      ramped = try acquisition.ramping { () throws(InstrumentError) in
+        try ramp.follow(aperture: acquisition.aperture, isWithinLimits) { level throws(InstrumentError) in
+          voltageLevel = level
+          try connection.applyKeysight(":SOUR\(channel):VOLT \(scpiNumber(level))")
+        } read: { () throws(InstrumentError) in
+          let (row, pair) = try acquisition.readOnce()
+          return (acquisition.sample(row, range, []), pair)
+        }
       }
-      ramped = try ramp(to: volts.value, isWithinLimits)
     }
-    settledFrom = nil
-    try acquisition.begin(every: wanted?.period ?? Seconds(0.02), aperture: aperture)
+    try acquisition.begin()
     return ramped
   }
 
@@ -239,55 +208,21 @@ package final class KeysightB2900: PotentiostatDriver {
   private func turnOn(_ function: String, at level: Double, as source: Source) throws(InstrumentError) {
     try open()
     try connection.applyKeysight(
-      ":SOUR\(channel):FUNC:MODE \(function)", ":SOUR\(channel):\(function) \(keysightNumber(level))")
+      ":SOUR\(channel):FUNC:MODE \(function)", ":SOUR\(channel):\(function) \(scpiNumber(level))")
     try connection.applyKeysight(":OUTP\(channel) ON")
     self.source = source
   }
 
-  /// Goes to a voltage in small steps. Each step is measured, so that no limit is passed unseen on the way.
-  private func ramp(to end: Double, _ isWithinLimits: (Sample) -> Bool) throws(InstrumentError) -> Acquired {
-    var acquired = Acquired()
-    let start = voltageLevel
-    let steps = max(1, Int((abs(end - start) / Self.rampStep).rounded(.up)))
-    for k in 1...steps {
-      voltageLevel = start + (end - start) * Double(k) / Double(steps)
-      try connection.applyKeysight(":SOUR\(channel):VOLT \(keysightNumber(voltageLevel))")
-      guard k < steps else { break }
-      let (row, pair) = try acquisition.readOnce()
-      acquired.samples.append(sample(row, extra: []))
-      acquired.clockPairs.append(pair)
-      guard isWithinLimits(acquired.samples[acquired.samples.count - 1]) else { break }
-    }
-    return acquired
-  }
-
   package func open() throws(InstrumentError) {
     // One message; the off state goes before the output: whatever was set at the front panel, off must not mean 0 V.
-    try send(
+    try connection.sendKeysight(
       ":OUTP\(channel):ON:AUTO 0;:OUTP\(channel):OFF:MODE HIZ;:ABOR:ALL (@\(channel));:OUTP\(channel) OFF")
     acquisition.noteEnded()
     source = .off
   }
 
   package func poll() throws(InstrumentError) -> Acquired {
-    let (rows, pairs) = try acquisition.fetch()
-    var acquired = Acquired()
-    acquired.clockPairs = pairs
-    for row in rows {
-      let settled = settledFrom ?? (row.stamp + range.settling.nanoseconds)
-      settledFrom = settled
-      acquired.samples.append(sample(row, extra: row.stamp < settled ? .settling : []))
-    }
-    return acquired
-  }
-
-  /// The stamp is the beginning of the aperture; a sample's time is its centre. Voltage and current are taken together
-  /// (not tried on hardware).
-  private func sample(_ row: KeysightReading, extra: SampleFlags) -> Sample {
-    Sample(
-      deviceNanoseconds: row.stamp + aperture.nanoseconds / 2, arrival: .now,
-      voltage: row.voltage.value.map { Volts($0) },
-      current: row.current.value.map { Amperes($0) }, range: range.range, aperture: aperture,
-      flags: row.flags.union(extra))
+    let range = range
+    return try acquisition.poll(settling: range.settling) { acquisition.sample($0, range, $1) }
   }
 }

@@ -7,11 +7,8 @@ extension PotentiostatModel {
   static let keysightB2987A = keysightB2980("keysight-b2987a", "B2987A")
 
   private static func keysightB2980(_ name: String, _ model: String) -> PotentiostatModel {
-    PotentiostatModel(name: name) { bus, settings throws(InstrumentError) in
-      let connection = try SCPIConnection.open(settings.usb, on: bus, name: settings.model)
-      return try takeOver(connection) { connection throws(InstrumentError) in
-        try KeysightB2980(connection, settings, model: model)
-      }
+    .overUSBTMC(name) { connection, settings, latch throws(InstrumentError) in
+      try KeysightB2980(connection, settings, model: model, latch: latch)
     }
   }
 }
@@ -31,37 +28,50 @@ extension PotentiostatModel {
 /// and `voltageAccuracy` is the source's error with the voltmeter's. The source's own error drops out where it begins at
 /// a rest: the voltmeter read the cell against it. At rest no current is measured, and none is reported.
 ///
+/// **Zero.** Where the zero of a range is read with the holder's contacts open, that of the input is in it, and zero
+/// correct stays off: neither a change of range nor a current that flows can spoil it. On other ranges the instrument's
+/// zero correct is acquired before the first hold after the range was set.
+///
 /// The commands are those of public drivers; none of it was tried on hardware.
 package final class KeysightB2980: PotentiostatDriver {
   package let identity: InstrumentIdentity
   package let abilities: PotentiostatAbilities
-  private let connection: SCPIConnection
+  let connection: SCPIConnection
   private let hasBattery: Bool
-  private let acquisition: KeysightAcquisition
+  let acquisition: KeysightAcquisition
+  let latch: SafetyLatch
   private var wanted: Acquisition?
   private var state = State.open
   /// What the source is set to, V.
   private var level = 0.0
-  private var settledFrom: Int64?
+  /// The range that is set; nil while that is not known.
+  private var ammeterRange: Amperes?
+  /// The function is that of the ammeter.
+  private var isAmmeter = false
+  /// When the range, the function or the input's relay changed last: from then on the ammeter settles.
+  var ammeterChanged = MonotonicTime(nanoseconds: 0)
+  /// Range that the instrument's zero correct was acquired on; nil while it is off.
+  var zeroCorrected: Amperes?
+  /// Ranges whose zero was read with the contacts open: it is subtracted already.
+  var zeroRead: Set<Amperes> = []
 
   private enum State { case open, rest, hold }
 
-  /// A voltage set point is reached in steps of this size at most, with a reading after each.
-  private static let rampStep = 0.02  // V
-  /// A step of a ramp waits for the range to settle, but no longer than this; what is read earlier is marked.
-  private static let longestStepWait = Seconds(0.05)
+  /// A step of a ramp waits for the range to settle, but no longer than the nanoampere ranges need: with the reading it
+  /// stays within what a step of `VoltageRamp` may take. On slower ranges the reading is marked.
+  private static let longestStepWait = Seconds(13e-3)
+  /// s; the timer's shortest interval.
+  private static let shortestAperture = 10e-6
   /// Per cent; below it the operator is told.
   private static let lowBattery = 20
 
   /// Checks the identity. Changes nothing in the instrument.
   init(
-    _ connection: SCPIConnection, _ settings: PotentiostatSettings, model: String,
-    countBeforeNew: Int = KeysightAcquisition.mostReadings
+    _ connection: SCPIConnection, _ settings: PotentiostatSettings, model: String, latch: SafetyLatch
   ) throws(InstrumentError) {
     self.connection = connection
-    identity = try connection.identify { identity in
-      ["Agilent Technologies", "Keysight Technologies"].contains(identity.manufacturer) && identity.model == model
-    }
+    self.latch = latch
+    identity = try connection.identifyKeysight(model)
     guard settings.channel == "a" else {
       throw .unable(device: connection.name, reason: "channel “\(settings.channel)”: a \(model) has a alone")
     }
@@ -83,21 +93,14 @@ package final class KeysightB2980: PotentiostatDriver {
     abilities.voltages = Volts(-KeysightB2980Model.sourceRange)...Volts(KeysightB2980Model.sourceRange)
     self.abilities = abilities
     acquisition = KeysightAcquisition(
-      connection, channel: nil, triggerIn: settings.triggerIn, triggerOut: settings.triggerOut,
-      countBeforeNew: countBeforeNew)
+      connection, channel: nil, shortestAperture: Self.shortestAperture, triggerIn: settings.triggerIn,
+      triggerOut: settings.triggerOut)
   }
 
   package func close() { connection.close() }
-  private func send(_ command: String) throws(InstrumentError) {
-    try connection.send(command, within: SCPIConnection.keysightPatience)
-  }
-  private func query(_ question: String) throws(InstrumentError) -> String {
-    try connection.query(question, within: SCPIConnection.keysightPatience)
-  }
-
   package func errors() throws(InstrumentError) -> [String] {
-    var errors = try connection.keysightErrors() + acquisition.takeNotes()
-    if hasBattery, let level = Int(try query(":SYST:BATT?")), level < Self.lowBattery {
+    var errors = try acquisition.errors()
+    if hasBattery, let level = Int(try connection.queryKeysight(":SYST:BATT?")), level < Self.lowBattery {
       errors.append("the battery is at \(level) %: connect the mains, or charge it")
     }
     return errors
@@ -108,16 +111,13 @@ package final class KeysightB2980: PotentiostatDriver {
   package let ranges = KeysightB2980Model.ranges
   /// The timer takes 10 µs; what a host keeps up with is a choice, not tried on hardware.
   package let shortestPeriod = Seconds(0.005)
-  package var range: RangeFacts {
-    ranges.first { $0.range >= (wanted?.currentRange ?? .zero) } ?? ranges[ranges.count - 1]
-  }
+  package var range: RangeFacts { ranges.holding(wanted?.currentRange ?? .zero) }
   package var voltageAccuracy: Volts {
     let most = min(wanted?.voltageRange.value ?? KeysightB2980Model.sourceRange, KeysightB2980Model.sourceRange)
     return Volts(
       most * (KeysightB2980Model.sourceGain + KeysightB2980Model.meterGain) + KeysightB2980Model.sourceOffset
         + KeysightB2980Model.meterOffset)
   }
-  private var aperture: Seconds { Seconds(min(2, max(10e-6, 0.8 * (wanted?.period.value ?? 0.02)))) }
 
   // MARK: Getting ready
 
@@ -125,20 +125,20 @@ package final class KeysightB2980: PotentiostatDriver {
     try connection.clear()
     // High impedance exists in the source's 20 V range alone; in the other one this is refused, and the input relay,
     // which comes next, opens the cell all the same.
-    try send(":OUTP:OFF:MODE HIZ")
-    try send(":INP OFF")
+    try connection.sendKeysight(":OUTP:OFF:MODE HIZ")
+    try connection.sendKeysight(":INP OFF")
     self.acquisition.forget()
-    try send(":ABOR:ALL")
-    try send(":OUTP OFF")
+    try connection.sendKeysight(":ABOR:ALL")
+    try connection.sendKeysight(":OUTP OFF")
     state = .open
-    try send(":SOUR:VOLT 0;:SOUR:VOLT:RANG \(keysightNumber(KeysightB2980Model.sourceRange))")
-    try send(":OUTP:OFF:MODE HIZ;*CLS")
-    let found = try query(":OUTP:OFF:MODE?;:INP?;:OUTP?")
+    try connection.sendKeysight(":SOUR:VOLT 0;:SOUR:VOLT:RANG \(scpiNumber(KeysightB2980Model.sourceRange))")
+    try connection.sendKeysight(":OUTP:OFF:MODE HIZ;*CLS")
+    let found = try connection.queryKeysight(":OUTP:OFF:MODE?;:INP?;:OUTP?")
     guard found == "HIZ;0;0" else {
       throw .unexpected(device: connection.name, command: ":OUTP:OFF:MODE?;:INP?;:OUTP?", answer: found)
     }
     guard acquisition.voltageRange.value <= KeysightB2980Model.sourceRange else {
-      let interlock = try query(":SYST:INT:TRIP?") == "0" ? "closed" : "open"
+      let interlock = try connection.queryKeysight(":SYST:INT:TRIP?") == "0" ? "closed" : "open"
       throw .unable(
         device: connection.name,
         reason:
@@ -147,23 +147,24 @@ package final class KeysightB2980: PotentiostatDriver {
     }
     wanted = acquisition
     level = 0
-    let volts = keysightNumber(KeysightB2980Model.sourceRange)
+    let volts = scpiNumber(KeysightB2980Model.sourceRange)
     try connection.applyKeysight(
       ":OUTP:LOW COMM", ":SENS:CURR:RANG:AUTO 0;:SENS:VOLT:RANG:AUTO 0", ":SENS:VOLT:RANG \(volts)")
+    ammeterRange = nil
+    zeroRead = []
     try setCurrentRange()
-    try setAperture()
+    try self.acquisition.setPeriod(acquisition.period)
     try self.acquisition.prepare()
   }
 
-  /// Sets the range, and lets the instrument find its own zero on it: the input is open.
   private func setCurrentRange() throws(InstrumentError) {
+    let range = range.range
+    guard ammeterRange != range else { return }
+    (ammeterRange, zeroCorrected) = (nil, nil)
+    // What was found on another range says nothing of this one.
     try connection.applyKeysight(
-      ":INP:ZCOR 0", ":SENS:FUNC \"CURR\"", ":SENS:CURR:RANG \(keysightNumber(range.range.value))", ":INP:ZCOR 1")
-  }
-
-  private func setAperture() throws(InstrumentError) {
-    let seconds = keysightNumber(aperture.value)
-    try connection.applyKeysight(":SENS:CURR:APER \(seconds);:SENS:VOLT:APER \(seconds)")
+      ":INP:ZCOR 0", ":SENS:FUNC \"CURR\"", ":SENS:CURR:RANG \(scpiNumber(range.value))")
+    (ammeterRange, isAmmeter, ammeterChanged) = (range, true, .now)
   }
 
   package func setRange(_ currentRange: Amperes) throws(InstrumentError) {
@@ -172,19 +173,12 @@ package final class KeysightB2980: PotentiostatDriver {
     try setCurrentRange()
   }
 
-  package func setPeriod(_ period: Seconds) throws(InstrumentError) {
-    wanted?.period = period
-    try setAperture()
-  }
+  package func setPeriod(_ period: Seconds) throws(InstrumentError) { try acquisition.setPeriod(period) }
 
   // MARK: Bias
 
   package func finish() throws(InstrumentError) -> Acquired {
-    guard state != .open else { return Acquired() }
-    try acquisition.end()
-    let rest = try poll()
-    acquisition.forget()
-    return rest
+    state != .open ? try acquisition.finish(poll) : Acquired()
   }
 
   package func begin(_ bias: Bias, present: Volts?, isWithinLimits: (Sample) -> Bool) throws(InstrumentError)
@@ -206,13 +200,12 @@ package final class KeysightB2980: PotentiostatDriver {
     case .current:
       if state != .rest { try rest(near: present) }
     case .voltage(let volts):
-      if state != .hold {
-        if let present { try hold(from: present) } else { try hold(from: measuredVoltage()) }
-      }
-      ramped = try ramp(to: volts.value, isWithinLimits)
+      let start = state == .hold ? level : try self.start(present)
+      let way = try VoltageRamp(from: start, to: volts.value, device: connection.name)
+      if state != .hold { try hold(from: start) }
+      ramped = try acquisition.ramping { () throws(InstrumentError) in try ramp(way, isWithinLimits) }
     }
-    settledFrom = nil
-    try acquisition.begin(every: wanted?.period ?? Seconds(0.02), aperture: aperture)
+    try acquisition.begin()
     return ramped
   }
 
@@ -220,26 +213,34 @@ package final class KeysightB2980: PotentiostatDriver {
   /// flows to charge the input.
   private func rest(near present: Volts?) throws(InstrumentError) {
     try connection.applyKeysight(":INP OFF", ":SENS:FUNC \"VOLT\"")
+    isAmmeter = false
     if let present, state == .open { try setLevel(present.value) }
     try connection.applyKeysight(":OUTP ON", ":INP ON")
     state = .rest
   }
 
-  /// Ammeter: the source goes to the cell's voltage with the input open; only then the input closes.
-  private func hold(from voltage: Volts) throws(InstrumentError) {
+  /// The ammeter with its input open.
+  func connectAmmeter() throws(InstrumentError) {
     try connection.applyKeysight(":INP OFF", ":SENS:FUNC \"CURR\"")
-    try setLevel(voltage.value)
+    if !isAmmeter { ammeterChanged = .now }
+    (isAmmeter, state) = (true, .open)
+  }
+
+  /// Ammeter: the source goes to the cell's voltage with the input open; only then the input closes.
+  func hold(from voltage: Double) throws(InstrumentError) {
+    try connectAmmeter()
+    try setLevel(voltage)
     try connection.applyKeysight(":OUTP ON", ":INP ON")
     state = .hold
   }
 
   private func setLevel(_ volts: Double) throws(InstrumentError) {
-    try connection.applyKeysight(":SOUR:VOLT \(keysightNumber(volts))")
+    try connection.applyKeysight(":SOUR:VOLT \(scpiNumber(volts))")
     level = volts
   }
 
   /// The voltage of a cell of which nobody knows it, at rest.
-  private func measuredVoltage() throws(InstrumentError) -> Volts {
+  func measuredVoltage() throws(InstrumentError) -> Double {
     if state != .rest { try rest(near: nil) }
     sleepThread(for: KeysightB2980Model.meterSettling)
     let row = try acquisition.readOnce().row
@@ -248,60 +249,43 @@ package final class KeysightB2980: PotentiostatDriver {
       throw .unexpected(
         device: connection.name, command: ":MEAS?", answer: "no voltage, before the ammeter is connected")
     }
-    return Volts(level - meter)
+    return level - meter
   }
 
-  /// Goes to a voltage in small steps. Each step is measured, so that no limit is passed unseen on the way.
-  private func ramp(to end: Double, _ isWithinLimits: (Sample) -> Bool) throws(InstrumentError) -> Acquired {
-    var acquired = Acquired()
-    let start = level
-    let steps = max(1, Int((abs(end - start) / Self.rampStep).rounded(.up)))
-    let isSlow = range.settling > Self.longestStepWait
-    for k in 1...steps {
-      try setLevel(start + (end - start) * Double(k) / Double(steps))
-      guard k < steps else { break }
-      sleepThread(for: min(range.settling, Self.longestStepWait))
+  private func ramp(_ way: VoltageRamp, _ isWithinLimits: (Sample) -> Bool) throws(InstrumentError) -> Acquired {
+    let wait = min(range.settling, Self.longestStepWait)
+    let isSlow = range.settling > wait
+    return try way.follow(aperture: acquisition.aperture, isWithinLimits) { level throws(InstrumentError) in
+      try setLevel(level)
+    } read: { () throws(InstrumentError) in
+      sleepThread(for: wait)
       let (row, pair) = try acquisition.readOnce()
-      acquired.samples.append(sample(row, extra: isSlow ? .settling : []))
-      acquired.clockPairs.append(pair)
-      guard isWithinLimits(acquired.samples[acquired.samples.count - 1]) else { break }
+      return (sample(row, isSlow ? .settling : []), pair)
     }
-    return acquired
   }
 
   package func open() throws(InstrumentError) {
     // One message. The input's relay opens the cell; then the source goes off.
-    try send(":INP OFF;:OUTP:OFF:MODE HIZ;:ABOR:ALL;:OUTP OFF")
+    try connection.sendKeysight(":INP OFF;:OUTP:OFF:MODE HIZ;:ABOR:ALL;:OUTP OFF")
     acquisition.noteEnded()
+    if state == .hold { ammeterChanged = .now }
     state = .open
   }
 
   package func poll() throws(InstrumentError) -> Acquired {
-    let (rows, pairs) = try acquisition.fetch()
-    var acquired = Acquired()
-    acquired.clockPairs = pairs
     let settling = state == .rest ? KeysightB2980Model.meterSettling : range.settling
-    for row in rows {
-      let settled = settledFrom ?? (row.stamp + settling.nanoseconds)
-      settledFrom = settled
-      acquired.samples.append(sample(row, extra: row.stamp < settled ? .settling : []))
-    }
-    return acquired
+    return try acquisition.poll(settling: settling) { sample($0, $1) }
   }
 
-  /// The stamp is the beginning of the aperture; a sample's time is its centre.
-  private func sample(_ row: KeysightReading, extra: SampleFlags) -> Sample {
+  private func sample(_ row: KeysightReading, _ flags: SampleFlags) -> Sample {
+    var sample = acquisition.sample(row, range, flags)
     // Which of the two was measured says under which function the row was taken, also after the output opened.
-    let voltage: Double? =
-      switch row.voltage {
-      case .value(let meter): level - meter
-      case .overflow: nil
-      case .missing: row.current == .missing ? nil : level
-      }
-    let isVoltmeter = row.current == .missing && row.voltage != .missing
-    return Sample(
-      deviceNanoseconds: row.stamp + aperture.nanoseconds / 2, arrival: .now, voltage: voltage.map { Volts($0) },
-      current: row.current.value.map { Amperes($0) }, range: range.range, aperture: aperture,
-      flags: row.flags.union(extra).union(isVoltmeter ? .openCircuit : []))
+    switch row.voltage {
+    case .value(let meter): sample.voltage = Volts(level - meter)
+    case .overflow: sample.voltage = nil
+    case .missing: sample.voltage = row.current == .missing ? nil : Volts(level)
+    }
+    if row.current == .missing, row.voltage != .missing { sample.flags.insert(.openCircuit) }
+    return sample
   }
 }

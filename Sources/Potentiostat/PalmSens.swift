@@ -1,4 +1,4 @@
-import Linux
+package import Linux
 package import Quantities
 package import USB
 
@@ -14,6 +14,7 @@ package final class PalmSens: PotentiostatDriver {
   let model: PalmSensModel
   let link: MethodScriptLink
   private let scriptTime: Double
+  private let latch: SafetyLatch
   private var acquisition: Acquisition?
   private var bias = Bias.open
   private var reader: PalmSensReader
@@ -34,12 +35,15 @@ package final class PalmSens: PotentiostatDriver {
   ///
   /// A script that is found running is aborted and followed by `cell_off`, for nobody watches it; an instrument that is
   /// idle is left as it is.
-  /// - Parameter scriptTime: how long one script measures.
+  /// - Parameters:
+  ///   - latch: while it is set no script is begun.
+  ///   - scriptTime: how long one script measures.
   package init(
-    _ wire: any MethodScriptWire, _ model: PalmSensModel, name: String,
+    _ wire: any MethodScriptWire, _ model: PalmSensModel, name: String, latch: SafetyLatch,
     scriptTime: Seconds = Seconds(PalmSensScript.longestTime)
   ) throws(InstrumentError) {
     self.model = model
+    self.latch = latch
     self.scriptTime = min(scriptTime.value, PalmSensScript.longestTime)
     link = MethodScriptLink(wire, name: name)
     var abilities = PotentiostatAbilities(holdsCurrent: model.holdsCurrent, remarks: model.remarks)
@@ -127,7 +131,7 @@ package final class PalmSens: PotentiostatDriver {
     if self.bias != .open || link.state != .idle { try open() }
     guard bias != .open else { return Acquired() }
     reader.isAfterHole = false
-    try run(bias, present: present)
+    guard try run(bias, present: present) else { throw SafetyLatch.refusal(link.name) }
     self.bias = bias
     guard case .voltage = bias else { return Acquired() }
     var ramped = Acquired()
@@ -137,6 +141,7 @@ package final class PalmSens: PotentiostatDriver {
       guard .now < end, let output = try link.next(within: Self.rampPatience) else {
         throw .wire(.timedOut(device: link.name, operation: "the ramp to the voltage"))
       }
+      ThreadPulse.beat()
       let before = ramped.samples.count
       take(output, into: &ramped)
       guard ramped.samples[before...].allSatisfy(isWithinLimits) else { break }
@@ -155,7 +160,9 @@ package final class PalmSens: PotentiostatDriver {
     return Seconds(away / PalmSensScript(model, acquisition, time: scriptTime).rampRate * 1.1)
   }
 
-  private func run(_ bias: Bias, present: Volts?) throws(InstrumentError) {
+  /// Begins the script of a bias, unless somebody wants the cell safe: then it is open on return.
+  /// - Returns: the script runs.
+  private func run(_ bias: Bias, present: Volts?) throws(InstrumentError) -> Bool {
     guard let acquisition else {
       throw .unexpected(device: link.name, command: "a bias", answer: "the instrument was not prepared")
     }
@@ -169,8 +176,14 @@ package final class PalmSens: PotentiostatDriver {
       }
     ending = nil
     try link.load(lines)
-    try link.start()
-    reader.begin(script, startWritten: link.startWritten)
+    if !latch.isSet {
+      try link.start()
+      reader.begin(script, startWritten: link.startWritten)
+      // Asked again: whoever set it while the script was being started takes the cell to be open.
+      if !latch.isSet { return true }
+    }
+    try open()
+    return false
   }
 
   package func open() throws(InstrumentError) {
@@ -197,8 +210,7 @@ package final class PalmSens: PotentiostatDriver {
     if let ending, acquired.samples.isEmpty { throw ending }
     if link.state == .idle, ending == nil {
       // Its time was over: the same again. The cell was open meanwhile.
-      try run(bias, present: nil)
-      reader.isAfterHole = true
+      if try run(bias, present: nil) { reader.isAfterHole = true } else { bias = .open }
     }
     return acquired
   }

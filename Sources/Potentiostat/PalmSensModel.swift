@@ -133,10 +133,10 @@ extension PotentiostatModel {
   static let emStatPico = palmSens(.emStatPico)
 
   private static func palmSens(_ model: PalmSensModel) -> PotentiostatModel {
-    PotentiostatModel(name: model.name) { bus, settings throws(InstrumentError) in
+    PotentiostatModel(name: model.name) { bus, settings, latch throws(InstrumentError) in
       let connection = try SerialConnection.open(
         settings.usb, model.serial, baud: model.baud, on: bus, name: settings.model)
-      do throws(InstrumentError) { return try PalmSens(connection, model, name: settings.model) } catch {
+      do throws(InstrumentError) { return try PalmSens(connection, model, name: settings.model, latch: latch) } catch {
         connection.close()
         throw error
       }

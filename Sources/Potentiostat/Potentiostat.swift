@@ -1,3 +1,4 @@
+package import Linux
 package import Quantities
 package import USB
 
@@ -20,6 +21,13 @@ package struct CellLimits: Hashable, Sendable {
     self.voltage = voltage
     self.current = current
   }
+
+  /// The larger of the two bounds, without its sign.
+  var largestVoltage: Volts { max(voltage.upperBound.magnitude, voltage.lowerBound.magnitude) }
+  var largestCurrent: Amperes { max(current.upperBound.magnitude, current.lowerBound.magnitude) }
+  /// What a current source is kept within by itself: a little beyond the limit, so that a charge that reaches the limit
+  /// trips instead of silently becoming a hold. It stays the last word when this computer is gone.
+  var voltageCompliance: Volts { largestVoltage * 1.02 + Volts(0.02) }
 
   /// Which limit a sample is beyond, in words; nil when it is within both.
   package func violation(by sample: Sample) -> String? {
@@ -72,6 +80,11 @@ package struct RangeFacts: Hashable, Sendable {
   package func accuracy(at current: Amperes) -> Amperes { current.magnitude * measureGain + measureOffset }
 }
 
+extension [RangeFacts] {
+  /// The smallest range that holds `current`; the largest there is for more than that.
+  func holding(_ current: Amperes) -> RangeFacts { first { $0.range >= current } ?? self[count - 1] }
+}
+
 /// What a model can do, as data.
 package struct PotentiostatAbilities: Hashable, Sendable {
   /// False: the model has no current source. It rests at 0 A with the voltage measured, and holds voltages.
@@ -97,6 +110,17 @@ package struct Acquired: Sendable {
   package var samples: [Sample] = []
   package var clockPairs: [ClockPair] = []
   package init() {}
+
+  static func + (a: Acquired, b: Acquired) -> Acquired {
+    var sum = a
+    sum += b
+    return sum
+  }
+
+  static func += (a: inout Acquired, b: Acquired) {
+    a.samples += b.samples
+    a.clockPairs += b.clockPairs
+  }
 }
 
 /// A source-measure unit or potentiostat. Owned by one thread; every call is bounded in time.
@@ -127,11 +151,16 @@ package protocol PotentiostatDriver: AnyObject {
   /// - Parameter isWithinLimits: asked for every reading of the ramp, which ends where it says no.
   /// - Returns: the readings of the ramp.
   func begin(_ bias: Bias, present: Volts?, isWithinLimits: (Sample) -> Bool) throws(InstrumentError) -> Acquired
+  /// 0 V at the holder's open contacts: what is read until `open` is the zero of the range, and whoever asks for it
+  /// subtracts it from what is read on this range until `prepare`.
+  /// - Returns: what was read already.
+  func beginZero() throws(InstrumentError) -> Acquired
   /// Changes the current range. The output opens for it and stays open until `begin`.
   func setRange(_ currentRange: Amperes) throws(InstrumentError)
   /// Changes how often is measured; with the output open.
   func setPeriod(_ period: Seconds) throws(InstrumentError)
-  /// Fetches what was measured since the last call.
+  /// Fetches what was measured since the last call. What has to be begun anew for measuring to go on is begun here, but
+  /// nothing that switches the output on while the latch is set that the driver was given.
   func poll() throws(InstrumentError) -> Acquired
   /// Output off at high impedance, whatever was set before; the shortest way there is.
   func open() throws(InstrumentError)
@@ -142,6 +171,9 @@ package protocol PotentiostatDriver: AnyObject {
 
 extension PotentiostatDriver {
   package func rangeHolding(_ currentRange: Amperes) -> Amperes { currentRange }
+  package func beginZero() throws(InstrumentError) -> Acquired {
+    try begin(.voltage(.zero), present: .zero, isWithinLimits: { _ in true })
+  }
 }
 
 /// Which of an instrument's sockets the holder's cable is on.
@@ -171,8 +203,49 @@ package struct PotentiostatSettings: Sendable {
 /// One model that can be named in the configuration.
 package struct PotentiostatModel: Sendable {
   package let name: String
+  private let make:
+    @Sendable (any USBBus, PotentiostatSettings, SafetyLatch) throws(InstrumentError) -> any PotentiostatDriver
+
+  init(
+    name: String,
+    _ make:
+      @escaping @Sendable (any USBBus, PotentiostatSettings, SafetyLatch) throws(InstrumentError) ->
+      any PotentiostatDriver
+  ) {
+    self.name = name
+    self.make = make
+  }
+
+  /// A model that is spoken to over USBTMC.
+  static func overUSBTMC(
+    _ name: String,
+    _ make:
+      @escaping @Sendable (SCPIConnection, PotentiostatSettings, SafetyLatch) throws(InstrumentError) ->
+      any PotentiostatDriver
+  ) -> PotentiostatModel {
+    PotentiostatModel(name: name) { bus, settings, latch throws(InstrumentError) in
+      let connection = try SCPIConnection.open(settings.usb, on: bus, name: settings.model)
+      do throws(InstrumentError) { return try make(connection, settings, latch) } catch {
+        connection.close()
+        throw error
+      }
+    }
+  }
+
   /// Opens the instrument on the bus and takes it over; changes nothing in it. Throws when what answers is another one.
-  package let open: @Sendable (any USBBus, PotentiostatSettings) throws(InstrumentError) -> any PotentiostatDriver
+  /// - Parameter latch: what the driver does by itself, as beginning a script anew, switches nothing on while it is set.
+  package func open(_ bus: any USBBus, _ settings: PotentiostatSettings, latch: SafetyLatch = SafetyLatch())
+    throws(InstrumentError) -> any PotentiostatDriver
+  {
+    try make(bus, settings, latch)
+  }
+}
+
+extension SafetyLatch {
+  /// What is said to work that would switch an output on while the latch is set.
+  static func refusal(_ device: String) -> InstrumentError {
+    .unexpected(device: device, command: "switching the output on", answer: "it is held in the safe state")
+  }
 }
 
 package enum PotentiostatModels {
@@ -186,12 +259,5 @@ package enum PotentiostatModels {
   package static func named(_ name: String) -> PotentiostatModel? { all.first { $0.name == name } }
 }
 
-/// Takes over a connection that was just opened; closes it when that fails.
-func takeOver<Driver>(
-  _ connection: SCPIConnection, _ make: (SCPIConnection) throws(InstrumentError) -> Driver
-) throws(InstrumentError) -> Driver {
-  do throws(InstrumentError) { return try make(connection) } catch {
-    connection.close()
-    throw error
-  }
-}
+/// A number as SCPI wants it (NR3).
+func scpiNumber(_ value: Double) -> String { "\(value)".uppercased() }

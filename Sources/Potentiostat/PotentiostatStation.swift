@@ -15,33 +15,26 @@ package enum PotentiostatReport: Sendable {
   case notes([String])
 }
 
-/// What a current range reads when no current flows.
-package struct CurrentZero: Hashable, Sendable {
-  package var range: Amperes
-  package var current: Amperes
-  package var standardError: Amperes
-}
-
 /// The potentiostat as its thread owns it: connection, limits on every sample, and the zero of its current reading.
 package final class PotentiostatStation {
-  private static let fewestZeroReadings = 5
-  /// How much longer than asked for a zero may take until it has them: a slow link or a busy computer.
-  private static let zeroPatience = Seconds(3)
-  /// An instrument that gives no reading of a zero for so long, and for ten sample periods, gives none any more.
-  private static let zeroSilence = Seconds(0.75)
+  /// Readings come once a period; one may be lost on its way, and none comes where a script ends before its next reading
+  /// would have been due and the next script begins. More stay out only when something is wrong.
+  static let silentPeriods = 2.5
+  /// What a bias, a script or a busy computer may take besides.
+  private static let silence = Seconds(1)
 
-  private let settings: PotentiostatSettings
+  let settings: PotentiostatSettings
   private let bus: any USBBus
   private let report: @Sendable (PotentiostatReport) -> Void
-  private var instrument: (any PotentiostatDriver)?
+  var instrument: (any PotentiostatDriver)?
   private var limits: CellLimits?
-  private var period = Seconds(0.1)
+  var period = Seconds(0.1)
   /// By range: what the instrument read with the contacts open. Subtracted from every current reading.
-  private var zeros: [Amperes: Amperes] = [:]
+  var zeros: [Amperes: Amperes] = [:]
   /// A run has used the instrument: what its output does is ours to answer for.
   package private(set) var wasPrepared = false
   /// When a reading came last.
-  private var lastRow = MonotonicTime(nanoseconds: 0)
+  var lastRow = MonotonicTime(nanoseconds: 0)
   private var lastVoltage: Volts?
   private var isSampling = false
   /// An answer or a reading stayed out: a transfer that hangs for ever may be in the way of all that follow it, and only
@@ -49,7 +42,7 @@ package final class PotentiostatStation {
   private var isDoubtful = false
   /// While it is set nothing switches the output on: whoever opened it because of danger is not overruled by work that
   /// was already under way.
-  private let latch: SafetyLatch
+  let latch: SafetyLatch
 
   package init(
     _ settings: PotentiostatSettings, bus: any USBBus, latch: SafetyLatch = SafetyLatch(),
@@ -72,6 +65,10 @@ package final class PotentiostatStation {
   package var range: RangeFacts? { instrument?.range }
   package var voltageAccuracy: Volts { instrument?.voltageAccuracy ?? .zero }
   package var ranges: [RangeFacts] { instrument?.ranges ?? [] }
+  /// The range that a held current is measured on when that one was asked for.
+  package func rangeHolding(_ currentRange: Amperes) -> Amperes {
+    instrument?.rangeHolding(currentRange) ?? currentRange
+  }
   package var abilities: PotentiostatAbilities { instrument?.abilities ?? PotentiostatAbilities() }
   package var shortestPeriod: Seconds { instrument?.shortestPeriod ?? .zero }
 
@@ -82,7 +79,7 @@ package final class PotentiostatStation {
     guard let model = PotentiostatModels.named(settings.model) else {
       throw .unexpected(device: settings.model, command: "configuration", answer: "no such model")
     }
-    let made = try model.open(bus, settings)
+    let made = try model.open(bus, settings, latch: latch)
     do throws(InstrumentError) {
       // Whoever wanted the cell safe while it could not be reached still wants it.
       if latch.isSet { try made.open() }
@@ -104,63 +101,6 @@ package final class PotentiostatStation {
     lastVoltage = nil
     wasPrepared = true
     try with { instrument throws(InstrumentError) in try instrument.prepare(acquisition) }
-  }
-
-  /// Reads the current on a range for `span` with the holder's contacts open, keeps its mean as the zero of that range,
-  /// and opens the output.
-  /// - Returns: the zero and its standard error.
-  package func measureZero(of range: Amperes, for span: Seconds) throws(InstrumentError) -> CurrentZero {
-    try refuseWhenHeld()
-    // A held current may be read on another range than a held voltage; every range has a zero of its own.
-    let holding = instrument?.rangeHolding(range) ?? range
-    if holding != range { _ = try readZero(of: holding, for: span) }
-    return try readZero(of: range, for: span)
-  }
-
-  private func readZero(of range: Amperes, for span: Seconds) throws(InstrumentError) -> CurrentZero {
-    let samples = try with { instrument throws(InstrumentError) -> [Sample] in
-      try instrument.setRange(range)
-      var all = try instrument.begin(.voltage(.zero), present: .zero, isWithinLimits: { _ in true }).samples
-      // On its lowest ranges an electrometer needs longer to settle than the zero takes.
-      let end = MonotonicTime.now + span + instrument.range.settling
-      lastRow = .now
-      func isDone() -> Bool {
-        let now = MonotonicTime.now
-        return now >= end
-          && (now >= end + Self.zeroPatience || Self.settledCurrents(of: all).count >= Self.fewestZeroReadings)
-      }
-      while !isDone(), !latch.isSet {
-        sleepThread(for: Seconds(0.02))
-        let new = try instrument.poll().samples
-        all += new
-        if !new.isEmpty { lastRow = .now }
-        let silence = MonotonicTime.now - lastRow
-        guard silence <= max(Self.zeroSilence, period * 10) else {
-          try instrument.open()
-          throw .wire(.timedOut(device: settings.model, operation: "reading the zero: no reading for \(silence)"))
-        }
-      }
-      try instrument.open()
-      return all
-    }
-    try refuseWhenHeld()
-    let currents = Self.settledCurrents(of: samples)
-    guard currents.count >= Self.fewestZeroReadings else {
-      throw .unexpected(
-        device: settings.model, command: "reading the zero", answer: "\(currents.count) settled readings in \(span)")
-    }
-    let mean = currents.reduce(0, +) / Double(currents.count)
-    let variance = currents.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(currents.count - 1)
-    let used = self.range?.range ?? range
-    zeros[used] = Amperes(mean)
-    return CurrentZero(
-      range: used, current: Amperes(mean),
-      standardError: Amperes((variance / Double(currents.count)).squareRoot()))
-  }
-
-  /// A, of a zero's readings: what is read while the range settles says nothing of the zero.
-  private static func settledCurrents(of samples: [Sample]) -> [Double] {
-    samples.dropFirst(samples.count / 5).filter { !$0.flags.contains(.settling) }.compactMap(\.current?.value)
   }
 
   /// Puts a bias on the cell. What was measured under the one before is judged first: beyond a limit nothing follows.
@@ -236,7 +176,7 @@ package final class PotentiostatStation {
       if !acquired.samples.isEmpty { lastRow = .now }
       take(acquired)
       let silence = MonotonicTime.now - lastRow
-      if isSampling, silence > max(Seconds(1), period * 10) {
+      if isSampling, silence > Self.silence + cadence * Self.silentPeriods {
         isDoubtful = true
         fail("\(settings.model) gave no reading for \(silence); its output is opened")
       }
@@ -245,6 +185,9 @@ package final class PotentiostatStation {
       fail("\(error)", isLost: error.isGone)
     }
   }
+
+  /// How often readings come: a period that the instrument cannot keep up is as long as its shortest.
+  var cadence: Seconds { max(period, shortestPeriod) }
 
   /// Finds out whether the instrument is still there, and reports what it noted: when a device like it was unplugged, and
   /// when a run has ended.
@@ -299,13 +242,12 @@ package final class PotentiostatStation {
     return sample
   }
 
-  private func refuseWhenHeld() throws(InstrumentError) {
+  func refuseWhenHeld() throws(InstrumentError) {
     guard latch.isSet else { return }
-    throw .unexpected(
-      device: settings.model, command: "switching the output on", answer: "it is held in the safe state")
+    throw SafetyLatch.refusal(settings.model)
   }
 
-  private func with<R>(_ body: (any PotentiostatDriver) throws(InstrumentError) -> R) throws(InstrumentError) -> R {
+  func with<R>(_ body: (any PotentiostatDriver) throws(InstrumentError) -> R) throws(InstrumentError) -> R {
     guard let instrument else {
       throw .wire(.notFound(device: settings.model, reason: "it is not connected"))
     }

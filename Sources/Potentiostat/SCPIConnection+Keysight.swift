@@ -6,18 +6,28 @@ extension SCPIConnection {
   /// How long one message may take, when nothing is measured for it: whatever goes wrong, the cell is not left waiting.
   static let keysightPatience = Seconds(1)
 
+  /// Asks who it is; the maker has had two names. Changes nothing in the instrument.
+  func identifyKeysight(_ model: String) throws(InstrumentError) -> InstrumentIdentity {
+    try identify { ["Agilent Technologies", "Keysight Technologies"].contains($0.manufacturer) && $0.model == model }
+  }
+
+  func sendKeysight(_ command: String) throws(InstrumentError) { try send(command, within: Self.keysightPatience) }
+  func queryKeysight(_ question: String) throws(InstrumentError) -> String {
+    try query(question, within: Self.keysightPatience)
+  }
+
   /// Sends commands, each a message of its own, and asks after each whether it was taken.
   func applyKeysight(_ commands: String...) throws(InstrumentError) {
     for command in commands {
-      try send(command, within: Self.keysightPatience)
+      try sendKeysight(command)
       let errors = try keysightErrors()
       if !errors.isEmpty { throw .refused(device: name, command: command, errors: errors) }
     }
   }
 
   /// The whole error queue with one question; `+0,"No error"` when it is empty.
-  func keysightErrors() throws(InstrumentError) -> [String] {
-    Self.entries(of: try query(":SYST:ERR:ALL?", within: Self.keysightPatience))
+  func keysightErrors(within limit: Seconds = keysightPatience) throws(InstrumentError) -> [String] {
+    Self.entries(of: try query(":SYST:ERR:ALL?", within: limit))
   }
 
   /// Cuts `-113,"Undefined header",-222,"Data out of range"` into its entries.
@@ -48,6 +58,3 @@ extension SCPIConnection {
     return rows
   }
 }
-
-/// A number as SCPI wants it (NR3).
-func keysightNumber(_ value: Double) -> String { "\(value)".uppercased() }

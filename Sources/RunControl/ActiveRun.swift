@@ -1,3 +1,4 @@
+import Alignment
 package import BiasProtocol
 import Linux
 package import Quantities
@@ -69,6 +70,7 @@ package final class ActiveRun: Sendable {
   private let charge: Monitor<ChargeCounter>
   private let stepOfSamples = Monitor(0)
   private let isAfterHole = Monitor(false)
+  private let last = Monitor<LastReading?>(nil)
 
   init(
     id: String, name: String, directory: RunDirectory, compiled: CompiledProtocol, planned: Seconds,
@@ -93,11 +95,14 @@ package final class ActiveRun: Sendable {
   func setStepOfSamples(_ step: Int) { stepOfSamples.update { $0 = step } }
   /// Samples are missing before the next one.
   func markHole() { isAfterHole.update { $0 = true } }
+  /// Up to where the current is known; nil before the first sample.
+  var lastReading: LastReading? { last.read { $0 } }
   var holes: (count: Int, time: Seconds) { charge.read { ($0.holes, $0.holeTime) } }
 
   /// Takes in samples on the potentiostat's thread: integrates the charge, stores, and tells the run's thread.
+  /// - Parameter clock: of the instrument.
   /// - Returns: the samples with the charge at each.
-  func take(_ taken: [Sample]) -> [StoredSample] {
+  func take(_ taken: [Sample], clock: ClockModel?) -> [StoredSample] {
     var samples = taken
     if !samples.isEmpty,
       isAfterHole.update({ isAfterHole in
@@ -119,6 +124,11 @@ package final class ActiveRun: Sendable {
         let isOpen = last.sample.flags.contains(.openCircuit)
         progress.current = last.sample.current ?? (isOpen ? nil : progress.current)
       }
+    }
+    if let known = samples.last(where: { $0.current != nil || $0.flags.contains(.openCircuit) }) {
+      let reading = LastReading(
+        end: min(known.centre(by: clock) + known.aperture * 0.5, known.arrival), current: known.current ?? .zero)
+      last.update { $0 = reading }
     }
     writer.put(.samples(charged))
     signals.push(.samples(samples))

@@ -145,14 +145,8 @@ extension RunController {
   /// The potentiostat as data; nil when it has never been reached.
   var plannedInstrument: PlannedInstrument? {
     let model = settings.potentiostat.model
-    let found = instruments.potentiostat.run(within: Seconds(0.5)) { station -> PlannedInstrument? in
-      guard !station.ranges.isEmpty else { return nil }
-      return PlannedInstrument(
-        model: model,
-        ranges: station.ranges.map {
-          PlannedInstrument.Range(full: $0.range, resolution: $0.measureResolution, accuracy: $0.measureOffset)
-        }, holdsCurrent: station.abilities.holdsCurrent, shortestPeriod: station.shortestPeriod,
-        voltages: station.abilities.voltages)
+    let found = instruments.potentiostat.run(within: Seconds(0.5)) { station in
+      PlannedInstrument(model: model, of: station)
     }
     return found ?? nil
   }

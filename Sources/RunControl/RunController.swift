@@ -38,7 +38,7 @@ package final class RunController: Sendable {
   let cameraHasStopped = Monitor(true)
   /// Runs that an earlier daemon left unfinished: what the holder says of itself belongs to their record.
   let interrupted: [RunDirectory]
-  private let columns = Monitor((batch: SampleColumns(), since: MonotonicTime(nanoseconds: 0)))
+  let columns = Monitor((batch: SampleColumns(), since: MonotonicTime(nanoseconds: 0)))
 
   /// A run that is being prepared or going on.
   enum Occupation: Sendable {
@@ -63,9 +63,6 @@ package final class RunController: Sendable {
   /// The bus tells by itself of what is plugged in.
   let busTellsChanges: Bool
   private let frameRate = FrameRateMeter()
-
-  /// Samples wait this long for others to be published with.
-  private static let columnInterval = Seconds(0.05)
 
   package init(
     _ settings: ControllerSettings, data: DataDirectory, catalog: Catalog, bus: any USBBus, ring: FrameRing,
@@ -108,160 +105,6 @@ package final class RunController: Sendable {
       opensContacts: settings.holder?.opensContacts ?? false)
     link.set(self)
     bus.watch { change in link.controller?.noticed(change) }
-  }
-
-  // MARK: What the instruments' threads say
-
-  func heard(_ report: PotentiostatReport) {
-    switch report {
-    case .samples(let samples, let pairs):
-      let kept = potentiostatClock.add(pairs)
-      guard let run = activeRun else { return }
-      if !kept.isEmpty { run.writer.put(.clockPairs(kept, device: "potentiostat")) }
-      let stored = run.take(samples)
-      publish(stored)
-    case .tripped(let limit):
-      activeRun?.signals.push(.tripped(limit))
-      journal.log(.warning, "limit: \(limit)")
-    case .failed(let reason):
-      board.failed("potentiostat", reason)
-      journal.log(.error, "potentiostat: \(reason)")
-      activeRun?.signals.push(.failed("potentiostat: \(reason)"))
-    case .lost(let reason):
-      board.failed("potentiostat", reason)
-      journal.log(.error, "potentiostat: \(reason)")
-      activeRun?.signals.push(.lost("potentiostat: \(reason)"))
-    case .notes(let notes):
-      for note in notes { event("potentiostat", "the potentiostat notes: \(note)", in: activeRun, .warning) }
-    }
-  }
-
-  func heard(_ report: HolderReport) {
-    switch report {
-    case .clockPair(let pair):
-      let kept = holderClock.add([pair])
-      if !kept.isEmpty { activeRun?.writer.put(.clockPairs(kept, device: "holder")) }
-    case .state(let state):
-      board.setState("holder", state.contactsClosed ? "\(state.name), contacts closed" : state.name)
-    case .readings(let readings):
-      // At the rate the holder's thread reads them (holder.readings).
-      for reading in readings {
-        activeRun?.writer.put(
-          .reading(device: "holder", quantity: reading.quantity, value: reading.value, unit: reading.unit))
-      }
-    case .motion(let progress): heard(progress)
-    case .openedItself(let cause):
-      event("holder", "the holder opened the cell by itself: \(cause)", in: activeRun, .error)
-      activeRun?.signals.push(.failed("the holder opened the cell by itself: \(cause)"))
-    case .failed(let reason):
-      board.failed("holder", reason)
-      journal.log(.error, "holder: \(reason)")
-      activeRun?.signals.push(.failed("holder: \(reason)"))
-    case .lost(let reason):
-      board.failed("holder", reason)
-      journal.log(.error, "holder: \(reason)")
-      activeRun?.signals.push(.lost("holder: \(reason)"))
-    }
-  }
-
-  func heard(_ report: CameraReport) {
-    switch report {
-    case .connected(let identity):
-      cameraIdentity.update { $0 = identity }
-      // A sender that is only listened to has said nothing yet.
-      let isHeard = identity.width != nil
-      board.connected(
-        "camera", "\(identity.model), serial \(identity.serial)", state: isHeard ? "answers" : "not heard from yet")
-      activeRun.map { putCamera(identity, in: $0) }
-      event(
-        "camera", "the camera at \(identity.address) \(isHeard ? "answers" : "is listened to")", in: activeRun)
-    case .disconnected(let error):
-      board.failed("camera", "\(error)")
-      event("camera_lost", "\(error)", in: activeRun, .warning)
-    case .clockPair(let pair):
-      let kept = cameraClock.add([pair])
-      if !kept.isEmpty { activeRun?.writer.put(.clockPairs(kept, device: "camera")) }
-    case .readings(let readings):
-      for reading in readings {
-        activeRun?.writer.put(
-          .reading(device: "camera", quantity: reading.quantity, value: reading.value, unit: reading.unit))
-      }
-    case .seriesStarted(let series):
-      recorder.seriesStarted(series)
-    case .seriesEnded(let series, let triggered, _, let refusedByRing, let unusable):
-      recorder.seriesEnded(
-        EndedSeries(series: series, triggered: triggered, refusedByRing: refusedByRing, unusable: unusable))
-    case .identified(let identity):
-      cameraIdentity.update { $0 = identity }
-      board.connected("camera", "\(identity.model), serial \(identity.serial)", state: "answers")
-      activeRun.map { putCamera(identity, in: $0) }
-    case .refused(let series, let error):
-      event("camera_refused", "series \(series): \(error)", in: activeRun, .error)
-      activeRun?.signals.push(.failed("the camera refused to record: \(error)"))
-    case .stopped:
-      cameraHasStopped.update { $0 = true }
-    case .warning(let text):
-      event("camera_warning", text, in: activeRun, .warning)
-    }
-  }
-
-  func putCamera(_ identity: CameraIdentity, in run: ActiveRun) {
-    run.writer.put(
-      .device(
-        kind: "camera", model: settings.camera?.model ?? identity.model,
-        identity: "\(identity.model), serial \(identity.serial)", connection: identity.address,
-        details: [
-          "clock": .string(identity.clock), "width": .optional(identity.width.map(Int64.init)),
-          "height": .optional(identity.height.map(Int64.init)),
-          "maximum_latency_s": .optional(settings.camera?.maximumLatency.value),
-        ]))
-  }
-
-  /// To the record of the run, to subscribers, and to the log.
-  func event(
-    _ kind: String, _ message: String, details: [String: JSONValue] = [:], in run: ActiveRun?,
-    _ priority: Journal.Priority = .info
-  ) {
-    run?.writer.put(.event(kind: kind, message: message, details: details))
-    publisher.publish(event: kind, message, details: details)
-    journal.log(priority, (run.map { "run \($0.id.suffix(6)): " } ?? "") + message)
-  }
-
-  /// Samples that wait for company are published now.
-  func flushSamples() {
-    let rest = columns.update { state -> SampleColumns in
-      defer { state.batch.removeAll() }
-      return state.batch
-    }
-    if rest.count > 0 { publisher.publish(rest, halfWidth: nil) }
-  }
-
-  private func publish(_ samples: [StoredSample]) {
-    guard let last = samples.last else { return }
-    publisher.setLatest(
-      StreamPublisher.Latest(voltage: last.sample.voltage, current: last.sample.current, charge: last.charge))
-    let model = potentiostatClock.latest
-    let full = columns.update { state -> SampleColumns? in
-      if state.batch.count == 0 { state.since = .now }
-      for stored in samples {
-        // By the instrument's own clock. Until there is a model: half an aperture before arrival.
-        let fitted = model?.host(atDevice: stored.sample.deviceNanoseconds, arrival: stored.sample.arrival)
-        let centre = fitted?.time ?? stored.sample.arrival - stored.sample.aperture * 0.5
-        state.batch.append(
-          unixNanoseconds: publisher.unixNanoseconds(at: centre), monotonicNanoseconds: centre.nanoseconds,
-          voltage_V: stored.sample.voltage?.value, current_A: stored.sample.current?.value,
-          charge_C: stored.charge.value, range_A: stored.sample.range.value, flags: stored.sample.flags.rawValue,
-          step: UInt32(stored.step))
-      }
-      guard MonotonicTime.now - state.since >= Self.columnInterval else { return nil }
-      defer { state.batch.removeAll() }
-      return state.batch
-    }
-    if let full { publisher.publish(full, halfWidth: halfWidth(model, last.sample)) }
-  }
-
-  private func halfWidth(_ model: ClockModel?, _ sample: Sample) -> Seconds? {
-    model?.host(atDevice: sample.deviceNanoseconds, arrival: sample.arrival)?.halfWidth
   }
 
   /// Whatever run there is, or is being prepared, or was asked for before now, is to end.

@@ -15,7 +15,6 @@ extension RunSequence {
   /// - Throws: when they do not within `patience`, when the cell is not known to be open, or when somebody stops the run.
   mutating func waitForInstruments(_ patience: Seconds, after reason: String) throws(Ending) {
     let began = MonotonicTime.now
-    let last = run.progress
     run.update { progress in
       progress.state = .waiting
       progress.waiting = RunProgress.Waiting(reason: reason, since: began, longest: patience)
@@ -26,11 +25,12 @@ extension RunSequence {
         outcome: .failed,
         reason: "\(reason); the cell is not known to be open: \(safe.problems.joined(separator: "; "))")
     }
-    let opened = MonotonicTime.now
+    // Now: an instrument that is still there has measured until its output was opened.
+    let hole = Hole(lastKnown: run.lastReading, noticed: began, opened: .now)
+    let chargeBefore = run.progress.charge
     run.markHole()
     tell(
-      "hole_began", "\(reason); the cell is open, and the run waits up to \(patience) for the instrument",
-      ["began_raw_ns": .integer(began.nanoseconds), "opened_raw_ns": .integer(opened.nanoseconds)])
+      "hole_began", "\(reason); the cell is open, and the run waits up to \(patience) for the instrument", hole.details)
     let end = began + patience
     while true {
       try goThroughSignals()
@@ -52,21 +52,18 @@ extension RunSequence {
         throw Ending(outcome: .failed, reason: "\(reason); it was not back within \(patience)")
       }
     }
-    let length = MonotonicTime.now - began
+    let ended = MonotonicTime.now
     run.update { progress in
-      progress.state = .running
       progress.waiting = nil
-      progress.stepStarted = progress.stepStarted + length
+      progress.stepStarted = progress.stepStarted + (ended - began)
     }
-    // What flowed between the last sample and the opening of the cell was not measured.
-    let unknown = abs(last.current?.value ?? 0) * (opened - began).value
+    showGoingOn()
     tell(
-      "hole", "the run goes on after a hole of \(length); the charge that flowed in it is not counted",
-      [
-        "began_raw_ns": .integer(began.nanoseconds), "opened_raw_ns": .integer(opened.nanoseconds),
-        "ended_raw_ns": .integer(MonotonicTime.now.nanoseconds), "cause": .string(reason),
-        "charge_before_C": .number(last.charge.value), "charge_unknown_C": .number(unknown),
-      ])
+      "hole", "the run goes on after a hole of \(ended - hole.begins); the charge that flowed in it is not counted",
+      hole.details.merging([
+        "ended_raw_ns": .integer(ended.nanoseconds), "cause": .string(reason),
+        "charge_before_C": .number(chargeBefore.value), "charge_unknown_C": .number(hole.unknownCharge.value),
+      ]) { _, new in new })
   }
 
   /// A while in which operators are heard; what the lost instrument still has to say is known.

@@ -25,10 +25,10 @@ struct RunSequence {
   private var range: Amperes?
   /// Somebody wants the run paused.
   private var isPauseWanted = false
-  private var recording = Recording.off
+  var recording = Recording.off
   /// Some step has asked for frames.
-  private(set) var hasRecorded = false
-  private var series: UInt64 = 0
+  var hasRecorded = false
+  var series: UInt64 = 0
 
   /// A current condition must hold for this many samples in a row: the noise of a pA reading alone must not end a step.
   private static let samplesForCurrentCondition = 3
@@ -104,8 +104,11 @@ struct RunSequence {
       }
       if let signal = run.signals.pop(atMost: Seconds(0.1)) { _ = try take(signal) }
     }
-    run.update { $0.state = .running }
+    showGoingOn()
   }
+
+  /// A run that was paused before it lost an instrument is so afterwards.
+  func showGoingOn() { run.update { $0.state = isPauseWanted ? .paused : .running } }
 
   // MARK: Steps
 
@@ -143,23 +146,28 @@ struct RunSequence {
   /// Applies the step's bias and holds it to its end, over holes if the protocol allows it.
   /// - Returns: what ended it.
   private mutating func carryOut(_ step: Step) throws(Ending) -> String {
-    try record(step)
     var left = step.bound
     while true {
       do throws(Ending) {
-        do throws(InstrumentFailure) {
-          try setRange(step.range ?? run.compiled.startRange)
-          try apply(step.action, as: step.index)
-        } catch {
-          // Work is refused after a trip or a stop; that is what ended the run then.
-          while let signal = run.signals.pop(atMost: Seconds(0)) { _ = try take(signal) }
-          throw Ending(error)
-        }
+        try begin(step)
         return try hold(step, &left)
       } catch {
         guard error.isLoss, let patience = run.compiled.waitForInstruments else { throw error }
         try waitForInstruments(patience, after: error.reason)
       }
+    }
+  }
+
+  /// Puts the step's bias on the cell; of a run that is paused the range alone, and the bias when it is resumed.
+  private mutating func begin(_ step: Step) throws(Ending) {
+    if !isPauseWanted { try record(step) }
+    do throws(InstrumentFailure) {
+      try setRange(step.range ?? run.compiled.startRange)
+      if !isPauseWanted { try apply(step.action, as: step.index) }
+    } catch {
+      // Work is refused after a trip or a stop; that is what ended the run then.
+      while let signal = run.signals.pop(atMost: Seconds(0)) { _ = try take(signal) }
+      throw Ending(error)
     }
   }
 
@@ -171,8 +179,8 @@ struct RunSequence {
       case .current(let amperes): .current(amperes)
       case .voltage(let volts): .voltage(volts)
       }
-    // A ramp is measured step by step, and takes its time at long sample periods.
-    let limit = Seconds(10) + (run.compiled.samplePeriod + Seconds(0.02)) * Self.longestRamp
+    // A ramp is measured step by step, and takes its time at long sample periods; the lowest ranges settle for 16 s.
+    let limit = Seconds(30) + (run.compiled.samplePeriod + Seconds(0.02)) * Self.longestRamp
     try instruments.onPotentiostat("applying the bias", within: limit) { [run] station throws(InstrumentError) in
       try station.apply(bias) { if let index { run.setStepOfSamples(index) } }
     }
@@ -198,13 +206,16 @@ struct RunSequence {
     while true {
       if isPauseWanted {
         let paused = MonotonicTime.now
+        // A pause that ends with the loss of an instrument takes none of the step's time either.
+        defer {
+          let length = MonotonicTime.now - paused
+          end = end + length
+          run.update { progress in progress.stepStarted = progress.stepStarted + length }
+        }
         try pause(step)
         // What is still on its way was measured at 0 A.
         while let signal = run.signals.pop(atMost: Seconds(0)) { _ = try take(signal) }
         streak = 0
-        let length = MonotonicTime.now - paused
-        end = end + length
-        run.update { progress in progress.stepStarted = progress.stepStarted + length }
       }
       try holdDoseLimit()
       let rest = end - .now
@@ -236,7 +247,7 @@ struct RunSequence {
       try holdDoseLimit()
       if let signal = run.signals.pop(atMost: Seconds(0.25)) { _ = try take(signal) }
     }
-    do throws(InstrumentFailure) { try apply(step.action) } catch { throw Ending(error) }
+    do throws(InstrumentFailure) { try apply(step.action, as: step.index) } catch { throw Ending(error) }
     try record(step)
     run.update { $0.state = .running }
     tell("resumed", "the run goes on", [:])
@@ -267,38 +278,5 @@ struct RunSequence {
     let dose = ElectronDose(rate * (MonotonicTime.now - run.started).value)
     guard dose > limit else { return }
     throw Ending(outcome: .tripped, reason: "dose \(dose) is beyond \(limit)")
-  }
-
-  // MARK: Frames
-
-  private mutating func record(_ step: Step) throws(Ending) {
-    guard let camera = instruments.camera else { return }
-    var command = CameraCommand.setStep(UInt32(step.index))
-    if step.recording != recording {
-      recording = step.recording
-      hasRecorded = hasRecorded || recording != .off
-      series += 1
-      command = Self.command(step, series, settings.exposure)
-    }
-    guard camera.send(command) else {
-      throw Ending(outcome: .failed, reason: "the camera does not take its commands any more")
-    }
-  }
-
-  private static func command(_ step: Step, _ series: UInt64, _ exposure: Seconds) -> CameraCommand {
-    // The rest of a frame period is the camera's to read out.
-    let duty = 0.96
-    switch step.recording {
-    case .off: return .stop
-    case .rate(let rate):
-      let period = Seconds(1 / rate.value)
-      return .record(
-        ExposureRequest(series: series, framePeriod: period, exposure: min(exposure, period * duty)),
-        step: UInt32(step.index))
-    case .all:
-      return .record(
-        ExposureRequest(series: series, framePeriod: exposure * (1 / duty), exposure: exposure),
-        step: UInt32(step.index))
-    }
   }
 }

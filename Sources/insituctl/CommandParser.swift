@@ -49,7 +49,8 @@ enum CommandParser {
     var rest = words[...]
     while let word = rest.popFirst() {
       if word == "--" { return (plain + rest, given) }
-      guard word.hasPrefix("-"), word != "-" else {
+      // No option begins with a digit: “-0.5 V” is a quantity.
+      guard word.hasPrefix("-"), word != "-", word.dropFirst().first?.isNumber == false else {
         plain.append(word)
         continue
       }

@@ -13,6 +13,10 @@ enum HolderCommand: Equatable, Sendable {
   case heat(String)
   case leakage(String?)
   case blank(Bool)
+  /// A voltage as written.
+  case gate(String)
+  /// `saw`, `cycl`, or the path of a table.
+  case waveform(String)
   case safe
 }
 
@@ -54,6 +58,19 @@ extension CommandForm {
     CommandForm(
       words: ["holder", "blank"], arguments: ["on|off"], summary: "blank the beam, or end it; allowed during a run"),
     CommandForm(
+      words: ["holder", "gate"], arguments: ["VOLTAGE"], takesRest: true,
+      summary: "put the gate to a voltage, at 1 V/s; only during a run",
+      explanation:
+        "VOLTAGE has a unit and lies within 10 V: 1.5 V. Until then, and again after the run, the gate is at 0 V or open."
+    ),
+    CommandForm(
+      words: ["holder", "waveform"], arguments: ["saw|cycl|FILE"],
+      summary: "how the probe's coarse drive moves within a step",
+      explanation: """
+        FILE has the 256 points of one period, whole numbers from 0 to 255 (255 is the amplitude), parted by blanks, line ends or
+        commas. It is compared after it was sent, and kept until the holder is switched off. Refused during a run.
+        """),
+    CommandForm(
       words: ["holder", "safe"], summary: "the safe state, as estop: output open, then contacts open"),
   ]
 }
@@ -74,6 +91,8 @@ extension CommandParser {
     case "heat": return .heat(rest)
     case "leakage": return .leakage(rest.isEmpty ? nil : rest)
     case "blank": return .blank(try onOff(form, arguments[0]))
+    case "gate": return .gate(rest)
+    case "waveform": return .waveform(arguments[0])
     default: return .safe
     }
   }

@@ -49,7 +49,9 @@ enum HolderText {
     let phase = motion["phase"]?.string ?? "?"
     let fine = motion["fine_V"]?.double.map { ", fine \(fixed($0, decimals: 1)) V" } ?? ""
     let steps = motion["steps"]?.integer.map { ", \($0) coarse steps" } ?? ""
-    return phase + fine + steps
+    // What is tried again and again has a reason.
+    let reason = phase == "stopping" ? motion["message"]?.string.map { ": " + $0 } ?? "" : ""
+    return phase + fine + steps + reason
   }
 
   static func ended(_ motion: JSONValue) -> [String] {
@@ -71,6 +73,18 @@ enum HolderText {
     let now = result["temperature_K"]?.double.map { "; it is at \(Kelvins($0))" } ?? ""
     guard let set = result["set_K"]?.double else { return ["The heater is off\(now)."] }
     return ["The heater goes to \(Kelvins(set))\(now)."]
+  }
+
+  static func gate(_ result: JSONValue) -> [String] {
+    ["The gate goes to \(Wording.volts(result["voltage_V"])), at 1 V/s."]
+  }
+
+  static func waveform(_ result: JSONValue) -> [String] {
+    switch result["waveform"]?.string {
+    case "saw": ["The coarse drive steps with a sawtooth."]
+    case "cycl": ["The coarse drive steps with a cycloid."]
+    default: ["The coarse drive steps with the table, which the holder gave back as it was sent."]
+    }
   }
 
   static func leakage(_ result: JSONValue) -> [String] {

@@ -33,11 +33,28 @@ extension Program {
       try askHolder("blank", ["value": .string(isOn ? "on" : "off")]) { _ in
         [isOn ? "The beam is blanked." : "The beam is on."]
       }
+    case .gate(let voltage): try askHolder("gate", ["value": .string(voltage)], text: HolderText.gate)
+    case .waveform(let shape): try askHolder("waveform", try Self.waveform(shape), text: HolderText.waveform)
     case .safe:
       return try stopAtOnce()
     }
     return ExitCode.well
   }
+
+  /// A table is read here: the daemon may be on another computer.
+  private static func waveform(_ shape: String) throws(ControlError) -> [String: JSONValue] {
+    if ["saw", "cycl"].contains(shape) { return ["value": .string(shape)] }
+    let bytes: [UInt8]
+    do throws(LinuxError) { bytes = try FileSystem.read(shape, limit: mostTableBytes) } catch {
+      throw ControlError(
+        .noInput, "the table cannot be read: \(error)", remedy: "Write saw, cycl, or the path of a table of 256 points."
+      )
+    }
+    return ["value": "user", "points": .string(String(decoding: bytes, as: UTF8.self))]
+  }
+
+  /// 256 points with plenty of room around them.
+  private static let mostTableBytes = 16 << 10
 
   private func askHolder(
     _ action: String, _ parameters: [String: JSONValue] = [:], text: (JSONValue) -> [String]

@@ -49,6 +49,11 @@ extension Configuration {
     }
     let contacts =
       section.ifPresent("contacts") == nil ? HolderContacts(working: 1, counter: 2) : try contacts(section, kind)
+    if contacts.gate != nil, let gate = try section.field("contacts").mapping(keys: contactKeys).ifPresent("gate") {
+      throw gate.error(
+        "has no meaning for the model “\(name)”",
+        remedy: "drive the gate with another instrument, and leave it out here")
+    }
     var settings = HolderSettings(model: name, usb: nil, contacts: contacts, heartbeatTimeout: Seconds(5))
     settings.profile.kind = kind
     return settings
@@ -56,17 +61,19 @@ extension Configuration {
 
   // MARK: contacts
 
+  private static let contactKeys = ["working", "counter", "reference", "gate"]
+
   private static func contacts(_ section: YAMLMapping, _ kind: HolderKind?) throws(YAMLError) -> HolderContacts {
     let field = try section.field("contacts")
-    let mapping = try field.mapping(keys: ["working", "counter", "reference"])
+    let mapping = try field.mapping(keys: contactKeys)
     let lines = HolderChannel.lines
     let contacts = HolderContacts(
       working: try mapping.integer("working", in: lines), counter: try mapping.integer("counter", in: lines),
-      reference: try mapping.ifPresent("reference").map { field throws(YAMLError) in try field.integer(in: lines) })
-    guard
-      Set([contacts.working, contacts.counter, contacts.reference].compactMap(\.self)).count
-        == (contacts.reference == nil ? 2 : 3)
-    else { throw field.error("names one line twice", remedy: "each electrode is on a line of its own, 1 to 8") }
+      reference: try mapping.ifPresent("reference").map { field throws(YAMLError) in try field.integer(in: lines) },
+      gate: try mapping.ifPresent("gate").map { field throws(YAMLError) in try field.integer(in: lines) })
+    guard Set(contacts.lines).count == contacts.lines.count else {
+      throw field.error("names one line twice", remedy: "each electrode is on a line of its own, 1 to 8")
+    }
     if let kind, kind.needsReference, contacts.reference == nil {
       throw field.error(
         "has no reference electrode, and a \(kind.rawValue) has three electrodes",
@@ -76,6 +83,10 @@ extension Configuration {
       throw reference.error(
         "is not possible with the profile “\(kind.rawValue)”",
         remedy: "its tip is the working electrode and its sample the counter")
+    }
+    if let kind, !kind.allowsGate, let gate = mapping.ifPresent("gate") {
+      throw gate.error(
+        "is not possible with the profile “\(kind.rawValue)”", remedy: "a gate belongs to the profile “lamella”")
     }
     return contacts
   }
@@ -229,7 +240,7 @@ extension Configuration {
     let chosen = HeaterLines(
       forceHigh: try lines.integer("force_high", in: range), forceLow: try lines.integer("force_low", in: range),
       senseHigh: try lines.integer("sense_high", in: range), senseLow: try lines.integer("sense_low", in: range))
-    let electrodes = [contacts.working, contacts.counter, contacts.reference].compactMap(\.self)
+    let electrodes = contacts.lines
     guard Set(chosen.all + electrodes).count == 4 + electrodes.count else {
       throw try heater.field("lines").error(
         "name a line twice, or one that an electrode is on", remedy: "the heater has four lines of its own")

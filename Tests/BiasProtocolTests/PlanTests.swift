@@ -58,6 +58,29 @@ import Testing
     #expect(plan.warnings.count { $0.contains(words) } == 1)
   }
 
+  @Test("A held current is judged by the range that holds it, which may be larger than the one that measures")
+  func holding() throws {
+    var instrument = PlannedInstrument(
+      model: "test",
+      ranges: [
+        .init(full: Amperes(1e-10), resolution: Amperes(1e-16), accuracy: Amperes(1e-13)),
+        .init(full: Amperes(1e-9), resolution: Amperes(1e-15), accuracy: Amperes(6e-12)),
+      ])
+    let held = try compiled(
+      "- Charge at 5 pA for 1 s: {range: 100 pA}\n- Hold at 4 V for 1 s or until 0.5 fA: {range: 100 pA}")
+    #expect(held.doubts(on: instrument).isEmpty)
+    instrument.lowestHolding = Amperes(1e-9)
+    let doubts = held.doubts(on: instrument)
+    #expect(doubts.count == 1)
+    #expect(
+      doubts.first?.contains("5 pA is below what the test can be trusted with on its 1 nA range") == true, "\(doubts)")
+    #expect(
+      held.plan(frameBytes: 1, indexBytes: 1, instrument: instrument).warnings == doubts, "a voltage is held on 100 pA")
+    let read = try #require(PlannedInstrument(json: instrument.json))
+    #expect(read == instrument)
+    #expect(read.rangeHolding(Amperes(2e-9)) == nil)
+  }
+
   @Test("A plan beyond all measure stays finite")
   func huge() throws {
     let plan = try compiled(

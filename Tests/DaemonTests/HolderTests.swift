@@ -16,8 +16,9 @@ extension DaemonTests {
       let bytes = try FileSystem.read(laboratory.configuration, limit: 1 << 16)
       let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
       let changed = lines.flatMap { line -> [String] in
-        switch line {
+        switch String(line) {
         case "holder:": ["holder:", holder]
+        case "  contacts: {working: 1, counter: 2}" where holder.contains("contacts:"): []
         case "twin:": ["twin:", "  holder: {gap: \(gap)}"]
         default: [String(line)]
         }
@@ -42,6 +43,8 @@ extension DaemonTests {
         ("  profile: prob", "did you mean “probe”"), ("  profile: liquid-cell", "has no reference electrode"),
         ("  profile: heating-chip", "“holder.heater” is missing"),
         ("  profile: lamella\n  piezo: {axis: z}", "has no meaning for the profile “lamella”"),
+        ("  profile: probe\n  contacts: {working: 1, counter: 2, gate: 3}", "a gate belongs to the profile “lamella”"),
+        ("  contacts: {working: 1, counter: 2, gate: 2}", "names one line twice"),
         ("  safe: ground", "cannot be “ground” while a cell is mounted"),
         ("  forbid: [\"1!1\"]", "is no pair of channels"),
         ("  piezo: {step: 2 um}", "could cross the gap unseen"),
@@ -156,6 +159,39 @@ extension DaemonTests {
       _ = try eventually("400 C") { abs((try temperature() ?? 0) - 673.15) < 1 ? true : nil }
       #expect(try laboratory.ended(client)["outcome"]?.string == "complete")
       _ = try eventually("a cold chip") { (try temperature() ?? 1000) < 300 ? true : nil }
+    }
+
+    @Test("A lamella's gate is driven during a run and recorded; a waveform of one's own goes to the holder in between")
+    func gate() throws {
+      let laboratory = try laboratory("  profile: lamella\n  contacts: {working: 1, counter: 2, gate: 3}", gap: "0 m")
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      let early = try laboratory.insituctl("holder", "gate", "1", "V")
+      #expect(early.exitCode == 69)
+      #expect(early.errors.contains("start the run first"), "\(early.errors)")
+      #expect(try laboratory.insituctl("holder", "gate", "11", "V").exitCode == 64)
+      let table = laboratory.path + "/table"
+      try write(table, (0...255).map { "\($0)" }.joined(separator: "\n"))
+      let waveform = try laboratory.insituctl("holder", "waveform", table)
+      #expect(waveform.exitCode == 0, "\(waveform.errors)")
+      #expect(waveform.output.contains("gave back as it was sent"), "\(waveform.output)")
+      try write(table, "1 2 three")
+      let wrong = try laboratory.insituctl("holder", "waveform", table)
+      #expect(wrong.exitCode == 65)
+      #expect(wrong.errors.contains("“three”"), "\(wrong.errors)")
+
+      let id = try laboratory.start(client, "- Rest for 4 s")
+      try laboratory.status(client, "running") { $0["state"]?.string == "running" }
+      let gate = try laboratory.insituctl("holder", "gate", "-300", "mV")
+      #expect(gate.exitCode == 0, "\(gate.errors)")
+      #expect(gate.output.contains("-300"), "\(gate.output)")
+      let shown = try laboratory.ended(client)
+      #expect(shown["outcome"]?.string == "complete", "\(shown["reason"]?.text ?? "")")
+      let database = try RunDatabase.open(laboratory.directory(id), .readOnly).database
+      let events = try database.rows("SELECT message FROM event WHERE kind = 'gate'")
+      #expect(events.count == 1)
+      let values = try database.rows("SELECT value FROM reading WHERE quantity = 'bias_voltage' ORDER BY id")
+      #expect(values.last?.double("value").map { abs($0 + 0.3) < 1e-6 } == true, "\(values.count) readings")
     }
 
     @Test("With a passive holder no zero is read, nothing claims that contacts are open, and what it cannot do is said")

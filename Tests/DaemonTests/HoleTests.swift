@@ -45,6 +45,20 @@ extension DaemonTests {
       let told = try database.rows("SELECT details_json FROM event WHERE kind = 'hole'").first?.text("details_json")
       let outputOff = try #require(JSONValue(parsing: told ?? "")["opened_raw_ns"]?.integer)
       let begin = max(opened.time.nanoseconds, outputOff) + Seconds(0.1).nanoseconds
+      // The charge that nobody measured is counted from the last sample that there is.
+      let hole = try JSONValue(parsing: told ?? "")
+      let last = try #require(hole["last_known_raw_ns"]?.integer)
+      let arrived = try database.rows(
+        "SELECT max(arrival_raw_ns) AS t FROM sample WHERE arrival_raw_ns < \(try #require(marked.first?.integer("t")))"
+      )
+      #expect(try #require(arrived.first?.integer("t")) >= last)
+      #expect(try #require(arrived.first?.integer("t")) - last < Seconds(0.15).nanoseconds)
+      let unknown = try #require(hole["charge_unknown_C"]?.double)
+      let unmeasured = Double(max(0, outputOff - last)) / 1e9
+      if instrument == "potentiostat" {
+        #expect(try #require(hole["began_raw_ns"]?.integer) > last)
+        #expect(abs(unknown / (2e-12 * unmeasured) - 1) < 0.5, "\(unknown) C in \(unmeasured) s")
+      }
       // Frames that were exposed while the instrument was away have no values; those of the samples beside do.
       let inHole = try database.rows(
         """
@@ -57,6 +71,50 @@ extension DaemonTests {
       #expect(inHole.first?.integer("q") == 0)
       let report = try RunVerification.verify(try laboratory.directory(id))
       #expect(report.isSound, "\(report.findings.map(\.description))")
+    }
+
+    @Test("A run that is paused when it loses an instrument is paused afterwards, at 0 A until it is resumed")
+    func paused() throws {
+      var settings = Laboratory.Settings()
+      settings.faults = ["unplug: potentiostat, after_output_on: 4 s, replug_after: 1 s"]
+      settings.cell = ["capacity: 60 nC", "stray_capacitance: 0.1 pF", "exchange_current: 200 pA"]
+      let laboratory = try Laboratory(settings)
+      let recordings = laboratory.path + "/conversations"
+      try laboratory.startDaemon(["--record-usb", recordings])
+      let client = try laboratory.client()
+      let id = try laboratory.start(client, "- Charge at 50 pA for 4 s", more: "wait_for_instruments: 20 s")
+      try laboratory.status(client, "charging") { ($0["current_A"]?.double ?? 0) > 40e-12 }
+      _ = try client.call(.runPause)
+      try laboratory.status(client, "paused") { $0["state"]?.string == "paused" }
+      try laboratory.status(client, "waiting") { $0["state"]?.string == "waiting" }
+      try laboratory.status(client, within: Seconds(20), "paused again") { $0["state"]?.string == "paused" }
+      let busy = #expect(throws: ControlError.self) { try client.call(.runPause) }
+      #expect(busy?.kind == .busy)
+      let plugged = try laboratory.truth.event(containing: "fault: potentiostat plugged in again")
+      let closed = try laboratory.truth.event(after: plugged.time, containing: "contacts closed")
+      let resumed = MonotonicTime.now + Seconds(0.3)
+      sleepThread(for: Seconds(0.3))
+      _ = try client.call(.runResume)
+      let shown = try laboratory.ended(client, within: Seconds(20))
+      #expect(shown["outcome"]?.string == "complete", "\(shown["reason"]?.text ?? "")")
+      // Not for a moment: what flows when the contacts close passes through the step's current within a point or two.
+      let between = laboratory.truth.cell.filter { $0.time > closed.time.nanoseconds && $0.time < resumed.nanoseconds }
+      #expect(between.count > 100)
+      let biased = between.count { abs($0.current - 50e-12) < 2e-12 }
+      #expect(biased <= 2, "\(biased) ms at the step's current while the run was paused")
+      // After the replug the step's current is told to the instrument once: when the run is resumed.
+      let conversations = try FileSystem.list(recordings).filter { $0.hasPrefix("keithley") }.sorted()
+      #expect(conversations.count == 2, "\(conversations)")
+      let orders = try conversations.map { name in
+        let text = String(decoding: try FileSystem.read(recordings + "/" + name, limit: 64 << 20), as: UTF8.self)
+          .lowercased()
+        return text.ranges(of: hexadecimal(":SOUR:CURR ")).count - text.ranges(of: hexadecimal(":SOUR:CURR 0")).count
+      }
+      #expect(orders == [1, 1])
+      // Neither the pause nor the hole takes anything of the step's four seconds.
+      let database = try RunDatabase.open(laboratory.directory(id), .readOnly).database
+      let charged = try database.rows("SELECT count(*) AS n FROM sample WHERE current_A > 4e-11 AND flags & 2 = 0")
+      #expect(try #require(charged.first?.integer("n")) > 300, "\(charged)")
     }
 
     @Test("A stop is heard while an instrument is waited for")
@@ -103,4 +161,8 @@ extension DaemonTests {
       #expect(shown["reason"]?.string?.contains("it was not back within") == true, "\(shown["reason"]?.text ?? "")")
     }
   }
+}
+
+private func hexadecimal(_ text: String) -> String {
+  text.utf8.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
 }

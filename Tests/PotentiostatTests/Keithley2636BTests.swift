@@ -45,14 +45,32 @@ struct Keithley2636BDriverTests {
       let span = wait(atMost: Seconds(4)) { bench.terminal == .highImpedance }
       #expect(
         span > Keithley2636B.silence - Seconds(0.2) && span < Keithley2636B.silence + Seconds(0.3), "after \(span)")
-      // Its rows are still there, and it says what had happened.
+      // Its rows are still there, and it says what had happened: no bias follows as if the one before had been held.
       var rows = 0
-      var told = ""
-      do throws(USB.InstrumentError) {
-        for _ in 0..<20 { rows += try driver.finish().samples.count }
-      } catch { told = "\(error)" }
+      for _ in 0..<20 { rows += try driver.finish().samples.count }
       #expect(rows > 110)
-      #expect(told == "")
+      #expect {
+        _ = try driver.begin(.current(Amperes(2e-12)), present: nil, isWithinLimits: { _ in true })
+      } throws: { "\($0)".contains("silent for 1.50 s") }
+      #expect(bench.terminal == .highImpedance)
+      #expect(try driver.errors() == [], "told once")
+      _ = try driver.begin(.current(Amperes(2e-12)), present: nil, isWithinLimits: { _ in true })
+      #expect(bench.terminal != .highImpedance)
+    }
+  }
+
+  @Test("An output that its script had opened before its host did is told in the record")
+  func silenceBeforeStop() throws {
+    try running { bench, _, driver in
+      for _ in 0..<5 {
+        _ = try driver.poll()
+        sleepThread(for: Seconds(0.01))
+      }
+      _ = wait(atMost: Seconds(4)) { bench.terminal == .highImpedance }
+      try driver.open()
+      #expect(try driver.poll().samples.count > 50)
+      #expect(try driver.errors() == ["the output is open: its host was silent for 1.50 s"])
+      #expect(try driver.errors() == [])
     }
   }
 

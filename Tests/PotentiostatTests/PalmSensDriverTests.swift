@@ -11,6 +11,8 @@ import USB
 private final class DamagedWire: MethodScriptWire {
   private let inner: SerialConnection
   var isDamaged = false
+  /// Called before lines are written.
+  var willWrite: (String) -> Void = { _ in }
   private var count = 0
   init(_ inner: SerialConnection) { self.inner = inner }
 
@@ -18,7 +20,10 @@ private final class DamagedWire: MethodScriptWire {
     guard isDamaged, line.text.hasPrefix("P") else { return line }
     return SerialInput.Line(text: "\u{FFFD}" + line.text.dropFirst(3), arrival: line.arrival)
   }
-  func write(_ bytes: [UInt8], within limit: Seconds) throws(InstrumentError) { try inner.write(bytes, within: limit) }
+  func write(_ bytes: [UInt8], within limit: Seconds) throws(InstrumentError) {
+    willWrite(String(decoding: bytes, as: UTF8.self))
+    try inner.write(bytes, within: limit)
+  }
   func lines() throws(InstrumentError) -> [SerialInput.Line] {
     guard !isDamaged else { throw .wire(.malformed(device: "the line", reason: "bytes were lost")) }
     return try inner.lines()
@@ -33,7 +38,7 @@ private final class DamagedWire: MethodScriptWire {
 }
 
 private func with(
-  _ hardware: PalmSensHardware = .emStat4LR, scriptTime: Double = 45,
+  _ hardware: PalmSensHardware = .emStat4LR, scriptTime: Double = 45, latch: SafetyLatch = SafetyLatch(),
   _ body: (PalmSensBench, PalmSens, DamagedWire) throws -> Void
 ) throws {
   let bench = try PalmSensBench(hardware)
@@ -41,7 +46,7 @@ private func with(
   let model = try #require(PalmSensModel.all.first { $0.name == hardware.name })
   let wire = DamagedWire(
     try SerialConnection.open(bench.match, model.serial, baud: model.baud, on: bench.bus, name: "instrument"))
-  let driver = try PalmSens(wire, model, name: "instrument", scriptTime: Seconds(scriptTime))
+  let driver = try PalmSens(wire, model, name: "instrument", latch: latch, scriptTime: Seconds(scriptTime))
   defer { driver.close() }
   try driver.prepare(acquisition)
   try body(bench, driver, wire)
@@ -93,6 +98,41 @@ struct PalmSensDriverTests {
       #expect(bench.isCellOn)
       #expect(bench.wait { !$0.isRunning })
       #expect(!bench.isCellOn && bench.world.connection.terminal == .highImpedance)
+    }
+  }
+
+  /// When somebody else wants the cell safe, on the way from a script that is over to the next one.
+  enum Moment: String, CaseIterable { case before, whileLoading = "l\n", whileStarting = "r\n" }
+
+  @Test("A script whose time is over is not begun anew while somebody wants the cell safe", arguments: Moment.allCases)
+  func latched(moment: Moment) throws {
+    let latch = SafetyLatch()
+    try with(scriptTime: 0.3, latch: latch) { bench, driver, wire in
+      bench.world.setContacts(closed: true, at: .now)
+      _ = try driver.begin(.voltage(Volts(0.9)), present: nil, isWithinLimits: { _ in true })
+      #expect(bench.wait { !$0.isRunning })
+      let begun = bench.received.filter { $0 == "r" }.count
+      if moment == .before {
+        latch.set()
+      } else {
+        wire.willWrite = { if $0.hasPrefix(moment.rawValue) { latch.set() } }
+      }
+      _ = try driver.poll(for: 0.5) { _ in false }
+      #expect(latch.isSet)
+      #expect(!bench.isCellOn && bench.world.connection.terminal == .highImpedance)
+      // Opening the cell is a script too; that of the bias ran only where it was on its way already.
+      let since = bench.received.filter { $0 == "r" }.count - begun
+      #expect(since == (moment == .whileStarting ? 2 : moment == .whileLoading ? 1 : since), "\(since)")
+      // The next bias is asked for anew.
+      wire.willWrite = { _ in }
+      #expect(throws: InstrumentError.self) {
+        _ = try driver.begin(.voltage(Volts(0.9)), present: nil, isWithinLimits: { _ in true })
+      }
+      #expect(!bench.isCellOn)
+      latch.release()
+      _ = try driver.begin(.voltage(Volts(0.9)), present: nil, isWithinLimits: { _ in true })
+      #expect(bench.isCellOn)
+      try driver.open()
     }
   }
 

@@ -20,7 +20,8 @@ struct HolderCommandTests {
       ("approach --axis z --max-steps 40", .approach(axis: "z", steps: "40")),
       ("retract --steps 5", .retract(axis: nil, steps: "5")), ("stop", .stop), ("heat 350 C", .heat("350 C")),
       ("heat off", .heat("off")), ("leakage", .leakage(nil)), ("leakage 1 V", .leakage("1 V")),
-      ("blank on", .blank(true)), ("safe", .safe),
+      ("leakage -1 V", .leakage("-1 V")), ("gate -0.3 V", .gate("-0.3 V")), ("waveform saw", .waveform("saw")),
+      ("waveform table.txt", .waveform("table.txt")), ("blank on", .blank(true)), ("safe", .safe),
     ] as [(String, HolderCommand)])
   func vocabulary(line: String, command: HolderCommand) throws {
     #expect(try parse(["holder"] + line.split(separator: " ").map(String.init)) == .holder(command))

@@ -17,6 +17,10 @@ int clinux_eventfd(void);
 // The simulated clock in force on the calling thread, or null (Linux/SimulatedClock.swift).
 void *_Nullable clinux_thread_clock(void);
 void clinux_set_thread_clock(void *_Nullable clock);
+
+/// The pulse of the calling thread; null for a thread without one.
+void *_Nullable clinux_thread_pulse(void);
+void clinux_set_thread_pulse(void *_Nullable pulse);
 /// A signalfd for the given signals, which are blocked in the calling thread and all it starts later.
 int clinux_signalfd(const int *_Nonnull signals, int count);
 /// The next signal of a signalfd, or 0 when none is pending.

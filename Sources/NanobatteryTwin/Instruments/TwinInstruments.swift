@@ -16,6 +16,25 @@ package struct TwinPotentiostatSettings: Sendable {
   package init() {}
 }
 
+/// Settings of a source-measure unit that every one of them has.
+protocol TwinMeterSettings {
+  var serial: String { get set }
+  var currentNoise: Double { get set }
+  var sourceOffset: Double { get set }
+  var measureOffset: Double { get set }
+  var seed: UInt64 { get set }
+}
+
+extension TwinMeterSettings {
+  mutating func take(_ common: TwinPotentiostatSettings) {
+    serial = common.serial ?? serial
+    currentNoise = common.currentNoise
+    sourceOffset = common.sourceOffset
+    measureOffset = common.measureOffset
+    seed = common.seed
+  }
+}
+
 /// A potentiostat of the twin: its USB device, and what the twin looks at in it.
 package struct TwinPotentiostat {
   package let device: EmulatedUSBDevice
@@ -25,6 +44,15 @@ package struct TwinPotentiostat {
   package init(device: EmulatedUSBDevice, outputOnSince: @escaping () -> MonotonicTime?) {
     self.device = device
     self.outputOnSince = outputOnSince
+  }
+
+  /// An instrument behind USBTMC; all of them pad their answers, so that a host has to count.
+  init(
+    _ identity: USBTMCFunction.Identity, _ capabilities: USBTMCCapabilities, _ instrument: any MessageInstrument,
+    _ now: @escaping @Sendable () -> MonotonicTime, outputOnSince: @escaping () -> MonotonicTime?
+  ) {
+    let function = USBTMCFunction(identity, capabilities, padsResponses: true, instrument: instrument, clock: now)
+    self.init(device: EmulatedUSBDevice(function, clock: now), outputOnSince: outputOnSince)
   }
 }
 

@@ -25,6 +25,25 @@ struct OpenBiasingHolderMotionTests {
     return bench
   }
 
+  // MARK: waveform
+
+  @Test("a table is taken in parts and given back whole; beyond its end, or of no byte, nothing of it is taken")
+  func waveform() {
+    let bench = bench()
+    bench.send(":SOUR:PIEZ:COAR:WAV:DATA 0,255,254;:SOUR:PIEZ:COAR:WAV:DATA 254,7,8")
+    let table = bench.ask(":SOUR:PIEZ:COAR:WAV:DATA?")
+    #expect(table.hasPrefix("#3256"))
+    #expect(bench.device.piezo.table.prefix(3) == [255, 254, 2])
+    #expect(bench.device.piezo.table.suffix(3) == [253, 7, 8])
+    #expect(bench.error(after: ":SOUR:PIEZ:COAR:WAV:DATA 255,1,2") == -222)
+    #expect(bench.error(after: ":SOUR:PIEZ:COAR:WAV:DATA 0,256") == -222)
+    #expect(bench.error(after: ":SOUR:PIEZ:COAR:WAV:DATA 0") == -109)
+    #expect(bench.device.piezo.table.prefix(1) == [255])
+    bench.send(":SYST:HEAR:TIM 60;:SYST:ARM;:SOUR:PIEZ:COAR:STEP 30000")
+    #expect(bench.error(after: ":SOUR:PIEZ:COAR:WAV:DATA 0,1") == -221)
+    #expect(bench.error(after: ":SOUR:PIEZ:COAR:WAV USER") == -221)
+  }
+
   // MARK: contact (§4.7 i, f)
 
   @Test(

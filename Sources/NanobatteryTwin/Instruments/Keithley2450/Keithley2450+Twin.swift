@@ -1,6 +1,8 @@
 import EmulatedUSB
 package import Quantities
 
+extension Keithley2450.Settings: TwinMeterSettings {}
+
 extension TwinPotentiostatModel {
   static let keithley2450 = keithley(.k2450)
   static let keithley2460 = keithley(.k2460)
@@ -11,11 +13,7 @@ extension TwinPotentiostatModel {
     TwinPotentiostatModel(name: model.name) { common, cell, clock, now in
       var settings = Keithley2450.Settings()
       settings.model = model
-      settings.serial = common.serial ?? settings.serial
-      settings.currentNoise = common.currentNoise
-      settings.sourceOffset = common.sourceOffset
-      settings.measureOffset = common.measureOffset
-      settings.seed = common.seed
+      settings.take(common)
       return .keithley2450(Keithley2450(settings, cell: cell, clock: clock, at: now()), now)
     }
   }
@@ -25,14 +23,14 @@ extension TwinPotentiostat {
   package static func keithley2450(_ instrument: Keithley2450, _ now: @escaping @Sendable () -> MonotonicTime)
     -> TwinPotentiostat
   {
-    // Endpoint addresses differ between makers, so that a host has to read them; RL1 and padding as Keithley does.
+    // Endpoint addresses differ between makers, so that a host has to read them; RL1 as Keithley does.
     let model = instrument.settings.model
     let identity = USBTMCFunction.Identity(
       vendor: 0x05E6, product: model.product, manufacturerName: "Keithley Instruments Inc.",
       productName: "\(model.number) SourceMeter", serial: instrument.settings.serial)
-    let function = USBTMCFunction(
+    return TwinPotentiostat(
       identity, USBTMCCapabilities(indicatorPulse: true, endsOnTermChar: true, remoteLocal: true),
-      padsResponses: true, instrument: SCPIInstrument(instrument), clock: now)
-    return TwinPotentiostat(device: EmulatedUSBDevice(function, clock: now)) { instrument.outputOnSince }
+      SCPIInstrument(instrument), now
+    ) { instrument.outputOnSince }
   }
 }

@@ -27,6 +27,8 @@ package struct TSPModel: Sendable {
   }
 }
 
+extension Keithley2636B.Settings: TwinMeterSettings {}
+
 extension TwinPotentiostatModel {
   static let keithley2634B = keithley(.k2634B)
   static let keithley2635B = keithley(.k2635B)
@@ -36,11 +38,7 @@ extension TwinPotentiostatModel {
     TwinPotentiostatModel(name: model.name) { common, cell, clock, now in
       var settings = Keithley2636B.Settings()
       settings.model = model
-      settings.serial = common.serial ?? settings.serial
-      settings.currentNoise = common.currentNoise
-      settings.sourceOffset = common.sourceOffset
-      settings.measureOffset = common.measureOffset
-      settings.seed = common.seed
+      settings.take(common)
       return .keithley2636B(Keithley2636B(settings, cell: cell, clock: clock, at: now()), now)
     }
   }
@@ -54,9 +52,8 @@ extension TwinPotentiostat {
       vendor: 0x05E6, product: instrument.settings.model.product, manufacturerName: "Keithley Instruments Inc.",
       productName: "\(instrument.settings.model.number) SourceMeter", serial: instrument.settings.serial)
     // DT1: the TRIGGER message is the command interface trigger.
-    let function = USBTMCFunction(
-      identity, USBTMCCapabilities(endsOnTermChar: true, trigger: true, remoteLocal: true), padsResponses: true,
-      instrument: instrument, clock: now)
-    return TwinPotentiostat(device: EmulatedUSBDevice(function, clock: now)) { instrument.outputOnSince }
+    return TwinPotentiostat(
+      identity, USBTMCCapabilities(endsOnTermChar: true, trigger: true, remoteLocal: true), instrument, now
+    ) { instrument.outputOnSince }
   }
 }

@@ -16,9 +16,7 @@ extension KeysightB2900 {
         "\(output):OFF:MODE",
         set: { (smu, call) throws(SCPIError) in
           let index = try smu.channel(number) - 1
-          smu.channels[index].offMode = try call.keyword([
-            ("NORMal", OffMode.normal), ("HIZ", .highImpedance), ("ZERO", .zero),
-          ])
+          smu.channels[index].offMode = try call.keyword(KeysightOffMode.keywords)
           smu.present(number, at: call.time)
         }, query: { (smu, _) throws(SCPIError) in .text(smu.channels[try smu.channel(number) - 1].offMode.rawValue) }),
       flag("\(output):ON:AUTO", number, \.turnsOnByItself), flag("\(output):OFF:AUTO", number, \.turnsOffByItself),
@@ -47,11 +45,7 @@ extension KeysightB2900 {
         set: { (smu, call) throws(SCPIError) in
           let index = try smu.channel(number) - 1
           for argument in call.arguments.indices {
-            let name = try call.quoted(argument)
-            guard let function = Function.allCases.first(where: { SCPIPattern.isForm(name, of: $0.keyword) }) else {
-              throw .illegalValue
-            }
-            smu.channels[index].quantities[function]?.isSensed = true
+            smu.channels[index].quantities[try .named(call.quoted(argument))]?.isSensed = true
           }
         },
         query: { (smu, _) throws(SCPIError) in

@@ -34,11 +34,7 @@ package final class KeysightB2900: KeysightDevice {
     var lowestRange: Double { model == "B2911A" || model == "B2912A" ? 1e-8 : 1e-7 }
   }
 
-  enum OffMode: String { case normal = "NORM", highImpedance = "HIZ", zero = "ZERO" }
-  enum Function: String, CaseIterable {
-    case voltage = "VOLT", current = "CURR"
-    var keyword: String { self == .voltage ? "VOLTage" : "CURRent" }
-  }
+  typealias Function = KeysightFunction
 
   struct Quantity {
     var level = 0.0
@@ -56,7 +52,7 @@ package final class KeysightB2900: KeysightDevice {
     var onSince: MonotonicTime?
     var turnsOnByItself = true
     var turnsOffByItself = false
-    var offMode = OffMode.normal
+    var offMode = KeysightOffMode.normal
     var function = Function.voltage
     var quantities: [Function: Quantity] = [:]
     var aperture = 0.1e-3
@@ -75,11 +71,8 @@ package final class KeysightB2900: KeysightDevice {
   package let maximumMessage = 64 << 10
   let cell: any CellSide
   let clock: any InstrumentClock
-  var format = KeysightFormat()
-  var timerZero: Int64 = 0
-  var resetsTimer = true
+  var state = KeysightState()
   var triggers: [KeysightTrigger]
-  var digitalLines: [Int: String] = [:]
   var channels: [Channel]
   private var currentInput: MeterInput
   private var voltageInput: MeterInput
@@ -100,16 +93,14 @@ package final class KeysightB2900: KeysightDevice {
     reset(at: now)
   }
 
+  var label: (model: String, serial: String) { (settings.model, settings.serial) }
   package var identity: String {
     "\(settings.manufacturer),\(settings.model),\(settings.serial),\(settings.firmware)"
   }
 
   /// Reset: `:OUTP:ON:AUTO` 1, off NORMAL. Both are traps for a cell.
   package func reset(at now: MonotonicTime) {
-    format = KeysightFormat()
-    timerZero = clock.device(at: now)
-    resetsTimer = true
-    digitalLines = [:]
+    state = KeysightState(timerZero: clock.device(at: now))
     triggers = triggers.map { _ in KeysightTrigger() }
     for index in channels.indices {
       setOutput(false, index + 1, at: now)

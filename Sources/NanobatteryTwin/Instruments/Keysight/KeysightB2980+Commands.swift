@@ -13,6 +13,8 @@ extension KeysightB2980 {
         ":INPut:ZCORrect[:STATe]",
         set: { (meter, call) throws(SCPIError) in meter.correctZero(try call.flag(), at: call.time) },
         query: { meter, _ in .flag(meter.correctsZero) }),
+      // A public program for the B2981A sends it; not in the fact sheet.
+      SCPICommand(":INPut:ZCORrect:ACQuire", set: { meter, call in meter.acquireZero(at: call.time) }),
       SCPICommand(
         ":SYSTem:BATTery",
         query: { (meter, _) throws(SCPIError) in
@@ -23,20 +25,14 @@ extension KeysightB2980 {
         "[:SENSe]:FUNCtion[:ON]",
         set: { (meter, call) throws(SCPIError) in
           let name = try call.quoted()
-          guard let function = Function.allCases.first(where: { SCPIPattern.isForm(name, of: $0.keyword) }) else {
-            throw .illegalValue
-          }
-          meter.function = function
-          meter.present(at: call.time)
+          meter.setFunction(try KeysightFunction.named(name), at: call.time)
         }, query: { meter, _ in .text("\"\(meter.function.rawValue)\"") }),
       SCPICommand(
         "[:SENSe]:CURRent[:DC]:RANGe[:UPPer]",
         set: { (meter, call) throws(SCPIError) in
           let value = try call.number(in: 0...21e-3)
           guard let range = currentRanges.first(where: { value <= $0 * 1.0000001 }) else { throw .outOfRange }
-          meter.currentRange = range
-          meter.isAutoRange = false
-          meter.noteRangeChange(at: call.time)
+          meter.setCurrentRange(range, at: call.time)
         }, query: { meter, _ in .text(KeysightFormat.text(meter.currentRange)) }),
       SCPICommand(
         "[:SENSe]:CURRent[:DC]:RANGe:AUTO",
@@ -51,7 +47,7 @@ extension KeysightB2980 {
         "[:SENSe]:VOLTage[:DC]:RANGe:AUTO", set: { (_, call) throws(SCPIError) in _ = try call.flag() },
         query: { _, _ in .flag(false) }),
     ]
-      + Function.allCases.map { function in
+      + KeysightFunction.allCases.map { function in
         SCPICommand(
           "[:SENSe]:\(function.keyword)[:DC]:APERture",
           set: { (meter, call) throws(SCPIError) in meter.apertureTime = try call.number(in: 10e-6...2, default: 1e-4)
@@ -68,7 +64,7 @@ extension KeysightB2980 {
       SCPICommand(
         ":OUTPut:OFF:MODE",
         set: { (meter, call) throws(SCPIError) in
-          let mode = try call.keyword([("NORMal", OffMode.normal), ("HIZ", .highImpedance), ("ZERO", .zero)])
+          let mode = try call.keyword(KeysightOffMode.keywords)
           // "This status is available only when the 20 V range is used."
           guard mode != .highImpedance || meter.sourceRange <= 20 else { throw .settingsConflict }
           meter.offMode = mode

@@ -33,36 +33,27 @@ package final class KeysightB2980: KeysightDevice {
     package init() {}
   }
 
-  enum OffMode: String { case normal = "NORM", highImpedance = "HIZ", zero = "ZERO" }
-  enum Function: String, CaseIterable {
-    case voltage = "VOLT", current = "CURR"
-    var keyword: String { self == .voltage ? "VOLTage" : "CURRent" }
-  }
-
   package let settings: Settings
   package let status = SCPIStatus()
   package let maximumMessage = 64 << 10
   let cell: any CellSide
   let clock: any InstrumentClock
-  var format = KeysightFormat()
-  var timerZero: Int64 = 0
-  var resetsTimer = true
+  var state = KeysightState()
   var triggers = [KeysightTrigger()]
-  var digitalLines: [Int: String] = [:]
 
-  var function = Function.current
+  private(set) var function = KeysightFunction.current
   package internal(set) var isInputOn = false
-  /// What zero correct found, A by range; empty while it is off.
-  private var corrections: [Double: Double] = [:]
-  var correctsZero = false
-  var currentRange = 20e-3
+  private(set) var correctsZero = false
+  /// What zero correct found on the present range, A.
+  private var correction: Double?
+  private(set) var currentRange = 20e-3
   var isAutoRange = true
   var voltageRange = 20.0
   var apertureTime = 0.1e-3
 
   package private(set) var isOutputOn = false
   package private(set) var outputOnSince: MonotonicTime?
-  var offMode = OffMode.normal
+  var offMode = KeysightOffMode.normal
   var isLowCommon = false
   var level = 0.0
   var sourceRange = 20.0
@@ -85,20 +76,18 @@ package final class KeysightB2980: KeysightDevice {
     reset(at: now)
   }
 
+  var label: (model: String, serial: String) { (settings.model, settings.serial) }
   package var identity: String {
     "Keysight Technologies,\(settings.model),\(settings.serial),\(settings.firmware)"
   }
 
   package func reset(at now: MonotonicTime) {
-    format = KeysightFormat()
-    timerZero = clock.device(at: now)
-    resetsTimer = true
-    digitalLines = [:]
+    state = KeysightState(timerZero: clock.device(at: now))
     triggers = [KeysightTrigger()]
     function = .current
     isInputOn = false
     correctsZero = false
-    corrections = [:]
+    correction = nil
     (currentRange, isAutoRange, voltageRange, apertureTime) = (20e-3, true, 20, 0.1e-3)
     setOutput(false, at: now)
     (offMode, isLowCommon, level, sourceRange) = (.normal, false, 0, 20)
@@ -142,7 +131,19 @@ package final class KeysightB2980: KeysightDevice {
     voltageInput.noteChange(at: now)
   }
 
-  func noteRangeChange(at now: MonotonicTime) { currentInput.noteChange(at: now) }
+  func setFunction(_ new: KeysightFunction, at now: MonotonicTime) {
+    if new != function { currentInput.noteChange(at: now) }
+    function = new
+    present(at: now)
+  }
+
+  func setCurrentRange(_ range: Double, at now: MonotonicTime) {
+    isAutoRange = false
+    guard range != currentRange else { return }
+    currentRange = range
+    correction = nil
+    currentInput.noteChange(at: now)
+  }
 
   private func terminal() -> CellTerminal {
     guard isInputOn, isLowCommon, let volts = sourceVoltage else { return .highImpedance }
@@ -168,16 +169,29 @@ package final class KeysightB2980: KeysightDevice {
   /// A by which the input is off on a range before zero correct.
   private func zero(_ range: Double) -> Double { settings.zeroOffset * range }
 
-  /// Zero correct: right with an open input, for nothing flows then; else what flows is taken for zero.
+  /// Switching zero correct on acquires, as acquiring anew does.
   func correctZero(_ isOn: Bool, at now: MonotonicTime) {
+    let wasOn = correctsZero
     correctsZero = isOn
-    corrections = [:]
-    guard isOn else { return }
-    let flowing = isInputOn ? cell.means(from: now - Seconds(1e-3), to: now).current : 0
-    for range in Self.currentRanges { corrections[range] = zero(range) + (range == currentRange ? flowing : 0) }
+    if !isOn { correction = nil } else if !wasOn { acquireZero(at: now) }
+  }
+
+  /// What the input reads now is taken for zero, whatever it is: a current that flows, a range that has not settled. That
+  /// the next change of range drops it is an assumption, and the worse one of two.
+  func acquireZero(at now: MonotonicTime) {
+    let flowing = terminal() == .highImpedance ? 0 : cell.means(from: now - Seconds(apertureTime), to: now).current
+    let found = currentInput.read(
+      flowing + zero(currentRange), on: currentMeter, from: now - Seconds(apertureTime), to: now)
+    correction = found.isFinite ? found : nil
   }
 
   // MARK: measuring
+
+  private var currentMeter: MeterInput.Range {
+    MeterInput.Range(
+      fullScale: currentRange, step: currentRange * 5e-7, overRange: 1.05, settlingShare: settings.settlingShare,
+      timeConstant: Self.settling(currentRange) / 7)
+  }
 
   func aperture(_ channel: Int) -> Seconds { Seconds(apertureTime) }
   func willMeasure(_ channel: Int, at now: MonotonicTime) {}
@@ -189,11 +203,9 @@ package final class KeysightB2980: KeysightDevice {
     let isConnected = terminal() != .highImpedance
     switch function {
     case .current:
-      let range = MeterInput.Range(
-        fullScale: currentRange, step: currentRange * 5e-7, overRange: 1.05, settlingShare: settings.settlingShare,
-        timeConstant: Self.settling(currentRange) / 7)
       let truth = (isConnected ? means.current : 0) + settings.measureOffset + zero(currentRange)
-      row.current = currentInput.read(truth - (corrections[currentRange] ?? 0), on: range, from: begin, to: end)
+      let corrected = correctsZero ? truth - (correction ?? 0) : truth
+      row.current = currentInput.read(corrected, on: currentMeter, from: begin, to: end)
       if isConnected, means.complianceShare > 0.5 { row.status |= 2 }
     case .voltage:
       let range = MeterInput.Range(

@@ -24,14 +24,14 @@ extension KeysightDevice {
         }),
       SCPICommand(
         ":SYSTem:TIME:TIMer:COUNt",
-        query: { device, call in .number(Double(device.clock.device(at: call.time) - device.timerZero) * 1e-9) }),
+        query: { device, call in .number(Double(device.clock.device(at: call.time) - device.state.timerZero) * 1e-9) }),
       SCPICommand(
         ":SYSTem:TIME:TIMer:COUNt:RESet[:IMMediate]",
-        set: { device, call in device.timerZero = device.clock.device(at: call.time) }),
+        set: { device, call in device.state.timerZero = device.clock.device(at: call.time) }),
       SCPICommand(
         ":SYSTem:TIME:TIMer:COUNt:RESet:AUTO",
-        set: { (device, call) throws(SCPIError) in device.resetsTimer = try call.flag() },
-        query: { device, _ in .flag(device.resetsTimer) }),
+        set: { (device, call) throws(SCPIError) in device.state.resetsTimer = try call.flag() },
+        query: { device, _ in .flag(device.state.resetsTimer) }),
     ]
     return general + formatCommands + measuringCommands + (1...14).map { digitalLineCommand($0) }
   }
@@ -44,17 +44,17 @@ extension KeysightDevice {
           let kind = try call.argument(0).uppercased()
           let bits = call.arguments.count > 1 ? try call.integer(1, in: 32...64) : 32
           switch (kind, bits) {
-          case ("ASC", _), ("ASCII", _): device.format.data = .text
-          case ("REAL", 32), ("REAL32", _): device.format.data = .single
-          case ("REAL", 64), ("REAL64", _): device.format.data = .double
+          case ("ASC", _), ("ASCII", _): device.state.format.data = .text
+          case ("REAL", 32), ("REAL32", _): device.state.format.data = .single
+          case ("REAL", 64), ("REAL64", _): device.state.format.data = .double
           default: throw .illegalValue
           }
-        }, query: { device, _ in .text(device.format.data.rawValue) }),
+        }, query: { device, _ in .text(device.state.format.data.rawValue) }),
       SCPICommand(
         ":FORMat:BORDer",
         set: { (device, call) throws(SCPIError) in
-          device.format.isSwapped = try call.keyword([("NORMal", false), ("SWAPped", true)])
-        }, query: { device, _ in .text(device.format.isSwapped ? "SWAP" : "NORM") }),
+          device.state.format.isSwapped = try call.keyword([("NORMal", false), ("SWAPped", true)])
+        }, query: { device, _ in .text(device.state.format.isSwapped ? "SWAP" : "NORM") }),
       SCPICommand(
         ":FORMat:ELEMents:SENSe",
         set: { (device, call) throws(SCPIError) in
@@ -62,8 +62,8 @@ extension KeysightDevice {
           var elements: [KeysightElement] = []
           for index in call.arguments.indices { elements.append(try call.keyword(index, choices)) }
           guard !elements.isEmpty else { throw .missingParameter }
-          device.format.elements = elements
-        }, query: { device, _ in .text(device.format.elements.map(\.short).joined(separator: ",")) }),
+          device.state.format.elements = elements
+        }, query: { device, _ in .text(device.state.format.elements.map(\.short).joined(separator: ",")) }),
     ]
   }
 
@@ -92,13 +92,13 @@ extension KeysightDevice {
         ":FETCh:ARRay",
         query: { (device, call) throws(SCPIError) in
           let rows = try device.channels(call).flatMap { device.triggers[$0 - 1].rows }
-          return .bytes(device.format.bytes(rows, timerZero: device.timerZero))
+          return .bytes(device.state.format.bytes(rows, timerZero: device.state.timerZero))
         }),
       SCPICommand(
         ":FETCh[:SCALar]",
         query: { (device, call) throws(SCPIError) in
           let rows = try device.channels(call).compactMap { device.triggers[$0 - 1].rows.last }
-          return .bytes(device.format.bytes(rows, timerZero: device.timerZero))
+          return .bytes(device.state.format.bytes(rows, timerZero: device.state.timerZero))
         }),
     ]
   }
@@ -107,8 +107,8 @@ extension KeysightDevice {
     SCPICommand(
       ":SOURce:DIGital:EXTernal\(line):FUNCtion",
       set: { (device, call) throws(SCPIError) in
-        device.digitalLines[line] = try call.keyword([("DIO", "DIO"), ("TINPut", "TINP"), ("TOUTput", "TOUT")])
-      }, query: { device, _ in .text(device.digitalLines[line] ?? "DIO") })
+        device.state.digitalLines[line] = try call.keyword([("DIO", "DIO"), ("TINPut", "TINP"), ("TOUTput", "TOUT")])
+      }, query: { device, _ in .text(device.state.digitalLines[line] ?? "DIO") })
   }
 
   /// Commands of one channel: `suffix` is "", "1" or "2".
@@ -123,7 +123,7 @@ extension KeysightDevice {
             ? 0 : try call.integer(0, in: 0...KeysightTrigger.most)
           let size = call.arguments.count > 1 ? try call.integer(1, in: 1...KeysightTrigger.most) : rows.count
           let wanted = Array(rows.dropFirst(first).prefix(size))
-          return .bytes(device.format.bytes(wanted, timerZero: device.timerZero))
+          return .bytes(device.state.format.bytes(wanted, timerZero: device.state.timerZero))
         }),
       SCPICommand(
         ":SENSe\(suffix):DATA:CLEar",

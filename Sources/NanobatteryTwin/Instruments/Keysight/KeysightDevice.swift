@@ -1,17 +1,47 @@
 import Quantities
 
+/// What the output is when it is off.
+enum KeysightOffMode: String {
+  case normal = "NORM", highImpedance = "HIZ", zero = "ZERO"
+  static let keywords = [("NORMal", Self.normal), ("HIZ", .highImpedance), ("ZERO", .zero)]
+}
+
+/// What is sourced, or measured.
+enum KeysightFunction: String, CaseIterable {
+  case voltage = "VOLT", current = "CURR"
+  var keyword: String { self == .voltage ? "VOLTage" : "CURRent" }
+
+  /// As `:SENS:FUNC` has it.
+  static func named(_ name: String) throws(SCPIError) -> KeysightFunction {
+    guard let function = allCases.first(where: { SCPIPattern.isForm(name, of: $0.keyword) }) else {
+      throw .illegalValue
+    }
+    return function
+  }
+}
+
+/// What a reset sets back in every instrument of this maker.
+struct KeysightState {
+  var format = KeysightFormat()
+  /// What the timer showed when it was reset last, ns of the clock.
+  var timerZero: Int64 = 0
+  var resetsTimer = true
+  /// By number: what a digital line is for.
+  var digitalLines: [Int: String] = [:]
+}
+
 /// What the instruments of this maker share: how they measure on a trigger, and how they answer.
 protocol KeysightDevice: SCPIDevice {
+  /// As the device's descriptors have them.
+  var label: (model: String, serial: String) { get }
+  /// Since when the output has been on, nil while it is off.
+  var outputOnSince: MonotonicTime? { get }
   var clock: any InstrumentClock { get }
-  var format: KeysightFormat { get set }
-  /// What the timer showed when it was reset last, ns of the clock.
-  var timerZero: Int64 { get set }
-  var resetsTimer: Bool { get set }
+  var state: KeysightState { get set }
   var lineFrequency: Double { get }
   var isInterlockOpen: Bool { get }
   /// Channels, numbered from 1.
   var triggers: [KeysightTrigger] { get }
-  var digitalLines: [Int: String] { get set }
   func aperture(_ channel: Int) -> Seconds
   func measure(_ channel: Int, from begin: MonotonicTime, to end: MonotonicTime) -> KeysightRow
   /// `:INIT` and `:MEAS` are about to measure.
@@ -51,7 +81,7 @@ extension KeysightDevice {
 
   func initiate(_ channels: [Int], at now: MonotonicTime) throws(SCPIError) {
     guard !channels.contains(where: { triggers[$0 - 1].isRunning }) else { throw SCPIError(-213, "Init ignored") }
-    if resetsTimer { timerZero = clock.device(at: now) }
+    if state.resetsTimer { state.timerZero = clock.device(at: now) }
     for channel in channels {
       willMeasure(channel, at: now)
       triggers[channel - 1].begin(at: now, clock)
@@ -67,7 +97,7 @@ extension KeysightDevice {
       { (device, _) throws(SCPIError) in
         let rows = channels.map { device.measure($0, from: now, to: now + device.aperture($0)) }
         for (channel, row) in zip(channels, rows) { device.triggers[channel - 1].keepOnly(row) }
-        return device.format.bytes(rows, timerZero: device.timerZero)
+        return device.state.format.bytes(rows, timerZero: device.state.timerZero)
       })
   }
 

@@ -1,6 +1,8 @@
 import EmulatedUSB
 import Quantities
 
+extension KeysightB2900.Settings: TwinMeterSettings {}
+
 extension TwinPotentiostatModel {
   static let keysightB2901A = keysightB2900("keysight-b2901a", "B2901A", 0x8B18)
   static let keysightB2902A = keysightB2900("keysight-b2902a", "B2902A", 0x8C18)
@@ -14,11 +16,7 @@ extension TwinPotentiostatModel {
     TwinPotentiostatModel(name: name) { common, cell, clock, now in
       var settings = KeysightB2900.Settings()
       settings.model = model
-      settings.serial = common.serial ?? settings.serial
-      settings.currentNoise = common.currentNoise
-      settings.sourceOffset = common.sourceOffset
-      settings.measureOffset = common.measureOffset
-      settings.seed = common.seed
+      settings.take(common)
       return .keysight(KeysightB2900(settings, cell: cell, clock: clock, at: now()), product, now)
     }
   }
@@ -39,35 +37,19 @@ extension TwinPotentiostatModel {
 }
 
 extension TwinPotentiostat {
+  /// Endpoints differ from the other maker's, so that a host has to look.
   static func keysight(
-    _ instrument: KeysightB2900, _ product: UInt16, _ now: @escaping @Sendable () -> MonotonicTime
+    _ instrument: some KeysightDevice, _ product: UInt16, _ now: @escaping @Sendable () -> MonotonicTime
   ) -> TwinPotentiostat {
-    TwinPotentiostat(device: device(instrument, instrument.settings.model, instrument.settings.serial, product, now)) {
-      instrument.outputOnSince
-    }
-  }
-
-  static func keysight(
-    _ instrument: KeysightB2980, _ product: UInt16, _ now: @escaping @Sendable () -> MonotonicTime
-  ) -> TwinPotentiostat {
-    TwinPotentiostat(device: device(instrument, instrument.settings.model, instrument.settings.serial, product, now)) {
-      instrument.outputOnSince
-    }
-  }
-
-  /// Endpoints and padding differ from the other maker's, so that a host has to look.
-  private static func device(
-    _ instrument: some SCPIDevice, _ model: String, _ serial: String, _ product: UInt16,
-    _ now: @escaping @Sendable () -> MonotonicTime
-  ) -> EmulatedUSBDevice {
+    let (model, serial) = instrument.label
     var identity = USBTMCFunction.Identity(
       vendor: 0x0957, product: product, manufacturerName: "Keysight Technologies", productName: model, serial: serial)
     identity.bulkOut = 0x02
     identity.bulkIn = 0x86
     identity.interruptIn = 0x88
-    let function = USBTMCFunction(
-      identity, USBTMCCapabilities(indicatorPulse: true, endsOnTermChar: true, remoteLocal: true), padsResponses: true,
-      instrument: SCPIInstrument(instrument), clock: now)
-    return EmulatedUSBDevice(function, clock: now)
+    return TwinPotentiostat(
+      identity, USBTMCCapabilities(indicatorPulse: true, endsOnTermChar: true, remoteLocal: true),
+      SCPIInstrument(instrument), now
+    ) { instrument.outputOnSince }
   }
 }

@@ -158,6 +158,13 @@ extension OpenBiasingHolder {
     trip(.hardware, Self.highVoltageFault, at: now)
   }
 
+  /// V at a line now; nil while it floats.
+  package func voltage(ofLine line: Int, at now: MonotonicTime) -> Double? {
+    advance(to: now)
+    if isShunted || relays.closed.contains(SCPIChannel(line, 0)) { return 0 }
+    return state == .active && relays.closed.contains(SCPIChannel(line, 4)) ? sourceLevel(at: now) : nil
+  }
+
   /// K of the emulated heater.
   package var heaterTemperature: Double { heater.kelvin }
   /// m between tip and surface now.

@@ -26,9 +26,11 @@ extension OpenBiasingHolder {
         ":SOURce:PIEZo:COARse:WAVeform",
         set: { (holder, call) throws(SCPIError) in
           try holder.requirePiezo()
-          holder.piezo.waveform = try call.keyword([
+          let waveform: PiezoDrive.Waveform = try call.keyword([
             ("SAWtooth", .sawtooth), ("SAW", .sawtooth), ("CYCLoid", .cycloid), ("USER", .user),
           ])
+          guard !holder.piezo.isStepping else { throw .settingsConflict }
+          holder.piezo.waveform = waveform
         },
         query: { holder, _ in
           switch holder.piezo.waveform {
@@ -36,6 +38,23 @@ extension OpenBiasingHolder {
           case .cycloid: .text("CYCL")
           case .user: .text("USER")
           }
+        }),
+      SCPICommand(
+        ":SOURce:PIEZo:COARse:WAVeform:DATA",
+        set: { (holder, call) throws(SCPIError) in
+          try holder.requirePiezo()
+          let most = holder.piezo.table.count
+          try call.expect(2...most + 1)
+          let first = try call.integer(in: 0...most - 1)
+          guard first + call.arguments.count - 1 <= most else { throw .outOfRange }
+          var points: [UInt8] = []
+          for index in 1..<call.arguments.count { points.append(UInt8(try call.integer(index, in: 0...255))) }
+          guard !holder.piezo.isStepping else { throw .settingsConflict }
+          holder.piezo.table.replaceSubrange(first..<first + points.count, with: points)
+        },
+        query: { (holder, _) throws(SCPIError) in
+          try holder.requirePiezo()
+          return .bytes(SCPIText.block(holder.piezo.table))
         }),
       SCPICommand(
         ":SOURce:PIEZo:COARse:STEP",

@@ -14,6 +14,8 @@ struct PiezoDrive {
   var amplitude = 30.0
   var frequency = 100.0
   var waveform = Waveform.sawtooth
+  /// One period of the user's waveform: 256 points, 255 is the amplitude. At power-on a sawtooth.
+  var table = (0...255).map { UInt8($0) }
   /// Steps still to be made, with their direction.
   private(set) var remaining = 0
   /// Steps made since the counts were zeroed.
@@ -71,9 +73,20 @@ struct PiezoDrive {
     guard remaining != 0 else { return nextStepAt = nil }
     let direction = remaining > 0 ? 1 : -1
     counts[axis] += direction
-    if amplitude >= Self.stickAmplitude { coarse[axis] += Double(direction) * amplitude * lengthPerVolt }
+    coarse[axis] += Double(direction) * carried * lengthPerVolt
     remaining -= direction
     nextStepAt = remaining == 0 ? nil : now + Seconds(1 / frequency)
+  }
+
+  /// V of the motion that one period carries the load. It follows what is slow and stays behind at an edge: where two points
+  /// that follow each other are 15 V apart.
+  var carried: Double {
+    guard waveform == .user else { return amplitude >= Self.stickAmplitude ? amplitude : 0 }
+    let voltPerCount = amplitude / 255
+    return table.indices.reduce(0) { sum, index in
+      let moved = Double(Int(table[(index + 1) % table.count]) - Int(table[index])) * voltPerCount
+      return abs(moved) < Self.stickAmplitude ? sum + moved : sum
+    }
   }
 
   mutating func stopCoarse() {
