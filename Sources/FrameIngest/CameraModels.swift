@@ -4,13 +4,15 @@ package import Quantities
 package struct CameraSettings: Sendable {
   /// A name of `CameraModels.all`.
   package var model: String
-  /// `tcp://host:port`, or the path of a Unix socket.
+  /// `tcp://host:port`, `file:///path`, or the path of a Unix socket.
   package var url: String
   /// No frame in the ring is larger.
   package var maximumFrameBytes: Int
   /// The longest time from the end of an exposure to the arrival of its frame, for cameras whose clock can only be
   /// compared by the frames themselves. An assumption of the operator's; it is recorded with the clock pairs.
   package var maximumLatency: Seconds
+  /// How fast files are played; of `replay` alone.
+  package var replayRate = ReplayRate.recorded
 
   package init(
     model: String, url: String, maximumFrameBytes: Int = 64 << 20, maximumLatency: Seconds = Seconds(0.1)
@@ -20,6 +22,15 @@ package struct CameraSettings: Sendable {
     self.maximumFrameBytes = maximumFrameBytes
     self.maximumLatency = maximumLatency
   }
+}
+
+/// How fast frames come that are on files.
+package enum ReplayRate: Equatable, Sendable {
+  /// As they came when they were recorded; as the protocol asks for where that is not known.
+  case recorded
+  /// As fast as they are read and there is room for them.
+  case full
+  case chosen(Hertz)
 }
 
 /// A kind of camera: its name in the configuration, and how to make one.
@@ -41,6 +52,9 @@ package enum CameraModels {
     },
     CameraModel(name: "de", summary: "Direct Electron camera behind its DE-Server, url: tcp://host:13240") {
       settings throws(CameraError) in try DECamera(settings)
+    },
+    CameraModel(name: "replay", summary: "frames of a recorded run, an MRC or a raw file, url: file:///path") {
+      settings throws(CameraError) in try ReplayCamera(settings)
     },
   ]
 
