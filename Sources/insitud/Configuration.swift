@@ -106,7 +106,8 @@ struct Configuration {
     -> (settings: CameraSettings?, exposure: Seconds)
   {
     guard top.ifPresent("camera") != nil else { return (nil, Seconds(0.0024)) }
-    let section = try top.mapping("camera", keys: ["model", "url", "exposure", "maximum_latency", "channel", "control"])
+    let section = try top.mapping(
+      "camera", keys: ["model", "url", "exposure", "maximum_latency", "channel", "control"])
     let settings = CameraSettings(
       model: try section.field("model").choice(CameraModels.all.map(\.name)), url: try section.text("url"),
       maximumFrameBytes: frameBytes,

@@ -18,7 +18,6 @@ package final class SimplonPort: Sendable {
     var noted: [String] = []
   }
 
-  package static let version = "1.8.0"
   static let mostImages: Int64 = 2_000_000_000
   /// Requests that are remembered.
   private static let mostNoted = 1000
@@ -35,6 +34,7 @@ package final class SimplonPort: Sendable {
 
   /// `HOST:PORT` that is bound.
   package let address: String
+  private let version: String
   private let sender: SimplonSender
   private let listener: TCPListener
   private let state: Monitor<State>
@@ -43,8 +43,10 @@ package final class SimplonPort: Sendable {
 
   /// - Parameter address: `HOST:PORT`; port 0 is chosen by the system.
   package init(
-    _ address: String, sender: SimplonSender, report: @escaping @Sendable (String) -> Void = { _ in }
+    _ address: String, sender: SimplonSender, version: String = "1.8.0",
+    report: @escaping @Sendable (String) -> Void = { _ in }
   ) throws(LinuxError) {
+    self.version = version
     self.sender = sender
     self.report = report
     listener = try TCPListener(address)
@@ -148,8 +150,8 @@ package final class SimplonPort: Sendable {
 
   private func answer(_ request: Request) -> Reply {
     let path = request.path
-    if path == ["detector", "api", "version"] { return value(.string(Self.version)) }
-    guard path.count == 5, path[1] == "api", path[2] == Self.version else {
+    if path == ["detector", "api", "version"] { return value(.string(version)) }
+    guard path.count == 5, path[1] == "api", path[2] == version else {
       return no(404, "there is no /\(path.joined(separator: "/"))")
     }
     switch (request.method, path[0], path[3]) {
@@ -205,7 +207,9 @@ package final class SimplonPort: Sendable {
     let shortest = Double(TwinCameraSettings.shortestPeriod) * 1e-9
     switch key {
     case "nimages", "ntrigger":
-      guard let count = new.integer, 1...Self.mostImages ~= count else { return no(400, "\(key) cannot be \(new.text)") }
+      guard let count = new.integer, 1...Self.mostImages ~= count else {
+        return no(400, "\(key) cannot be \(new.text)")
+      }
       state.update { $0.detector[key] = new }
     case "count_time", "frame_time":
       guard let time = new.double, time > 0, time < 3600 else { return no(400, "\(key) cannot be \(new.text)") }

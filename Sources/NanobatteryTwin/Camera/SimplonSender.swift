@@ -1,6 +1,6 @@
 internal import FrameRing
-package import Linux
-package import Quantities
+internal import Linux
+internal import Quantities
 package import ZeroMQ
 
 /// The twin's camera as a DECTRIS detector: it reads the camera's ring and sends what is there as SIMPLON messages over
@@ -20,6 +20,9 @@ package final class SimplonSender: Sendable {
     package var period_ns: Int64 = 10_000_000
     package var exposure_ns: Int64 = 9_600_000
     package var faults = StreamFaults()
+    /// Told of each frame that the camera gave, with the pixels of the first channel as they are to be received: series,
+    /// number, little-endian bytes.
+    package var witness: (@Sendable (UInt64, UInt64, [UInt8]) -> Void)?
 
     package init() {}
   }
@@ -214,6 +217,7 @@ package final class SimplonSender: Sendable {
     // The detector's times begin anew with each series.
     let zero = work.first ?? header.deviceNanoseconds - Int64(number) * state.read { $0.series.period_ns }
     work.first = zero
+    settings.witness?(header.series, number, settings.wire.raw(pixels))
     if work.isFirstSeries, let off = faults.breakOff, number == off.frame { breakOff(off.span, work) }
     if work.isFirstSeries, let join = faults.joinAt, number < join {
       state.update { $0.counts.dropped += 1 }
@@ -257,7 +261,7 @@ package final class SimplonSender: Sendable {
     let back = MonotonicTime.now + span
     while MonotonicTime.now < back, !state.read({ $0.isClosing }) {
       guard camera.ring.waitForPublished(beyond: work.cursor, atMost: Self.look) else { continue }
-      let isEnd = camera.ring.read(work.cursor) { header, _ in header.flags.contains(.seriesEnd) } ?? false
+      let isEnd = unsafe camera.ring.read(work.cursor) { header, _ in header.flags.contains(.seriesEnd) } ?? false
       if isEnd { break }
       camera.ring.release(through: work.cursor)
       work.cursor += 1

@@ -112,7 +112,10 @@ extension TwinConfiguration {
     contactsAreWired = try holder.ifPresent("contacts")?.choice(["switched", "wired"]) == "wired"
     try camera.read(
       twin.mappingOrEmpty(
-        "camera", keys: ["width", "height", "dose", "serial", "ring_slots", "ring_directory", "clock", "stream", "address", "control"]))
+        "camera",
+        keys: [
+          "width", "height", "dose", "serial", "ring_slots", "ring_directory", "clock", "stream", "address", "control",
+        ]))
     if let faults = twin.ifPresent("faults"), faults.node.scalar != "" {
       for fault in try faults.sequence() { try read(fault: fault) }
     }
