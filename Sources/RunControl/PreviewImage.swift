@@ -43,7 +43,7 @@ struct PreviewImage {
       }
     }
     let brightest = max(1, sums.max() ?? 1)
-    let level = Double(brightest) / 255
-    return (sums.map { UInt8(min(255, Double($0) / level)) }, level)
+    let pixels = sums.map { UInt8(brightest.dividingFullWidth($0.multipliedFullWidth(by: 255)).quotient) }
+    return (pixels, Double(brightest) / 255)
   }
 }

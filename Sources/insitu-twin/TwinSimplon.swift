@@ -24,6 +24,7 @@ final class TwinSimplon {
     settings.address = configuration.camera.address ?? "tcp://127.0.0.1:\(usual)"
     settings.isCommanded = configuration.camera.control != nil
     settings.faults = configuration.streamFaults
+    let sender: SimplonSender
     do throws(ZeroMQError) {
       sender = try SimplonSender(settings, camera: camera, report: report)
     } catch {
@@ -37,6 +38,7 @@ final class TwinSimplon {
       sender.close()
       throw TwinFailure(error, remedy: "“twin.camera.control” must be HOST:PORT of this computer that is free")
     }
+    self.sender = sender
     let control = port.map { ", commanded at http://\($0.address)" } ?? ""
     say("camera: \(configuration.camera.stream) at \(sender.address)\(control)")
   }

@@ -1,5 +1,5 @@
 /// CBOR written by its definition (RFC 8949), for messages that the receiver is given.
-enum CBORItem {
+enum CBORItem: Sendable {
   case unsigned(UInt64)
   case bytes([UInt8])
   case text(String)

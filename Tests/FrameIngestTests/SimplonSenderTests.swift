@@ -10,7 +10,7 @@ import Testing
 /// The receiver and the emulated detector, over loopback.
 @Suite("SIMPLON camera and the twin's detector", .serialized)
 struct SimplonSenderTests {
-  private static let wires: [SimplonWire] = [.legacy, .cbor].flatMap { version in
+  private static let wires: [SimplonWire] = [SimplonWire.Version.legacy, .cbor].flatMap { version in
     SimplonWire.Compression.allCases.flatMap { compression in
       [PixelType.u8, .u16, .u32].map { type in
         var wire = SimplonWire(version)
