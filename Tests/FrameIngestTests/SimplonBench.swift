@@ -13,8 +13,8 @@ final class SimplonBench: @unchecked Sendable {
   let port: SimplonPort?
   let ring: FrameRing
   let reports = Monitor<[CameraReport]>([])
-  /// What was to be received: series, number, pixels.
-  let truth = Monitor<[UInt64: [UInt64: [UInt8]]]>([:])
+  /// What was to be received: series, number, pixels. A frame that the camera repeats has other pixels each time.
+  let truth = Monitor<[UInt64: [UInt64: [[UInt8]]]]>([:])
   private(set) var thread: CameraThread!
 
   static let (width, height) = (64, 48)
@@ -43,7 +43,9 @@ final class SimplonBench: @unchecked Sendable {
     settings.period_ns = 3_000_000
     settings.exposure_ns = 2_500_000
     let truth = truth
-    settings.witness = { series, number, pixels in truth.update { $0[series, default: [:]][number] = pixels } }
+    settings.witness = { series, number, pixels in
+      truth.update { $0[series, default: [:]][number, default: []].append(pixels) }
+    }
     var receiver = CameraSettings(
       model: wire.version == .legacy ? "simplon" : "simplon2", url: "", maximumFrameBytes: 1 << 20)
     change(&settings, &receiver)

@@ -105,7 +105,7 @@ struct SimplonCBORTests {
     let camera = try open()
     let narrow = (0..<64).map { UInt8($0 * 4 + 3) }
     let words = (0..<64).map { UInt16($0 * 1021 % 65536) }
-    let wide = (0..<64).map { UInt32($0) * 70_000_001 }
+    let wide = (0..<64).map { UInt32($0) &* 70_000_001 }
     func framedLZ4(_ bytes: [UInt8]) -> [UInt8] {
       let block = literalLZ4(bytes)
       return bigEndian(UInt64(bytes.count)) + bigEndian(UInt32(bytes.count)) + bigEndian(UInt32(block.count)) + block

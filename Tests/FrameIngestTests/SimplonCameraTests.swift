@@ -99,7 +99,7 @@ struct SimplonCameraTests {
   @Test("8-bit and 32-bit images are recorded with as many bits as were sent")
   func otherDepths() throws {
     let narrow = (0..<64).map { UInt8($0 * 4 + 3) }
-    let wide = (0..<64).map { UInt32($0) * 70_000_001 }
+    let wide = (0..<64).map { UInt32($0) &* 70_000_001 }
     let swapped = littleEndian(wide.map(\.byteSwapped))
     let cases: [(String, [UInt8], String, [UInt8], PixelType)] = [
       ("<", narrow, "uint8", narrow, .u8), (">", narrow, "uint8", narrow, .u8),

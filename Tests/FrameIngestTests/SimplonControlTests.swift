@@ -41,7 +41,7 @@ struct SimplonControlTests {
     #expect(frames.allSatisfy { $0.header.series == 5 && $0.header.step == 1 })
     // The detector calls it series 1.
     let truth = bench.truth.read { $0[1] ?? [:] }
-    #expect(frames.allSatisfy { truth[$0.header.frameNumber] == $0.pixels })
+    #expect(frames.allSatisfy { truth[$0.header.frameNumber] == [$0.pixels] })
     #expect(frames[3].header.deviceNanoseconds == 9_000_000)
 
     let puts = bench.port?.requests.filter { $0.hasPrefix("PUT ") } ?? []
@@ -85,7 +85,7 @@ struct SimplonControlTests {
       Issue.record("\(String(describing: report))")
       return
     }
-    #expect(error.description.contains("frame_time of 2 ms: it set 3 ms"), "\(error)")
+    #expect(error.description.contains("frame_time of 2.00 ms: it set 3.00 ms"), "\(error)")
     bench.record(2)
     #expect(bench.ring.waitForPublished(beyond: 3, atMost: Seconds(10)))
   }

@@ -10,14 +10,16 @@ import Testing
 /// The receiver and the emulated detector, over loopback.
 @Suite("SIMPLON camera and the twin's detector", .serialized)
 struct SimplonSenderTests {
+  /// Every depth with the compression that detectors use by themselves, and every compression of 16 bits.
   private static let wires: [SimplonWire] = [SimplonWire.Version.legacy, .cbor].flatMap { version in
-    SimplonWire.Compression.allCases.flatMap { compression in
-      [PixelType.u8, .u16, .u32].map { type in
-        var wire = SimplonWire(version)
-        wire.compression = compression
-        wire.pixelType = type
-        return wire
-      }
+    let cases: [(PixelType, SimplonWire.Compression)] = [
+      (.u8, .bslz4), (.u16, .bslz4), (.u32, .bslz4), (.u16, .lz4), (.u16, .none),
+    ]
+    return cases.map { type, compression in
+      var wire = SimplonWire(version)
+      wire.compression = compression
+      wire.pixelType = type
+      return wire
     }
   }
 
@@ -25,7 +27,8 @@ struct SimplonSenderTests {
   private func check(_ bench: SimplonBench, recordedAs series: UInt64 = 1) {
     let truth = bench.truth.read { $0 }
     for (header, pixels) in bench.frames where header.series == series {
-      #expect(truth[header.series]?[header.frameNumber] == pixels, "frame \(header.frameNumber)")
+      let isTrue = truth[header.series]?[header.frameNumber]?.contains(pixels) == true
+      #expect(isTrue, "frame \(header.frameNumber)")
       #expect(header.deviceNanoseconds == Int64(header.frameNumber) * 3_000_000)
       #expect(header.exposureNanoseconds == 2_500_000)
     }
@@ -39,7 +42,7 @@ struct SimplonSenderTests {
     return (detector, gaps)
   }
 
-  @Test("Every version, compression and depth: the pixels that were sent are in the ring", arguments: wires.indices)
+  @Test("Every version, compression and depth: what was sent is in the ring, pixel by pixel", arguments: wires.indices)
   func everyWire(index: Int) throws {
     let wire = Self.wires[index]
     let bench = try SimplonBench(wire)
@@ -150,7 +153,7 @@ struct SimplonSenderTests {
     #expect(bench.end()?.received == 20)
     let truth = bench.truth.read { $0[1] ?? [:] }
     for (header, pixels) in bench.frames {
-      let whole = truth[header.frameNumber] ?? []
+      let whole = truth[header.frameNumber]?.first ?? []
       let halves = stride(from: 0, to: whole.count, by: 2).flatMap { index -> [UInt8] in
         let count = (UInt16(whole[index]) | UInt16(whole[index + 1]) << 8) >> 1
         return [UInt8(truncatingIfNeeded: count), UInt8(count >> 8)]
