@@ -48,6 +48,7 @@ let package = Package(
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
     .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CLZ4", providers: [.apt(["liblz4-dev"])]),
+    .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CLibUSB", providers: [.apt(["libusb-1.0-0-dev"])]),
     .systemLibrary(name: "CLua", providers: [.apt(["liblua5.1-0-dev"])]),
     .target(name: "CUSBFS", cSettings: [.define("_GNU_SOURCE")]),
@@ -70,7 +71,9 @@ let package = Package(
     quickRoom("HolderDriver", ["USB", "Linux", "Quantities"]),
     quickRoom("Potentiostat", ["USB", "Linux", "Quantities"]),
     room("ControlProtocol", ["JSON", "ZeroMQ", "Linux", "Quantities"]),
-    room("FrameIngest", ["FrameRing", "ZeroMQ", "JSON", "CLZ4", "CBitshuffle", "CLinux", "Linux", "Quantities"]),
+    room(
+      "FrameIngest",
+      ["FrameRing", "ZeroMQ", "JSON", "CCurl", "CLZ4", "CBitshuffle", "CLinux", "Linux", "Quantities"]),
 
     // meaning
     room("Alignment", ["Quantities"]),
@@ -90,7 +93,11 @@ let package = Package(
     quickRoom("EmulatedUSB", ["Linux", "Quantities"]),
     room("MockUSBFS", ["CUSBFS", "CLinux", "EmulatedUSB", "Linux", "Quantities"]),
     quickRoom(
-      "NanobatteryTwin", ["CLua", "EmulatedUSB", "FrameRing", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
+      "NanobatteryTwin",
+      [
+        "CLua", "CLZ4", "CBitshuffle", "EmulatedUSB", "FrameRing", "ZeroMQ", "JSON", "YAML", "Linux", "CLinux",
+        "Quantities",
+      ]),
 
     // executables
     program(
@@ -104,7 +111,7 @@ let package = Package(
       ["ControlProtocol", "RunExport", "RunStore", "BiasProtocol", "ZeroMQ", "JSON", "Linux", "Quantities"]),
     program(
       "insitu-twin",
-      ["NanobatteryTwin", "MockUSBFS", "EmulatedUSB", "YAML", "JSON", "Linux", "Quantities"]),
+      ["NanobatteryTwin", "MockUSBFS", "EmulatedUSB", "ZeroMQ", "YAML", "JSON", "Linux", "Quantities"]),
     .executableTarget(
       name: "insitu-bench",
       dependencies: [
@@ -129,7 +136,9 @@ let package = Package(
     suite("YAML", ["YAML", "Quantities"]),
     suite("USB", ["TwinBench", "USB", "EmulatedUSB", "Linux", "Quantities"]),
     suite("FrameRing", ["FrameRing", "Linux", "Quantities"]),
-    suite("FrameIngest", ["FrameIngest", "FrameRing", "ZeroMQ", "JSON", "Linux", "Quantities"]),
+    suite(
+      "FrameIngest",
+      ["TwinBench", "FrameIngest", "NanobatteryTwin", "FrameRing", "ZeroMQ", "JSON", "Linux", "Quantities"]),
     suite(
       "HolderDriver", ["TwinBench", "HolderDriver", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite(

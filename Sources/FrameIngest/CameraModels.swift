@@ -11,14 +11,21 @@ package struct CameraSettings: Sendable {
   /// The longest time from the end of an exposure to the arrival of its frame, for cameras whose clock can only be
   /// compared by the frames themselves. An assumption of the operator's; it is recorded with the clock pairs.
   package var maximumLatency: Seconds
+  /// Which channel is recorded, where the stream has several; nil: the first.
+  package var channel: String?
+  /// `http://host` of the detector control unit; nil: the camera is commanded by others.
+  package var control: String?
 
   package init(
-    model: String, url: String, maximumFrameBytes: Int = 64 << 20, maximumLatency: Seconds = Seconds(0.1)
+    model: String, url: String, maximumFrameBytes: Int = 64 << 20, maximumLatency: Seconds = Seconds(0.1),
+    channel: String? = nil, control: String? = nil
   ) {
     self.model = model
     self.url = url
     self.maximumFrameBytes = maximumFrameBytes
     self.maximumLatency = maximumLatency
+    self.channel = channel
+    self.control = control
   }
 }
 
@@ -37,7 +44,10 @@ package enum CameraModels {
       settings throws(CameraError) in try SharedMemoryCamera(settings)
     },
     CameraModel(name: "simplon", summary: "DECTRIS SIMPLON stream v1, url: tcp://host:9999") {
-      settings throws(CameraError) in try SimplonCamera(settings)
+      settings throws(CameraError) in try SimplonCamera(settings, .legacy)
+    },
+    CameraModel(name: "simplon2", summary: "DECTRIS SIMPLON stream v2, url: tcp://host:31001") {
+      settings throws(CameraError) in try SimplonCamera(settings, .cbor)
     },
   ]
 

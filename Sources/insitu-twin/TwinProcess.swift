@@ -11,6 +11,7 @@ final class TwinProcess {
   private let truth: TruthRecorder?
   private let camera: TwinCamera
   private let cameraPort: CameraPort
+  private let simplon: TwinSimplon?
   private let instruments: TwinBus
   private var unplugs: UnplugSchedule
 
@@ -59,6 +60,7 @@ final class TwinProcess {
       FileSystem.remove(settings.ringPath)
       throw Self.explain(error, runtime)
     }
+    simplon = try TwinSimplon(configuration, camera, report: report)
     unplugs = UnplugSchedule(configuration.unplugs, start: start)
     if configuration.contactsAreWired { world.setContacts(closed: true, at: start) }
     self.lock = lock
@@ -133,6 +135,7 @@ final class TwinProcess {
 
   private func close() {
     instruments.close()
+    simplon?.close()
     cameraPort.close()
     camera.close()
     truth?.close()

@@ -106,11 +106,13 @@ struct Configuration {
     -> (settings: CameraSettings?, exposure: Seconds)
   {
     guard top.ifPresent("camera") != nil else { return (nil, Seconds(0.0024)) }
-    let section = try top.mapping("camera", keys: ["model", "url", "exposure", "maximum_latency"])
+    let section = try top.mapping(
+      "camera", keys: ["model", "url", "exposure", "maximum_latency", "channel", "control"])
     let settings = CameraSettings(
       model: try section.field("model").choice(CameraModels.all.map(\.name)), url: try section.text("url"),
       maximumFrameBytes: frameBytes,
-      maximumLatency: try section.quantity("maximum_latency", default: Seconds(0.02)))
+      maximumLatency: try section.quantity("maximum_latency", default: Seconds(0.02)),
+      channel: try section.ifPresent("channel")?.text(), control: try section.ifPresent("control")?.text())
     return (settings, try section.quantity("exposure", default: Seconds(0.0024)))
   }
 

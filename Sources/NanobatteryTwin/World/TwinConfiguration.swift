@@ -27,6 +27,12 @@ package struct TwinConfiguration: Sendable {
     package var serial = "TWIN-CAM-1"
     package var ringSlots = 32
     package var ringDirectory = "/dev/shm"
+    /// How its frames leave it, where that is not shared memory alone.
+    package var stream = "shm"
+    /// Where the stream is served; nil: the hardware's own port on this computer.
+    package var address: String?
+    /// `HOST:PORT` of the HTTP that commands a SIMPLON stream; nil: it sends by itself.
+    package var control: String?
     package var clock = Clock(offset: Seconds(0.9), driftPPM: 8, wanderPPB: 20)
   }
 
@@ -44,6 +50,7 @@ package struct TwinConfiguration: Sendable {
   package var contactsAreWired = false
   package var camera = Camera()
   package var cameraFaults = CameraFaults()
+  package var streamFaults = StreamFaults()
   package var unplugs: [PlannedUnplug] = []
 
   package init() {}
@@ -105,17 +112,22 @@ extension TwinConfiguration {
     contactsAreWired = try holder.ifPresent("contacts")?.choice(["switched", "wired"]) == "wired"
     try camera.read(
       twin.mappingOrEmpty(
-        "camera", keys: ["width", "height", "dose", "serial", "ring_slots", "ring_directory", "clock"]))
+        "camera",
+        keys: [
+          "width", "height", "dose", "serial", "ring_slots", "ring_directory", "clock", "stream", "address", "control",
+        ]))
     if let faults = twin.ifPresent("faults"), faults.node.scalar != "" {
       for fault in try faults.sequence() { try read(fault: fault) }
     }
   }
 
-  private static let faultKinds = ["unplug", "lose_frames", "repeat_frames", "stall_camera"]
+  private static let faultKinds = [
+    "unplug", "lose_frames", "repeat_frames", "stall_camera", "reorder_frames", "damage_frames", "break_stream",
+  ]
 
   private mutating func read(fault field: YAMLField) throws(YAMLError) {
     let fault = try field.mapping(
-      keys: Self.faultKinds + ["after", "after_output_on", "replug_after", "every"])
+      keys: Self.faultKinds + ["after", "after_output_on", "replug_after", "every", "at_frame"])
     let kinds = Self.faultKinds.filter { fault.ifPresent($0) != nil }
     guard kinds.count == 1, let kind = kinds.first else {
       throw field.error("must have exactly one of \(Self.faultKinds.joined(separator: ", "))")
@@ -138,12 +150,23 @@ extension TwinConfiguration {
       cameraFaults.stall = (
         span: try fault.positive("stall_camera", Seconds(1)), after: try fault.quantity("after", default: Seconds(0))
       )
+    case "break_stream":
+      try allow(["at_frame"])
+      streamFaults.breakOff = (
+        frame: UInt64(try fault.integer("at_frame", in: 0...1_000_000_000, default: 0)),
+        span: try fault.positive("break_stream", Seconds(1))
+      )
     default:
       try allow(["every"])
       let pattern = CameraFaults.Pattern(
         frames: UInt64(try fault.integer(kind, in: 1...1_000_000)),
         every: UInt64(try fault.integer("every", in: 1...1_000_000_000)))
-      if kind == "lose_frames" { cameraFaults.lose = pattern } else { cameraFaults.repeat = pattern }
+      switch kind {
+      case "lose_frames": cameraFaults.lose = pattern
+      case "repeat_frames": cameraFaults.repeat = pattern
+      case "reorder_frames": streamFaults.reorder = pattern
+      default: streamFaults.damage = pattern
+      }
     }
   }
 }
@@ -198,8 +221,13 @@ extension TwinConfiguration.Camera {
     serial = try camera.text("serial", default: serial)
     ringSlots = try camera.integer("ring_slots", in: 2...4096, default: ringSlots)
     ringDirectory = try camera.text("ring_directory", default: ringDirectory)
+    stream = try camera.ifPresent("stream")?.choice(Self.streams) ?? stream
+    address = try camera.ifPresent("address")?.text()
+    control = try camera.ifPresent("control")?.text()
     try clock.read(camera)
   }
+
+  private static let streams = ["shm", "simplon1", "simplon2"]
 }
 
 extension CellParameters {
