@@ -11,16 +11,27 @@ package struct CameraSettings: Sendable {
   /// The longest time from the end of an exposure to the arrival of its frame, for cameras whose clock can only be
   /// compared by the frames themselves. An assumption of the operator's; it is recorded with the clock pairs.
   package var maximumLatency: Seconds
+  /// Where commands go, for cameras that take them elsewhere than `url`; nil: where they usually do.
+  package var control: String?
+  /// For streams that come by either.
+  package var socket: CameraSocket
 
   package init(
-    model: String, url: String, maximumFrameBytes: Int = 64 << 20, maximumLatency: Seconds = Seconds(0.1)
+    model: String, url: String, maximumFrameBytes: Int = 64 << 20, maximumLatency: Seconds = Seconds(0.1),
+    control: String? = nil, socket: CameraSocket = .pull
   ) {
     self.model = model
     self.url = url
     self.maximumFrameBytes = maximumFrameBytes
     self.maximumLatency = maximumLatency
+    self.control = control
+    self.socket = socket
   }
 }
+
+/// How a ZeroMQ sender hands its frames out: `pull` shares them between its receivers, `sub` gives all to each and drops
+/// what a slow one does not take.
+package enum CameraSocket: String, CaseIterable, Sendable { case pull, sub }
 
 /// A kind of camera: its name in the configuration, and how to make one.
 package struct CameraModel: Sendable {
@@ -38,6 +49,12 @@ package enum CameraModels {
     },
     CameraModel(name: "simplon", summary: "DECTRIS SIMPLON stream v1, url: tcp://host:9999") {
       settings throws(CameraError) in try SimplonCamera(settings)
+    },
+    CameraModel(name: "merlin", summary: "Quantum Detectors Merlin, url: tcp://host, or tcp://host:6342") {
+      settings throws(CameraError) in try MerlinCamera(settings)
+    },
+    CameraModel(name: "array", summary: "array-1.0 or slsDetector JSON over ZeroMQ, url: tcp://host:port") {
+      settings throws(CameraError) in try ArrayCamera(settings)
     },
   ]
 
