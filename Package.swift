@@ -90,7 +90,7 @@ let package = Package(
     quickRoom("EmulatedUSB", ["Linux", "Quantities"]),
     room("MockUSBFS", ["CUSBFS", "CLinux", "EmulatedUSB", "Linux", "Quantities"]),
     quickRoom(
-      "NanobatteryTwin", ["CLua", "EmulatedUSB", "FrameRing", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
+      "NanobatteryTwin", ["CLua", "EmulatedUSB", "FrameRing", "ZeroMQ", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
 
     // executables
     program(
@@ -104,7 +104,7 @@ let package = Package(
       ["ControlProtocol", "RunExport", "RunStore", "BiasProtocol", "ZeroMQ", "JSON", "Linux", "Quantities"]),
     program(
       "insitu-twin",
-      ["NanobatteryTwin", "MockUSBFS", "EmulatedUSB", "YAML", "JSON", "Linux", "Quantities"]),
+      ["NanobatteryTwin", "MockUSBFS", "EmulatedUSB", "ZeroMQ", "YAML", "JSON", "Linux", "Quantities"]),
     .executableTarget(
       name: "insitu-bench",
       dependencies: [
@@ -129,7 +129,9 @@ let package = Package(
     suite("YAML", ["YAML", "Quantities"]),
     suite("USB", ["TwinBench", "USB", "EmulatedUSB", "Linux", "Quantities"]),
     suite("FrameRing", ["FrameRing", "Linux", "Quantities"]),
-    suite("FrameIngest", ["FrameIngest", "FrameRing", "ZeroMQ", "JSON", "Linux", "Quantities"]),
+    suite(
+      "FrameIngest",
+      ["TwinBench", "NanobatteryTwin", "FrameIngest", "FrameRing", "ZeroMQ", "JSON", "Linux", "Quantities"]),
     suite(
       "HolderDriver", ["TwinBench", "HolderDriver", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite(

@@ -1,6 +1,8 @@
+import Glibc
 import Linux
 import NanobatteryTwin
 import Quantities
+import ZeroMQ
 
 extension TruthRecorder.Clocks {
   /// The clocks of the configuration, each with a wander of its own, from `start` on.
@@ -42,5 +44,46 @@ extension TwinInstruments {
     self.init(
       all, model: (smu.model, settings), cell: world, potentiostatClock: clocks.potentiostat,
       holderClock: clocks.holder)
+  }
+}
+
+extension TwinConfiguration.Camera {
+  private static let host = "127.0.0.1"
+
+  /// The camera's own socket, or its stream.
+  func outlet(
+    _ camera: TwinCamera, runtime: String, report: @escaping @Sendable (String) -> Void
+  ) throws(LinuxError) -> any CameraOutlet {
+    switch stream {
+    case .shm: return try CameraPort(path: runtime + "/twin-camera", camera: camera, report: report)
+    case .merlin:
+      var settings = MerlinSender.Settings()
+      if let address { (settings.dataAddress, settings.controlAddress) = (address, try Self.portBelow(address)) }
+      return try MerlinSender(camera, settings, report: report)
+    case .array:
+      var settings = ArraySender.Settings()
+      if let address { settings.endpoint = "tcp://\(address)" }
+      settings.period_ns = period.nanoseconds
+      settings.exposure_ns = max(1, period.nanoseconds / 100 * 96)
+      do throws(ZeroMQError) { return try ArraySender(camera, settings, report: report) } catch {
+        throw LinuxError(error.call, error.endpoint, number: error.number)
+      }
+    }
+  }
+
+  /// Commands come one port below the data, as with the Merlin software's own.
+  private static func portBelow(_ address: String) throws(LinuxError) -> String {
+    guard let colon = address.lastIndex(of: ":"), let port = UInt16(address[address.index(after: colon)...]), port > 1
+    else { throw LinuxError("address", address, number: EINVAL) }
+    return "\(address[..<colon]):\(port - 1)"
+  }
+
+  /// For people.
+  var place: String {
+    switch stream {
+    case .shm: "twin-camera"
+    case .merlin: "camera as a Merlin at \(address ?? "\(Self.host):6342")"
+    case .array: "camera as an array stream at \(address ?? "\(Self.host):9999")"
+    }
   }
 }

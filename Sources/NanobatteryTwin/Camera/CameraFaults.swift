@@ -22,10 +22,17 @@ package struct CameraFaults: Equatable, Sendable {
   package var `repeat`: Pattern?
   /// Once per series, nothing is delivered for `span`; then what was exposed meanwhile follows.
   package var stall: (span: Seconds, after: Seconds)?
+  /// Frames that a stream sends behind the one that follows them.
+  package var reorder: Pattern?
+  /// Frames before which a stream sends bytes that are no message.
+  package var garbage: Pattern?
+  /// Frames behind which the stream's connection breaks.
+  package var breakOff: Pattern?
 
   package init() {}
 
   package static func == (a: Self, b: Self) -> Bool {
     a.lose == b.lose && a.repeat == b.repeat && a.stall?.span == b.stall?.span && a.stall?.after == b.stall?.after
+      && a.reorder == b.reorder && a.garbage == b.garbage && a.breakOff == b.breakOff
   }
 }

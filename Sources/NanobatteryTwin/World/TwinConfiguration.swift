@@ -28,6 +28,14 @@ package struct TwinConfiguration: Sendable {
     package var ringSlots = 32
     package var ringDirectory = "/dev/shm"
     package var clock = Clock(offset: Seconds(0.9), driftPPM: 8, wanderPPB: 20)
+    package var stream = Stream.shm
+    /// `HOST:PORT` of a stream; nil: the usual port of its product, on this computer alone.
+    package var address: String?
+    /// From exposure to exposure, for streams that nobody commands.
+    package var period = Seconds(0.01)
+
+    /// How frames leave the camera.
+    package enum Stream: String, CaseIterable, Sendable { case shm, merlin, array }
   }
 
   package var seed: UInt64 = 1
@@ -105,13 +113,18 @@ extension TwinConfiguration {
     contactsAreWired = try holder.ifPresent("contacts")?.choice(["switched", "wired"]) == "wired"
     try camera.read(
       twin.mappingOrEmpty(
-        "camera", keys: ["width", "height", "dose", "serial", "ring_slots", "ring_directory", "clock"]))
+        "camera",
+        keys: [
+          "width", "height", "dose", "serial", "ring_slots", "ring_directory", "clock", "stream", "address", "period",
+        ]))
     if let faults = twin.ifPresent("faults"), faults.node.scalar != "" {
       for fault in try faults.sequence() { try read(fault: fault) }
     }
   }
 
-  private static let faultKinds = ["unplug", "lose_frames", "repeat_frames", "stall_camera"]
+  private static let faultKinds = [
+    "unplug", "lose_frames", "repeat_frames", "stall_camera", "reorder_frames", "garbage_before", "break_behind",
+  ]
 
   private mutating func read(fault field: YAMLField) throws(YAMLError) {
     let fault = try field.mapping(
@@ -143,7 +156,13 @@ extension TwinConfiguration {
       let pattern = CameraFaults.Pattern(
         frames: UInt64(try fault.integer(kind, in: 1...1_000_000)),
         every: UInt64(try fault.integer("every", in: 1...1_000_000_000)))
-      if kind == "lose_frames" { cameraFaults.lose = pattern } else { cameraFaults.repeat = pattern }
+      switch kind {
+      case "lose_frames": cameraFaults.lose = pattern
+      case "repeat_frames": cameraFaults.repeat = pattern
+      case "reorder_frames": cameraFaults.reorder = pattern
+      case "garbage_before": cameraFaults.garbage = pattern
+      default: cameraFaults.breakOff = pattern
+      }
     }
   }
 }
@@ -199,6 +218,14 @@ extension TwinConfiguration.Camera {
     ringSlots = try camera.integer("ring_slots", in: 2...4096, default: ringSlots)
     ringDirectory = try camera.text("ring_directory", default: ringDirectory)
     try clock.read(camera)
+    if let field = camera.ifPresent("stream") {
+      stream = Stream(rawValue: try field.choice(Stream.allCases.map(\.rawValue))) ?? stream
+    }
+    address = try camera.ifPresent("address")?.text()
+    if stream == .shm, let field = camera.ifPresent("address") {
+      throw field.error("has no meaning with “stream: shm”", remedy: "take it out, or name a stream")
+    }
+    period = try camera.positive("period", period)
   }
 }
 
