@@ -13,7 +13,7 @@ extension MerlinCamera {
   func message(
     _ input: StreamInput, _ ring: FrameRing, _ step: UInt32, _ prompt: MonotonicTime?, _ limit: MonotonicTime
   ) throws(LinuxError) -> CameraEvent {
-    try input.await(MerlinPrefix.bytes, until: limit)
+    try input.waitFor(MerlinPrefix.bytes, until: limit)
     guard let payload = unsafe MerlinPrefix.payloadBytes(input.bytes), (4...Self.mostPayloadBytes).contains(payload)
     else {
       input.drop(1)
@@ -21,7 +21,7 @@ extension MerlinCamera {
       return refuseFrame(Self.unknownBytes, ring)
     }
     input.drop(MerlinPrefix.bytes)
-    try input.await(4, until: limit)
+    try input.waitFor(4, until: limit)
     if unsafe input.bytes.starts(with: "MQ1,".utf8) { return try frame(input, payload, ring, step, prompt, limit) }
     if unsafe input.bytes.starts(with: "HDR,".utf8) { return try acquisition(input, payload, ring, limit) }
     try input.skip(payload, until: limit)
@@ -32,7 +32,7 @@ extension MerlinCamera {
   func seekMessage(_ input: StreamInput) -> Bool {
     let length = MerlinPrefix.bytes + 4
     var at = 0
-    let found = unsafe { () -> Bool in
+    let found = { () -> Bool in
       let bytes = unsafe input.bytes
       while at + length <= bytes.count {
         if unsafe bytes[at] == UInt8(ascii: "M") {
@@ -59,7 +59,7 @@ extension MerlinCamera {
       try input.skip(payload, until: limit)
       return refuseFrame("an acquisition header of \(payload) bytes", ring)
     }
-    try input.await(payload, until: limit)
+    try input.waitFor(payload, until: limit)
     let header = unsafe MerlinAcquisitionHeader(UnsafeRawBufferPointer(rebasing: input.bytes[..<payload]))
     input.drop(payload)
     guard series?.header == nil else {
@@ -78,12 +78,12 @@ extension MerlinCamera {
     _ input: StreamInput, _ payload: Int, _ ring: FrameRing, _ step: UInt32, _ prompt: MonotonicTime?,
     _ limit: MonotonicTime
   ) throws(LinuxError) -> CameraEvent {
-    try input.await(min(payload, MerlinFrameHeader.leastBytes), until: limit)
+    try input.waitFor(min(payload, MerlinFrameHeader.leastBytes), until: limit)
     guard let length = unsafe MerlinFrameHeader.length(input.bytes), length <= payload else {
       try input.skip(payload, until: limit)
       return refuseFrame("a frame without a usable header", ring)
     }
-    try input.await(length, until: limit)
+    try input.waitFor(length, until: limit)
     let header: MerlinFrameHeader
     do throws(DecodeError) {
       header = try unsafe MerlinFrameHeader(UnsafeRawBufferPointer(rebasing: input.bytes[..<length]))
@@ -118,7 +118,7 @@ extension MerlinCamera {
       type, isBigEndian: true, into: UnsafeMutableRawBufferPointer(rebasing: room[..<count]))
     var left = count
     while left > 0 {
-      try input.await(min(left, type.bytesPerPixel), until: limit)
+      try input.waitFor(min(left, type.bytesPerPixel), until: limit)
       let part = min(left, input.count)
       let taken = unsafe copy.append(UnsafeRawBufferPointer(rebasing: input.bytes[..<part]))
       input.drop(taken)

@@ -156,7 +156,8 @@ package final class MerlinCamera: Camera {
     let end = MonotonicTime.now + Self.mostStale
     var quietSince = MonotonicTime.now
     while MonotonicTime.now - quietSince < Self.quiet {
-      let input = try self.input ?? openData()
+      let input: StreamInput
+      if let open = self.input { input = open } else { input = try openData() }
       self.input = input
       do throws(LinuxError) {
         if try input.receive(within: Self.quiet) { quietSince = .now }
@@ -197,7 +198,8 @@ package final class MerlinCamera: Camera {
     if series?.isSuperseded == true {
       throw .disconnected(address: dataAddress, reason: "another acquisition was begun at the camera")
     }
-    return try event ?? nothingCame()
+    if let event { return event }
+    return try nothingCame()
   }
 
   /// Nil: nothing came.

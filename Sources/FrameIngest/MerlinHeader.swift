@@ -10,7 +10,7 @@ enum MerlinPrefix {
       return nil
     }
     var number = 0
-    for digit in unsafe bytes[4..<14] {
+    for unsafe digit in unsafe bytes[4..<14] {
       guard (zero...zero + 9).contains(digit) else { return nil }
       number = number * 10 + Int(digit - zero)
     }
@@ -128,7 +128,7 @@ private struct Fields {
   static func number(_ field: Slice<UnsafeRawBufferPointer>) -> UInt64? {
     guard unsafe (1...18).contains(field.count) else { return nil }
     var value: UInt64 = 0
-    for digit in unsafe field {
+    for unsafe digit in unsafe field {
       guard (zero...zero + 9).contains(digit) else { return nil }
       value = value * 10 + UInt64(digit - zero)
     }
@@ -157,7 +157,7 @@ enum UTCStamp {
     func digits(_ from: Int, _ count: Int) -> Int? {
       guard unsafe from + count <= field.count else { return nil }
       var value = 0
-      for digit in unsafe field[start + from..<start + from + count] {
+      for unsafe digit in unsafe field[start + from..<start + from + count] {
         guard (zero...zero + 9).contains(digit) else { return nil }
         value = value * 10 + Int(digit - zero)
       }
@@ -203,7 +203,7 @@ struct MerlinAcquisitionHeader: Equatable {
 
   init(_ payload: UnsafeRawBufferPointer) {
     // Latin-1: it may hold a µ.
-    for line in unsafe payload.split(separator: 10) {
+    for unsafe line in unsafe payload.split(separator: 10) {
       guard let colon = unsafe line.firstIndex(of: UInt8(ascii: ":")) else {
         if unsafe line.starts(with: "End".utf8) { break }
         continue
@@ -224,7 +224,7 @@ struct MerlinAcquisitionHeader: Equatable {
 
   private static func text(_ bytes: Slice<UnsafeRawBufferPointer>) -> String {
     var scalars = String.UnicodeScalarView()
-    for byte in unsafe bytes.prefix(256) where byte >= 32 && byte != 127 { scalars.append(Unicode.Scalar(byte)) }
+    for unsafe byte in unsafe bytes.prefix(256) where byte >= 32 && byte != 127 { scalars.append(Unicode.Scalar(byte)) }
     let text = String(scalars)
     let start = text.firstIndex { $0 != " " } ?? text.endIndex
     let end = text.lastIndex { $0 != " " }.map(text.index(after:)) ?? start

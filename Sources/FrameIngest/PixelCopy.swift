@@ -50,7 +50,7 @@ struct PixelCopy {
   private func swap<Word: FixedWidthInteger & BitwiseCopyable>(
     _ from: UnsafeRawBufferPointer, _ to: UnsafeMutableRawBufferPointer, _: Word.Type
   ) {
-    guard let source = unsafe from.baseAddress, let sink = unsafe to.baseAddress else { return }
+    guard let source = from.baseAddress, let sink = to.baseAddress else { return }
     // A piece of a stream may begin at any address. Without bounds checks, so that the loop is vectorised.
     let size = MemoryLayout<Word>.size
     for index in 0..<(from.count / size) {

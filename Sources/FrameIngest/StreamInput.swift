@@ -45,7 +45,7 @@ final class StreamInput {
   }
 
   /// Waits until `wanted` bytes can be looked at, at most `mostInOnePiece`; ETIMEDOUT when they do not come.
-  func await(_ wanted: Int, until limit: MonotonicTime) throws(LinuxError) {
+  func waitFor(_ wanted: Int, until limit: MonotonicTime) throws(LinuxError) {
     precondition(wanted <= Self.mostInOnePiece, "a piece larger than the buffer is made for")
     while count < wanted {
       if try !receive(within: max(limit - .now, Seconds(0))), MonotonicTime.now >= limit {
@@ -61,7 +61,7 @@ final class StreamInput {
   func skip(_ count: Int, until limit: MonotonicTime) throws(LinuxError) {
     var left = count
     while left > 0 {
-      if self.count == 0 { try await(1, until: limit) }
+      if self.count == 0 { try waitFor(1, until: limit) }
       let part = min(left, self.count)
       drop(part)
       left -= part

@@ -1,4 +1,5 @@
 import FrameRing
+import Quantities
 import Testing
 import TwinBench
 

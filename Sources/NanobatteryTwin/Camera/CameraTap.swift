@@ -51,13 +51,13 @@ final class CameraTap: Sendable {
       guard ring.waitForPublished(beyond: cursor, atMost: Self.look) else { continue }
       _ = unsafe ring.read(cursor) { frame, pixels in
         if frame.flags.contains(.seriesEnd) {
-          unsafe release(&held)
+          release(&held)
           wire.endSeries(frame.frameNumber)
         } else if held == nil, camera.settings.faults.reorder?.strikes(frame.frameNumber) == true {
           held = unsafe (frame, Array(pixels))
         } else {
           unsafe pass(frame, pixels, &random)
-          unsafe release(&held)
+          release(&held)
         }
       }
       ring.release(through: cursor)
