@@ -13,12 +13,15 @@ package struct CameraSettings: Sendable {
   package var maximumLatency: Seconds
   /// Which channel is recorded, where the stream has several; nil: the first.
   package var channel: String?
-  /// `http://host` of the detector control unit; nil: the camera is commanded by others.
+  /// Where commands go: `http://host` of a detector control unit, without it others command the detector; for cameras that
+  /// always take commands elsewhere than at `url`, where that is not where it usually is.
   package var control: String?
+  /// For streams that come by either.
+  package var socket: CameraSocket
 
   package init(
     model: String, url: String, maximumFrameBytes: Int = 64 << 20, maximumLatency: Seconds = Seconds(0.1),
-    channel: String? = nil, control: String? = nil
+    channel: String? = nil, control: String? = nil, socket: CameraSocket = .pull
   ) {
     self.model = model
     self.url = url
@@ -26,8 +29,13 @@ package struct CameraSettings: Sendable {
     self.maximumLatency = maximumLatency
     self.channel = channel
     self.control = control
+    self.socket = socket
   }
 }
+
+/// How a ZeroMQ sender hands its frames out: `pull` shares them between its receivers, `sub` gives all to each and drops
+/// what a slow one does not take.
+package enum CameraSocket: String, CaseIterable, Sendable { case pull, sub }
 
 /// A kind of camera: its name in the configuration, and how to make one.
 package struct CameraModel: Sendable {
@@ -48,6 +56,12 @@ package enum CameraModels {
     },
     CameraModel(name: "simplon2", summary: "DECTRIS SIMPLON stream v2, url: tcp://host:31001") {
       settings throws(CameraError) in try SimplonCamera(settings, .cbor)
+    },
+    CameraModel(name: "merlin", summary: "Quantum Detectors Merlin, url: tcp://host, or tcp://host:6342") {
+      settings throws(CameraError) in try MerlinCamera(settings)
+    },
+    CameraModel(name: "array", summary: "array-1.0 or slsDetector JSON over ZeroMQ, url: tcp://host:port") {
+      settings throws(CameraError) in try ArrayCamera(settings)
     },
   ]
 

@@ -75,13 +75,19 @@ package final class UnixStream: @unchecked Sendable {
   }
 
   package func write(_ bytes: [UInt8], within limit: Seconds = Seconds(5)) throws(LinuxError) {
+    var failure: LinuxError?
+    unsafe bytes.withUnsafeBytes { buffer in
+      do throws(LinuxError) { unsafe try write(buffer, within: limit) } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+
+  package func write(_ bytes: UnsafeRawBufferPointer, within limit: Seconds) throws(LinuxError) {
     let end = MonotonicTime.now + limit
     var done = 0
     while done < bytes.count {
-      let n = unsafe bytes.withUnsafeBytes {
-        unsafe send(
-          descriptor.number, $0.baseAddress! + done, bytes.count - done, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
-      }
+      let n = unsafe send(
+        descriptor.number, bytes.baseAddress! + done, bytes.count - done, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
       if n >= 0 {
         done += n
       } else if errno == EAGAIN {
@@ -89,6 +95,20 @@ package final class UnixStream: @unchecked Sendable {
       } else if errno != EINTR {
         throw LinuxError("send")
       }
+    }
+  }
+
+  /// Reads what is there, at most `buffer.count` bytes, and waits at most `span` for the first of them.
+  /// - Returns: 0 when nothing came. A peer that closed gives ECONNRESET.
+  package func readSome(_ buffer: UnsafeMutableRawBufferPointer, within span: Seconds) throws(LinuxError) -> Int {
+    guard buffer.count > 0 else { return 0 }
+    while true {
+      let n = unsafe recv(descriptor.number, buffer.baseAddress!, buffer.count, Int32(MSG_DONTWAIT))
+      if n > 0 { return n }
+      if n == 0 { throw LinuxError("recv", number: ECONNRESET) }
+      if errno == EINTR { continue }
+      guard errno == EAGAIN else { throw LinuxError("recv") }
+      guard isReadable(within: span) else { return 0 }
     }
   }
 

@@ -10,8 +10,7 @@ final class TwinProcess {
   private let world: World
   private let truth: TruthRecorder?
   private let camera: TwinCamera
-  private let cameraPort: CameraPort
-  private let simplon: TwinSimplon?
+  private let cameraOutlet: any CameraOutlet
   private let instruments: TwinBus
   private var unplugs: UnplugSchedule
 
@@ -53,21 +52,21 @@ final class TwinProcess {
       throw TwinFailure(EX_OSERR, error.description)
     }
     do throws(LinuxError) {
-      cameraPort = try CameraPort(path: runtime + "/twin-camera", camera: camera, report: report)
+      cameraOutlet = try configuration.camera.outlet(camera, runtime: runtime, report: report)
       instruments = try TwinBus(
         path: runtime + "/twin-usb", world: world, clocks: clocks, configuration: configuration)
     } catch {
       FileSystem.remove(settings.ringPath)
       throw Self.explain(error, runtime)
     }
-    simplon = try TwinSimplon(configuration, camera, report: report)
     unplugs = UnplugSchedule(configuration.unplugs, start: start)
     if configuration.contactsAreWired { world.setContacts(closed: true, at: start) }
     self.lock = lock
     self.start = start
     self.truth = truth
     let mock = configuration.usbMock.map { ", libusb at \($0)" } ?? ""
-    say("ready in \(runtime): twin-usb, twin-camera\(mock), process \(getpid())")
+    let place = configuration.camera.place
+    say("ready in \(runtime): twin-usb, \(place)\(mock), process \(getpid())")
   }
 
   private static func explain(_ error: LinuxError, _ runtime: String) -> TwinFailure {
@@ -107,10 +106,10 @@ final class TwinProcess {
       world.advance(to: now)
       for action in unplugs.due(at: now, outputOnSince: instruments.outputOnSince) { apply(action, now) }
 
-      let connections = instruments.connections + (cameraPort.isConnected ? 1 : 0)
-      if connections > 0 || cameraPort.connections != connectionsSeen {
+      let connections = instruments.connections + (cameraOutlet.isConnected ? 1 : 0)
+      if connections > 0 || cameraOutlet.connections != connectionsSeen {
         lastConnected = now
-        connectionsSeen = cameraPort.connections
+        connectionsSeen = cameraOutlet.connections
       }
       if let idleExit, now - lastConnected > idleExit {
         say("nobody connected for \(idleExit): ending")
@@ -135,8 +134,7 @@ final class TwinProcess {
 
   private func close() {
     instruments.close()
-    simplon?.close()
-    cameraPort.close()
+    cameraOutlet.close()
     camera.close()
     truth?.close()
   }

@@ -107,13 +107,22 @@ struct Configuration {
   {
     guard top.ifPresent("camera") != nil else { return (nil, Seconds(0.0024)) }
     let section = try top.mapping(
-      "camera", keys: ["model", "url", "exposure", "maximum_latency", "channel", "control"])
+      "camera", keys: ["model", "url", "exposure", "maximum_latency", "channel", "control", "socket"])
     let settings = CameraSettings(
       model: try section.field("model").choice(CameraModels.all.map(\.name)), url: try section.text("url"),
       maximumFrameBytes: frameBytes,
       maximumLatency: try section.quantity("maximum_latency", default: Seconds(0.02)),
-      channel: try section.ifPresent("channel")?.text(), control: try section.ifPresent("control")?.text())
+      channel: try section.ifPresent("channel")?.text(), control: try section.ifPresent("control")?.text(),
+      socket: try socket(section))
     return (settings, try section.quantity("exposure", default: Seconds(0.0024)))
+  }
+
+  private static func socket(_ camera: YAMLMapping) throws(YAMLError) -> CameraSocket {
+    guard let field = camera.ifPresent("socket") else { return .pull }
+    guard try camera.text("model") == "array" else {
+      throw field.error("has a meaning with “model: array” alone", remedy: "take it out")
+    }
+    return CameraSocket(rawValue: try field.choice(CameraSocket.allCases.map(\.rawValue))) ?? .pull
   }
 
   /// "1024 x 1024" → width, height.

@@ -115,7 +115,7 @@ struct SimplonSenderTests {
   func breakOff(version: SimplonWire.Version) throws {
     let bench = try SimplonBench(SimplonWire(version)) { settings, _ in
       settings.images = 200
-      settings.faults.breakOff = (frame: 20, span: Seconds(0.15))
+      settings.faults.absence = (frame: 20, span: Seconds(0.15))
     }
     bench.record()
     let end = try #require(bench.end())

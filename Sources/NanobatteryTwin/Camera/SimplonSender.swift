@@ -19,7 +19,7 @@ package final class SimplonSender: Sendable {
     package var series: UInt64?
     package var period_ns: Int64 = 10_000_000
     package var exposure_ns: Int64 = 9_600_000
-    package var faults = StreamFaults()
+    package var faults = CameraFaults()
     /// Told of each frame that the camera gave, with the pixels of the first channel as they are to be received: series,
     /// number, little-endian bytes.
     package var witness: (@Sendable (UInt64, UInt64, [UInt8]) -> Void)?
@@ -87,6 +87,8 @@ package final class SimplonSender: Sendable {
   }
 
   package var counts: Counts { state.read { $0.counts } }
+  /// A series is being sent: somebody receives.
+  package var isSending: Bool { state.read { $0.phase == .running } }
 
   package func close() {
     state.update { $0.isClosing = true }
@@ -218,7 +220,7 @@ package final class SimplonSender: Sendable {
     let zero = work.first ?? header.deviceNanoseconds - Int64(number) * state.read { $0.series.period_ns }
     work.first = zero
     settings.witness?(header.series, number, settings.wire.raw(pixels))
-    if work.isFirstSeries, let off = faults.breakOff, number == off.frame { breakOff(off.span, work) }
+    if work.isFirstSeries, let off = faults.absence, number == off.frame { breakOff(off.span, work) }
     if work.isFirstSeries, let join = faults.joinAt, number < join {
       state.update { $0.counts.dropped += 1 }
       return

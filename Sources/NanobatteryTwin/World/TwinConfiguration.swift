@@ -27,13 +27,17 @@ package struct TwinConfiguration: Sendable {
     package var serial = "TWIN-CAM-1"
     package var ringSlots = 32
     package var ringDirectory = "/dev/shm"
-    /// How its frames leave it, where that is not shared memory alone.
-    package var stream = "shm"
-    /// Where the stream is served; nil: the hardware's own port on this computer.
-    package var address: String?
     /// `HOST:PORT` of the HTTP that commands a SIMPLON stream; nil: it sends by itself.
     package var control: String?
     package var clock = Clock(offset: Seconds(0.9), driftPPM: 8, wanderPPB: 20)
+    package var stream = Stream.shm
+    /// `HOST:PORT` of a stream; nil: the usual port of its product, on this computer alone.
+    package var address: String?
+    /// From exposure to exposure, for streams that nobody commands.
+    package var period = Seconds(0.01)
+
+    /// How frames leave the camera.
+    package enum Stream: String, CaseIterable, Sendable { case shm, simplon1, simplon2, merlin, array }
   }
 
   package var seed: UInt64 = 1
@@ -50,7 +54,6 @@ package struct TwinConfiguration: Sendable {
   package var contactsAreWired = false
   package var camera = Camera()
   package var cameraFaults = CameraFaults()
-  package var streamFaults = StreamFaults()
   package var unplugs: [PlannedUnplug] = []
 
   package init() {}
@@ -115,6 +118,7 @@ extension TwinConfiguration {
         "camera",
         keys: [
           "width", "height", "dose", "serial", "ring_slots", "ring_directory", "clock", "stream", "address", "control",
+          "period",
         ]))
     if let faults = twin.ifPresent("faults"), faults.node.scalar != "" {
       for fault in try faults.sequence() { try read(fault: fault) }
@@ -122,7 +126,8 @@ extension TwinConfiguration {
   }
 
   private static let faultKinds = [
-    "unplug", "lose_frames", "repeat_frames", "stall_camera", "reorder_frames", "damage_frames", "break_stream",
+    "unplug", "lose_frames", "repeat_frames", "stall_camera", "reorder_frames", "damage_frames", "garbage_before",
+    "break_behind", "break_stream",
   ]
 
   private mutating func read(fault field: YAMLField) throws(YAMLError) {
@@ -152,7 +157,7 @@ extension TwinConfiguration {
       )
     case "break_stream":
       try allow(["at_frame"])
-      streamFaults.breakOff = (
+      cameraFaults.absence = (
         frame: UInt64(try fault.integer("at_frame", in: 0...1_000_000_000, default: 0)),
         span: try fault.positive("break_stream", Seconds(1))
       )
@@ -164,8 +169,10 @@ extension TwinConfiguration {
       switch kind {
       case "lose_frames": cameraFaults.lose = pattern
       case "repeat_frames": cameraFaults.repeat = pattern
-      case "reorder_frames": streamFaults.reorder = pattern
-      default: streamFaults.damage = pattern
+      case "reorder_frames": cameraFaults.reorder = pattern
+      case "damage_frames": cameraFaults.damage = pattern
+      case "garbage_before": cameraFaults.garbage = pattern
+      default: cameraFaults.breakOff = pattern
       }
     }
   }
@@ -221,13 +228,17 @@ extension TwinConfiguration.Camera {
     serial = try camera.text("serial", default: serial)
     ringSlots = try camera.integer("ring_slots", in: 2...4096, default: ringSlots)
     ringDirectory = try camera.text("ring_directory", default: ringDirectory)
-    stream = try camera.ifPresent("stream")?.choice(Self.streams) ?? stream
-    address = try camera.ifPresent("address")?.text()
     control = try camera.ifPresent("control")?.text()
     try clock.read(camera)
+    if let field = camera.ifPresent("stream") {
+      stream = Stream(rawValue: try field.choice(Stream.allCases.map(\.rawValue))) ?? stream
+    }
+    address = try camera.ifPresent("address")?.text()
+    if stream == .shm, let field = camera.ifPresent("address") {
+      throw field.error("has no meaning with “stream: shm”", remedy: "take it out, or name a stream")
+    }
+    period = try camera.positive("period", period)
   }
-
-  private static let streams = ["shm", "simplon1", "simplon2"]
 }
 
 extension CellParameters {

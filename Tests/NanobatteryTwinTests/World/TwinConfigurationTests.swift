@@ -33,13 +33,16 @@ struct TwinConfigurationTests {
           clock: {offset: 1 h, drift: -120 ppm, wander: 300 ppb}}
         holder: {clock: {drift: 20 ppm}}
         camera: {width: 512, height: 256, dose: 4000 e/px/s, serial: X1, ring_slots: 8, ring_directory: "{runtime}",
-          clock: {offset: 2 s}}
+          clock: {offset: 2 s}, stream: merlin, address: "127.0.0.1:7342", period: 20 ms}
         faults:
           - {unplug: potentiostat, after_output_on: 5 s}
           - {unplug: holder, after: 10 s, replug_after: 3 s}
           - {lose_frames: 3, every: 100}
           - {repeat_frames: 1, every: 50}
           - {stall_camera: 300 ms, after: 2 s}
+          - {reorder_frames: 1, every: 40}
+          - {garbage_before: 1, every: 60}
+          - {break_behind: 1, every: 500}
       """)
     #expect(configuration.seed == 42 && configuration.truth == "/run/x/truth")
     #expect(configuration.cell.capacity.value == 30e-12 && configuration.cell.initialStateOfCharge == 0.5)
@@ -61,6 +64,11 @@ struct TwinConfigurationTests {
     #expect(configuration.cameraFaults.lose == CameraFaults.Pattern(frames: 3, every: 100))
     #expect(configuration.cameraFaults.repeat == CameraFaults.Pattern(frames: 1, every: 50))
     #expect(configuration.cameraFaults.stall?.span == Seconds(0.3))
+    #expect(configuration.cameraFaults.reorder == CameraFaults.Pattern(frames: 1, every: 40))
+    #expect(configuration.cameraFaults.garbage == CameraFaults.Pattern(frames: 1, every: 60))
+    #expect(configuration.cameraFaults.breakOff == CameraFaults.Pattern(frames: 1, every: 500))
+    #expect(configuration.camera.stream == .merlin && configuration.camera.address == "127.0.0.1:7342")
+    #expect(configuration.camera.period == Seconds(0.02))
   }
 
   @Test(
@@ -75,6 +83,9 @@ struct TwinConfigurationTests {
       ("twin: 7\n", "twin.yaml:1:7:", "must be a mapping"),
       ("cell: {}\n", "twin.yaml:1:1:", "“twin” is missing"),
       ("twin:\n  camera: {dose: 3 e/A^2}\n", "twin.yaml:2:18:", "e/px/s is meant"),
+      ("twin:\n  camera: {stream: gatan}\n", "twin.yaml:2:20:", "merlin"),
+      ("twin:\n  camera: {address: \"127.0.0.1:1\"}\n", "twin.yaml:2:21:", "no meaning"),
+      ("twin:\n  camera: {stream: merlin, period: 0 s}\n", "twin.yaml:2:36:", "more than zero"),
       ("twin:\n  holder: {clock: {drift: 3 s}}\n", "twin.yaml:2:27:", "is needed here"),
       ("twin:\n  faults: [{unplug: camera, after: 1 s}]\n", "twin.yaml:2:21:", "known: potentiostat, holder"),
       ("twin:\n  faults: [{unplug: holder}]\n", "twin.yaml:2:12:", "after_output_on"),
