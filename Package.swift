@@ -90,7 +90,8 @@ let package = Package(
     quickRoom("EmulatedUSB", ["Linux", "Quantities"]),
     room("MockUSBFS", ["CUSBFS", "CLinux", "EmulatedUSB", "Linux", "Quantities"]),
     quickRoom(
-      "NanobatteryTwin", ["CLua", "EmulatedUSB", "FrameRing", "ZeroMQ", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
+      "NanobatteryTwin",
+      ["CLua", "EmulatedUSB", "FrameRing", "ZeroMQ", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
 
     // executables
     program(
