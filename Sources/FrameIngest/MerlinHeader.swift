@@ -9,17 +9,25 @@ enum MerlinPrefix {
     guard bytes.count >= Self.bytes, unsafe bytes[..<4].elementsEqual("MPX,".utf8), unsafe bytes[14] == comma else {
       return nil
     }
-    var number = 0
-    for unsafe digit in unsafe bytes[4..<14] {
-      guard (zero...zero + 9).contains(digit) else { return nil }
-      number = number * 10 + Int(digit - zero)
-    }
-    return number > 0 ? number - 1 : nil
+    guard let number = unsafe decimal(bytes[4..<14]), number > 0 else { return nil }
+    return Int(number) - 1
   }
 }
 
 private let comma = UInt8(ascii: ",")
 private let zero = UInt8(ascii: "0")
+
+/// 1 … 18 decimal digits and nothing else.
+private func decimal(_ digits: Slice<UnsafeRawBufferPointer>) -> UInt64? {
+  guard unsafe (1...18).contains(digits.count) else { return nil }
+  var value: UInt64 = 0
+  for index in unsafe digits.startIndex..<digits.endIndex {
+    let digit = unsafe digits[index]
+    guard (zero...zero + 9).contains(digit) else { return nil }
+    value = value * 10 + UInt64(digit - zero)
+  }
+  return value
+}
 
 /// The header of one Merlin frame: comma-separated text, padded to `dataOffset` bytes (camera-streams.md §3).
 struct MerlinFrameHeader: Equatable {
@@ -58,7 +66,7 @@ struct MerlinFrameHeader: Equatable {
   init(_ bytes: UnsafeRawBufferPointer) throws(DecodeError) {
     var fields = unsafe Fields(bytes)
     guard unsafe fields.next()?.elementsEqual("MQ1".utf8) == true else { throw DecodeError("a frame without MQ1") }
-    guard let number = unsafe fields.next(), let value = unsafe Fields.number(number) else {
+    guard let number = unsafe fields.next(), let value = unsafe decimal(number) else {
       throw DecodeError("a frame without a sequence number")
     }
     sequence = value
@@ -81,7 +89,7 @@ struct MerlinFrameHeader: Equatable {
       guard unsafe field.elementsEqual("MQ1A".utf8) else { continue }
       startNanoseconds = unsafe fields.next().flatMap { unsafe UTCStamp.nanoseconds($0) }
       if let span = unsafe fields.next(), unsafe span.suffix(2).elementsEqual("ns".utf8),
-        let value = unsafe Fields.number(span.dropLast(2)), let exposure = Int64(exactly: value)
+        let value = unsafe decimal(span.dropLast(2)), let exposure = Int64(exactly: value)
       {
         exposureNanoseconds = exposure
       }
@@ -122,27 +130,16 @@ private struct Fields {
     return unsafe field
   }
 
-  mutating func number() -> UInt64? { unsafe next().flatMap { unsafe Self.number($0) } }
-
-  /// 1 … 18 decimal digits.
-  static func number(_ field: Slice<UnsafeRawBufferPointer>) -> UInt64? {
-    guard unsafe (1...18).contains(field.count) else { return nil }
-    var value: UInt64 = 0
-    for unsafe digit in unsafe field {
-      guard (zero...zero + 9).contains(digit) else { return nil }
-      value = value * 10 + UInt64(digit - zero)
-    }
-    return value
-  }
+  mutating func number() -> UInt64? { unsafe next().flatMap { unsafe decimal($0) } }
 
   /// "0.000555" in ns; digits beyond the ninth are left out.
   static func nanoseconds(seconds field: Slice<UnsafeRawBufferPointer>) -> Int64? {
     let point = unsafe field.firstIndex(of: UInt8(ascii: ".")) ?? field.endIndex
-    guard let whole = unsafe number(field[field.startIndex..<point]), whole < 1_000_000_000 else { return nil }
+    guard let whole = unsafe decimal(field[field.startIndex..<point]), whole < 1_000_000_000 else { return nil }
     let digits = unsafe field[point...].dropFirst().prefix(9)
     var fraction: UInt64 = 0
     if unsafe !digits.isEmpty {
-      guard let value = unsafe number(digits) else { return nil }
+      guard let value = unsafe decimal(digits) else { return nil }
       fraction = unsafe (digits.count..<9).reduce(value) { value, _ in value * 10 }
     }
     return Int64(whole * 1_000_000_000 + fraction)
@@ -156,12 +153,7 @@ enum UTCStamp {
     let start = unsafe field.startIndex
     func digits(_ from: Int, _ count: Int) -> Int? {
       guard unsafe from + count <= field.count else { return nil }
-      var value = 0
-      for unsafe digit in unsafe field[start + from..<start + from + count] {
-        guard (zero...zero + 9).contains(digit) else { return nil }
-        value = value * 10 + Int(digit - zero)
-      }
-      return value
+      return unsafe decimal(field[start + from..<start + from + count]).map { Int($0) }
     }
     func stands(_ sign: Unicode.Scalar, at place: Int) -> Bool { unsafe field[start + place] == UInt8(ascii: sign) }
 
@@ -200,10 +192,13 @@ struct MerlinAcquisitionHeader: Equatable {
   var softwareVersion: String?
 
   static let mostBytes = 64 << 10
+  private static let mostTextBytes = 256
 
   init(_ payload: UnsafeRawBufferPointer) {
     // Latin-1: it may hold a µ.
-    for unsafe line in unsafe payload.split(separator: 10) {
+    let lines = unsafe payload.split(separator: 10)
+    for index in unsafe lines.indices {
+      let line = unsafe lines[index]
       guard let colon = unsafe line.firstIndex(of: UInt8(ascii: ":")) else {
         if unsafe line.starts(with: "End".utf8) { break }
         continue
@@ -224,7 +219,10 @@ struct MerlinAcquisitionHeader: Equatable {
 
   private static func text(_ bytes: Slice<UnsafeRawBufferPointer>) -> String {
     var scalars = String.UnicodeScalarView()
-    for unsafe byte in unsafe bytes.prefix(256) where byte >= 32 && byte != 127 { scalars.append(Unicode.Scalar(byte)) }
+    for index in unsafe bytes.startIndex..<min(bytes.endIndex, bytes.startIndex + mostTextBytes) {
+      let byte = unsafe bytes[index]
+      if byte >= 32 && byte != 127 { scalars.append(Unicode.Scalar(byte)) }
+    }
     let text = String(scalars)
     let start = text.firstIndex { $0 != " " } ?? text.endIndex
     let end = text.lastIndex { $0 != " " }.map(text.index(after:)) ?? start

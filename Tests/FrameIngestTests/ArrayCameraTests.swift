@@ -69,7 +69,10 @@ struct ArrayHeaderTests {
         #"{"htype":"array-1.0","type":"uint16","shape":[2,4],"frame":1,"encoding":"lz4"}"#,
         "pixels encoded as “lz4”; let the sender send them as they are"
       ),
-      (#"{"htype":"array-1.0","type":"uint16","shape":[2,4],"frame":1,"endianess":"odd"}"#, "an unknown byte order “odd”"),
+      (
+        #"{"htype":"array-1.0","type":"uint16","shape":[2,4],"frame":1,"endianess":"odd"}"#,
+        "an unknown byte order “odd”"
+      ),
       (#"{"jsonversion":4,"bitmode":4,"shape":[4,2],"frameIndex":0}"#, "pixels of 4 bit; set `dr` to 8, 16 or 32"),
       (#"{"jsonversion":4,"bitmode":16,"shape":[4,2]}"#, "an slsDetector image without a usable frameIndex"),
     ]
@@ -164,6 +167,9 @@ struct ArrayCameraTests {
   /// Compares by pixels and stamps: a receiver counts from the first frame that it saw.
   private func compare(_ twin: TwinStream, ticks: Int64 = 1) {
     let received = twin.received()
+    // A frame may be here before its sender has written down that it sent it.
+    let last = received.last?.pixelCRC
+    _ = twin.sent.wait(atMost: Seconds(5)) { sent in sent.contains { $0.pixelCRC == last } ? true : nil }
     let sent = twin.sent.read { $0 }
     guard let first = received.first, let start = sent.firstIndex(where: { $0.pixelCRC == first.pixelCRC }) else {
       Issue.record("nothing that was sent")
@@ -309,7 +315,9 @@ struct ArrayCameraTests {
       ])
     try camera.stop()
     var over = CameraEvent.nothing
-    while over == .nothing, MonotonicTime.now < end { over = try camera.next(into: ring, step: 0, atMost: Seconds(0.1)) }
+    while over == .nothing, MonotonicTime.now < end {
+      over = try camera.next(into: ring, step: 0, atMost: Seconds(0.1))
+    }
     #expect(over == .seriesEnded(series: 0, triggered: 8))
   }
 

@@ -84,8 +84,8 @@ final class FakeMerlin: @unchecked Sendable {
         let name = request.split(separator: ",").prefix(2).joined(separator: ",")
         let value = name == "GET,SOFTWAREVERSION" ? ",1.6.1.217" : name.hasPrefix("GET") ? ",0" : ""
         let answer = state.read { $0.answers[name] } ?? "\(name)\(value),0"
-        if !answer.isEmpty { try? client.write(merlinMessage(Array(answer.utf8))) }
         state.update { $0.requests.append(request) }
+        if !answer.isEmpty { try? client.write(merlinMessage(Array(answer.utf8))) }
       }
     }
   }

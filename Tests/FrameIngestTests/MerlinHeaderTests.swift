@@ -21,7 +21,8 @@ struct MerlinHeaderTests {
     #expect(header.startNanoseconds == 1_589_813_509_971_626_178)
     #expect(header.exposureNanoseconds == 555_000 && header.counterDepth == 6)
     // The number before the message counts a comma more than header and pixels (camera-streams.md §3).
-    let message = merlinMessage(merlinHeader(width: 256, height: 256, type: "U08") + [UInt8](repeating: 0, count: 65536))
+    let message = merlinMessage(
+      merlinHeader(width: 256, height: 256, type: "U08") + [UInt8](repeating: 0, count: 65536))
     #expect(message.starts(with: "MPX,0000065921,MQ1,000001,00384,".utf8))
     #expect(message.withUnsafeBytes { MerlinPrefix.payloadBytes($0) } == 384 + 65536)
   }

@@ -202,6 +202,7 @@ struct MerlinTwinTests {
     let (sender, settings) = try sender(twin) {
       $0.closesBehindAcquisition = true
       $0.staleBytes = 3000
+      $0.mostFrames = 1_000_000
     }
     defer { sender.close() }
     let camera = try CameraModels.make(settings)

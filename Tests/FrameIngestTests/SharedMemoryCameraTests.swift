@@ -187,7 +187,9 @@ struct SharedMemoryCameraTests {
     let error = #expect(throws: CameraError.self) {
       _ = try CameraModels.make(CameraSettings(model: "kodak", url: "x"))
     }
-    #expect(error?.description == "camera model “kodak” is not known; write one of: shm, simplon, simplon2")
+    #expect(
+      error?.description
+        == "camera model “kodak” is not known; write one of: \(CameraModels.all.map(\.name).joined(separator: ", "))")
     #expect(throws: CameraError.self) { _ = try CameraModels.make(CameraSettings(model: "simplon", url: "detector")) }
   }
 

@@ -61,7 +61,8 @@ final class MerlinEngine: FrameWire, @unchecked Sendable {
     let name = fields[1]
     switch fields[0] {
     case "GET":
-      let value = name == "DETECTORSTATUS" ? state.read { $0.running == nil ? "0" : "1" } : state.read { $0.values[name] }
+      let value =
+        name == "DETECTORSTATUS" ? state.read { $0.running == nil ? "0" : "1" } : state.read { $0.values[name] }
       return "GET,\(name),\(value ?? "0"),\(value == nil ? Self.unknown : Self.ok)"
     case "SET": return "SET,\(name),\(set(name, fields.count > 2 ? fields[2] : ""))"
     case "CMD": return "CMD,\(name),\(command(name))"

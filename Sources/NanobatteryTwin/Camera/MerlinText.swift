@@ -11,7 +11,8 @@ enum MerlinText {
 
   static func acquisitionHeader(_ running: MerlinEngine.Acquisition, _ camera: TwinCameraSettings) -> [UInt8] {
     let lines = [
-      "HDR,\t", "Time and Date Stamp (day, mnth, yr, hr, min, s):\t01/01/2026 00:00:00", "Chip ID:\t\(camera.serial),-,-,-",
+      "HDR,\t", "Time and Date Stamp (day, mnth, yr, hr, min, s):\t01/01/2026 00:00:00",
+      "Chip ID:\t\(camera.serial),-,-,-",
       "Assembly Size (NX1, 2X2):\t\(layout(camera.width, camera.height).name)",
       "Counter Depth (number):\t\(running.depth)", "Active Counters:\tAlternating",
       "Frames in Acquisition (Number):\t\(running.frames)", "Frames per Trigger (Number):\t1",
