@@ -28,10 +28,11 @@ demo: build
 	@packaging/demo.sh
 
 # The Python that checks us with other people's programs.
-$(PYTHON): Tests/requirements.txt
+$(PYTHON): Tests/requirements.txt Tests/requirements-alone.txt
 	@packaging/dependencies.sh test
 	python3 -m venv .venv
 	.venv/bin/pip install -q --disable-pip-version-check -r Tests/requirements.txt
+	.venv/bin/pip install -q --disable-pip-version-check --no-deps -r Tests/requirements-alone.txt
 	@touch $(PYTHON)
 
 test: $(PYTHON)

@@ -65,6 +65,7 @@ let package = Package(
     room("ZeroMQ", ["CZeroMQ"]),
     room("YAML", ["CYAML", "Quantities"]),
     quickRoom("USB", ["CLibUSB", "Linux", "Quantities"]),
+    quickRoom("DEMessaging"),
     room("FrameRing", ["CFrameRing", "CLinux", "Linux", "Quantities"]),
 
     // instruments
@@ -73,7 +74,9 @@ let package = Package(
     room("ControlProtocol", ["JSON", "ZeroMQ", "Linux", "Quantities"]),
     room(
       "FrameIngest",
-      ["FrameRing", "ZeroMQ", "JSON", "CCurl", "CLZ4", "CBitshuffle", "CLinux", "Linux", "Quantities"]),
+      [
+        "FrameRing", "DEMessaging", "ZeroMQ", "JSON", "CCurl", "CLZ4", "CBitshuffle", "CLinux", "Linux", "Quantities",
+      ]),
 
     // meaning
     room("Alignment", ["Quantities"]),
@@ -95,8 +98,8 @@ let package = Package(
     quickRoom(
       "NanobatteryTwin",
       [
-        "CLua", "CLZ4", "CBitshuffle", "EmulatedUSB", "FrameRing", "ZeroMQ", "JSON", "YAML", "Linux", "CLinux",
-        "Quantities",
+        "CLua", "CLZ4", "CBitshuffle", "EmulatedUSB", "FrameRing", "DEMessaging", "ZeroMQ", "JSON", "YAML", "Linux",
+        "CLinux", "Quantities",
       ]),
 
     // executables
@@ -138,7 +141,10 @@ let package = Package(
     suite("FrameRing", ["FrameRing", "Linux", "Quantities"]),
     suite(
       "FrameIngest",
-      ["TwinBench", "FrameIngest", "NanobatteryTwin", "FrameRing", "ZeroMQ", "JSON", "Linux", "Quantities"]),
+      [
+        "TwinBench", "FrameIngest", "FrameRing", "DEMessaging", "NanobatteryTwin", "ZeroMQ", "JSON", "Linux",
+        "Quantities",
+      ]),
     suite(
       "HolderDriver", ["TwinBench", "HolderDriver", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite(

@@ -42,6 +42,19 @@ package struct ExposureRequest: Equatable, Sendable {
   }
 }
 
+/// Something that a camera says of the beam or of itself, beside its frames.
+package struct CameraReading: Equatable, Sendable {
+  package var quantity: String
+  package var value: Double
+  package var unit: String
+
+  package init(_ quantity: String, _ value: Double, _ unit: String) {
+    self.quantity = quantity
+    self.value = value
+    self.unit = unit
+  }
+}
+
 /// What came of one look at the camera.
 package enum CameraEvent: Equatable, Sendable {
   /// Nothing came in the time given.
@@ -61,6 +74,7 @@ package enum CameraEvent: Equatable, Sendable {
   /// Something came that belongs to no series being recorded, or that needs no answer.
   case ignored(cause: String)
   case clockPair(ClockPair)
+  case readings([CameraReading])
   /// All frames of the series have been given.
   /// - Parameter triggered: exposures begun; nil when the camera did not say and no frame came.
   case seriesEnded(series: UInt64, triggered: UInt64?)

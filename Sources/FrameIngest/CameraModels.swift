@@ -63,6 +63,9 @@ package enum CameraModels {
     CameraModel(name: "array", summary: "array-1.0 or slsDetector JSON over ZeroMQ, url: tcp://host:port") {
       settings throws(CameraError) in try ArrayCamera(settings)
     },
+    CameraModel(name: "de", summary: "Direct Electron camera behind its DE-Server, url: tcp://host:13240") {
+      settings throws(CameraError) in try DECamera(settings)
+    },
   ]
 
   package static func make(_ settings: CameraSettings) throws(CameraError) -> sending any Camera {

@@ -25,6 +25,8 @@ package enum CameraReport: Equatable, Sendable {
   /// The camera said no to a series; it will not be tried again.
   case refused(series: UInt64, CameraError)
   case clockPair(ClockPair)
+  /// Every few seconds at most.
+  case readings([CameraReading])
   case seriesStarted(series: UInt64)
   /// All its frames are in the ring.
   /// - Parameters:

@@ -249,6 +249,7 @@ package final class CameraThread: @unchecked Sendable {
     case .ringFull: count?.noteRingFull()
     case .nothing: break
     case .clockPair(let pair): report(.clockPair(pair))
+    case .readings(let readings): report(.readings(readings))
     case .seriesStarted(let series): begin(series)
     case .renumbered(let sent, let recorded):
       warn("its series \(sent) is recorded as series \(recorded): that number was used before, or cannot be stored")

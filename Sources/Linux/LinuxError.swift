@@ -13,6 +13,7 @@ package struct LinuxError: Error, Equatable, CustomStringConvertible {
     self.number = number
   }
 
+  package var isTimeout: Bool { number == ETIMEDOUT }
   /// The C library's words for the error number.
   package var reason: String { unsafe String(cString: strerror(number)) }
   package var description: String { subject.isEmpty ? "\(call): \(reason)" : "\(call) \(subject): \(reason)" }

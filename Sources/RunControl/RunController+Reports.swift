@@ -84,6 +84,11 @@ extension RunController {
     case .clockPair(let pair):
       let kept = cameraClock.add([pair])
       if !kept.isEmpty { activeRun?.writer.put(.clockPairs(kept, device: "camera")) }
+    case .readings(let readings):
+      for reading in readings {
+        activeRun?.writer.put(
+          .reading(device: "camera", quantity: reading.quantity, value: reading.value, unit: reading.unit))
+      }
     case .seriesStarted(let series):
       recorder.seriesStarted(series)
     case .seriesEnded(let series, let triggered, _, let refusedByRing, let unusable):

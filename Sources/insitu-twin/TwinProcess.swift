@@ -71,6 +71,8 @@ final class TwinProcess {
 
   private static func explain(_ error: LinuxError, _ runtime: String) -> TwinFailure {
     switch error.number {
+    case EADDRINUSE where error.subject.contains(":"):
+      TwinFailure(EX_TEMPFAIL, "\(error.subject) is in use; give another twin.camera.address")
     case EADDRINUSE:
       TwinFailure(EX_TEMPFAIL, "another twin answers in \(runtime); stop it first or give another --runtime")
     case ENAMETOOLONG:

@@ -61,6 +61,10 @@ extension TwinConfiguration.Camera {
       settings.dataAddress = streamAddress
       settings.controlAddress = try Self.portBelow(streamAddress)
       return try MerlinSender(camera, settings, report: report)
+    case .de:
+      var settings = DEServerSettings()
+      settings.address = streamAddress
+      return try DEServer(settings, camera: camera, report: report)
     case .array:
       var settings = ArraySender.Settings()
       settings.endpoint = endpoint
@@ -80,6 +84,7 @@ extension TwinConfiguration.Camera {
       case .simplon1, .array: 9999
       case .simplon2: 31001
       case .merlin: 6342
+      case .de: 13240
       }
     return address ?? "127.0.0.1:\(usual)"
   }

@@ -5,5 +5,3 @@ package protocol CameraOutlet: AnyObject, Sendable {
   var connections: UInt64 { get }
   func close()
 }
-
-extension CameraPort: CameraOutlet {}

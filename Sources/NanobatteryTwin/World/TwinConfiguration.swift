@@ -37,7 +37,7 @@ package struct TwinConfiguration: Sendable {
     package var period = Seconds(0.01)
 
     /// How frames leave the camera.
-    package enum Stream: String, CaseIterable, Sendable { case shm, simplon1, simplon2, merlin, array }
+    package enum Stream: String, CaseIterable, Sendable { case shm, simplon1, simplon2, merlin, de, array }
   }
 
   package var seed: UInt64 = 1
