@@ -80,6 +80,7 @@ final class SimplonBench: @unchecked Sendable {
     let address = port?.address
     sender.close()
     port?.close()
+    port = nil
     // The port that was let go of is free again after a moment.
     let end = MonotonicTime.now + Seconds(5)
     while true {
