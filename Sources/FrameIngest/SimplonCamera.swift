@@ -22,6 +22,8 @@ package final class SimplonCamera: Camera {
   /// A sender of anything larger is cut off by libzmq; flat fields of `header_detail: all` are below it.
   private static let mostPartBytes: Int64 = 256 << 20
   private static let betweenClockPairs = Seconds(0.05)
+  /// A detector whose trigger failed and that sends nothing for so long, and for so many frame periods, exposes no more.
+  private static let leastSilence = (span: Seconds(2), periods: 3.0)
 
   package internal(set) var identity: CameraIdentity
   package var canBeCommanded: Bool { control != nil }
@@ -38,6 +40,8 @@ package final class SimplonCamera: Camera {
   /// What a single-part message without an `htype` must be, after one that announced it.
   var expected = Expected.nothing
   var channels = SimplonChannels()
+  /// Of a commanded series: what became of its trigger, and how long it may be silent then.
+  private var trigger: (failure: CameraError?, patience: Seconds) = (nil, leastSilence.span)
 
   enum Expected { case nothing, configuration, blob }
 
@@ -78,7 +82,8 @@ package final class SimplonCamera: Camera {
     if let control {
       let sent = try control.arm(request)
       try control.trigger()
-      series.startCommanded(sent: sent, recorded: request.series)
+      series.startCommanded(sent: sent, recorded: request.series, at: .now)
+      trigger = (nil, max(Self.leastSilence.span, request.framePeriod * Self.leastSilence.periods))
       channels.beginSeries()
     } else {
       series.start()
@@ -105,11 +110,7 @@ package final class SimplonCamera: Camera {
 
   package func next(into ring: FrameRing, step: UInt32, atMost span: Seconds) throws(CameraError) -> CameraEvent {
     if !events.isEmpty { return events.removeFirst() }
-    if let problem = try control?.look() {
-      // What was taken before is still on its way.
-      series.stop(at: .now)
-      return .ignored(cause: problem)
-    }
+    if let control, let event = try heed(control) { return event }
     guard let socket else {
       sleepThread(for: span)
       return series.drained(at: .now, isQuiet: true) ?? .nothing
@@ -135,6 +136,17 @@ package final class SimplonCamera: Camera {
     series.noteMessage(at: message.arrival)
     conclude(ring)
     return events.isEmpty ? .nothing : events.removeFirst()
+  }
+
+  /// Ends a series whose trigger failed, when no frames come either.
+  private func heed(_ control: SimplonControl) throws(CameraError) -> CameraEvent? {
+    let now = MonotonicTime.now
+    if trigger.failure == nil { trigger.failure = control.look(at: now) }
+    guard let failure = trigger.failure, series.silence(at: now) >= trigger.patience else { return nil }
+    trigger.failure = nil
+    guard failure.isRefusal else { throw failure }
+    series.stop(at: now)
+    return .ignored(cause: failure.description)
   }
 
   // MARK: What both versions share

@@ -13,8 +13,8 @@ final class SimplonControl {
   /// For all the answers that one call needs: the daemon expects its camera's thread to turn within 8 s. The detector
   /// makes itself ready before it answers `arm`.
   private static let callPatience = Seconds(6)
-  /// How long `trigger` is looked after at once, so that a refusal is heard before the first frame is waited for.
-  private static let triggerLook = Seconds(0.05)
+  /// Between two looks for the answer to `trigger`; frames come in between.
+  private static let betweenLooks = Seconds(0.05)
   /// Where the detector does not say how many images a series may have.
   private static let images: Int64 = 1_000_000
   private static let mostImages = Int64(Int32.max)
@@ -27,7 +27,9 @@ final class SimplonControl {
   private let requests = HTTPExchange()
   private let triggering = HTTPExchange()
   private var version = "1.8.0"
+  /// It is armed for us, or may be.
   private var isArmed = false
+  private var nextLook = MonotonicTime(nanoseconds: 0)
   /// When the call that is running must be over.
   private var until = MonotonicTime(nanoseconds: 0)
 
@@ -76,37 +78,41 @@ final class SimplonControl {
     try set("frame_time", .number(request.framePeriod.value))
     try check("frame_time", request.framePeriod)
     try check("count_time", request.exposure)
-    let answer = try put("detector/api/\(version)/command/arm", nil, within: Self.callPatience)
+    let answer: JSONValue
+    do throws(CameraError) {
+      isArmed = true
+      answer = try put("detector/api/\(version)/command/arm", nil, within: Self.callPatience)
+    } catch {
+      // Who was refused has not armed it; perhaps somebody else has.
+      if error.isRefusal { isArmed = false }
+      throw error
+    }
     guard let series = answer["sequence id"]?.integer.flatMap({ UInt64(exactly: $0) }) else {
       throw .misunderstood(address: address, request: "arm", answer: brief(answer.text))
     }
-    isArmed = true
     return series
   }
 
   /// Begins the exposures. The answer comes when the last has been taken; `look` hears it.
   func trigger() throws(CameraError) {
-    let answer: HTTPExchange.Answer?
     do throws(HTTPExchange.Failure) {
       try triggering.begin("PUT", "\(address)/detector/api/\(version)/command/trigger", within: nil)
-      answer = try triggering.look(atMost: Self.triggerLook)
+      _ = try triggering.look(atMost: Self.betweenLooks)
     } catch {
       throw .disconnected(address: address, reason: "trigger: \(error.reason)")
     }
-    guard let answer, answer.status != 200 else { return }
-    abort()
-    throw refusal("trigger", answer)
   }
 
-  /// Hears whether the trigger was refused after all.
-  /// - Returns: why no more frames will come.
-  func look() throws(CameraError) -> String? {
-    guard triggering.isBusy else { return nil }
+  /// Hears whether the trigger has failed. That alone says little: something on the way may have lost patience with a
+  /// request that lasts as long as the series does.
+  func look(at now: MonotonicTime) -> CameraError? {
+    guard triggering.isBusy, now >= nextLook else { return nil }
+    nextLook = now + Self.betweenLooks
     do throws(HTTPExchange.Failure) {
       guard let answer = try triggering.look(), answer.status != 200 else { return nil }
-      return "\(refusal("trigger", answer))"
+      return refusal("trigger", answer)
     } catch {
-      throw .disconnected(address: address, reason: "trigger: \(error.reason)")
+      return .disconnected(address: address, reason: "trigger: \(error.reason)")
     }
   }
 

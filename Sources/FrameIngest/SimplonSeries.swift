@@ -46,8 +46,9 @@ struct SimplonSeries {
 
   /// The sender was armed, and said under which number it will send; that is recorded under another. Nothing of it is
   /// announced: who armed it knows.
-  mutating func startCommanded(sent: UInt64, recorded: UInt64) {
+  mutating func startCommanded(sent: UInt64, recorded: UInt64, at now: MonotonicTime) {
     isRecording = true
+    lastMessage = now
     stopped = nil
     ended = nil
     commanded = sent
@@ -61,6 +62,9 @@ struct SimplonSeries {
   }
 
   mutating func noteMessage(at now: MonotonicTime) { lastMessage = now }
+
+  /// How long nothing has come.
+  func silence(at now: MonotonicTime) -> Seconds { now - lastMessage }
 
   /// A series header. Gives what it ends and begins.
   mutating func header(_ number: UInt64) -> [CameraEvent] {

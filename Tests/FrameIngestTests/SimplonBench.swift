@@ -9,8 +9,8 @@ import Quantities
 final class SimplonBench: @unchecked Sendable {
   let directory: TemporaryDirectory
   let twin: TwinCamera
-  let sender: SimplonSender
-  let port: SimplonPort?
+  private(set) var sender: SimplonSender
+  private(set) var port: SimplonPort?
   let ring: FrameRing
   let reports = Monitor<[CameraReport]>([])
   /// What was to be received: series, number, pixels. A frame that the camera repeats has other pixels each time.
@@ -71,6 +71,26 @@ final class SimplonBench: @unchecked Sendable {
     sender.close()
     port?.close()
     twin.close()
+  }
+
+  /// The detector is gone, and a moment later there again, at the same addresses.
+  func restartDetector() throws {
+    var settings = sender.settings
+    settings.address = sender.address
+    let address = port?.address
+    sender.close()
+    port?.close()
+    port = nil
+    // The port that was let go of is free again after a moment.
+    let end = MonotonicTime.now + Seconds(5)
+    while true {
+      do {
+        sender = try SimplonSender(settings, camera: twin)
+        break
+      } catch { if MonotonicTime.now > end { throw error } }
+      sleepThread(for: Seconds(0.02))
+    }
+    port = try address.map { try SimplonPort($0, sender: sender) }
   }
 
   func record(_ series: UInt64 = 1, period: Seconds = Seconds(0.003), exposure: Seconds = Seconds(0.0025)) {

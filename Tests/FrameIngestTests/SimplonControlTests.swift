@@ -112,6 +112,31 @@ struct SimplonControlTests {
     #expect(error.description.hasPrefix("camera at http://127.0.0.1:1 cannot be reached: version"), "\(error)")
   }
 
+  @Test("A detector that is switched off and on again is armed for a new series")
+  func restarted() throws {
+    let bench = try SimplonBench(SimplonWire(.cbor), control: version)
+    bench.record(1)
+    #expect(bench.ring.waitForPublished(beyond: 5, atMost: Seconds(10)))
+    try bench.restartDetector()
+    let first = try #require(bench.end())
+    #expect(first.series == 1)
+    // It never said how many it exposed.
+    #expect(first.triggered == nil)
+    let told = bench.wait { if case .disconnected = $0 { true } else { false } }
+    guard case .disconnected(let error) = told else {
+      Issue.record("the loss was not told")
+      return
+    }
+    #expect(error.description.contains("is gone: trigger: "), "\(error)")
+    #expect(bench.wait { $0 == .seriesStarted(series: 2) } != nil)
+    let before = bench.ring.published
+    #expect(bench.ring.waitForPublished(beyond: before + 3, atMost: Seconds(10)))
+    bench.thread.send(.stop)
+    #expect(bench.wait { $0 == .stopped } != nil)
+    let second = bench.frames.filter { $0.header.series == 2 }
+    #expect(bench.end(2)?.triggered == UInt64(second.count))
+  }
+
   @Test("A detector that is armed by somebody else says so, and frames of his series are not recorded")
   func armedByOthers() throws {
     let bench = try SimplonBench(SimplonWire(.cbor), control: version)

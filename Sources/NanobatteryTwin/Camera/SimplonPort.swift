@@ -11,7 +11,10 @@ internal import Quantities
 package final class SimplonPort: Sendable {
   private struct State {
     var isClosing = false
-    var clients: [NamedThread] = []
+    var clients: [UInt64: NamedThread] = [:]
+    var accepted: UInt64 = 0
+    /// Clients that are gone; their threads are to be joined.
+    var gone: [UInt64] = []
     var detector: [String: JSONValue]
     var stream: [String: JSONValue] = ["mode": "disabled", "format": "legacy", "header_detail": "basic"]
     /// Requests so far, as "PUT /path body", the last `mostNoted`.
@@ -23,6 +26,8 @@ package final class SimplonPort: Sendable {
   private static let mostNoted = 1000
   private static let longestLine = 4096
   private static let mostHeaders = 100
+  /// At once.
+  private static let mostClients = 64
   private static let mostBody = 65536
   private static let requestLimit = Seconds(2)
   private static let poll = Seconds(0.1)
@@ -73,19 +78,29 @@ package final class SimplonPort: Sendable {
       running?.join()
       running = nil
     }
-    for client in state.update({ state in
-      defer { state.clients = [] }
-      return state.clients
-    }) { client.join() }
+    for client in state.update({ $0.clients }).values { client.join() }
+    state.update { $0.clients = [:] }
   }
 
   private var isClosing: Bool { state.read { $0.isClosing } || sender.state.read { $0.isClosing } }
 
   private func acceptAll() {
     while !isClosing {
-      guard let stream = try? listener.accept(within: Self.poll) else { continue }
-      let client = NamedThread("twin-dcu-client") { [self] in serve(stream) }
-      state.update { $0.clients.append(client) }
+      let accepted = try? listener.accept(within: Self.poll)
+      let gone = state.update { state in
+        defer { state.gone = [] }
+        return state.gone.compactMap { state.clients.removeValue(forKey: $0) }
+      }
+      for client in gone { client.join() }
+      guard let stream = accepted, state.read({ $0.clients.count }) < Self.mostClients else { continue }
+      state.update { state in
+        let number = state.accepted
+        state.accepted += 1
+        state.clients[number] = NamedThread("twin-dcu-client") { [self] in
+          serve(stream)
+          self.state.update { $0.gone.append(number) }
+        }
+      }
     }
   }
 
@@ -108,6 +123,8 @@ package final class SimplonPort: Sendable {
         guard stream.isReadable(within: Self.poll) else { continue }
         guard let request = try read(stream) else { return }
         let reply = answer(request)
+        // A detector that is switched off answers nothing.
+        if isClosing { break }
         let body = reply.body.bytes
         let reason = reply.status == 200 ? "OK" : reply.status == 404 ? "Not Found" : "Bad Request"
         let head =

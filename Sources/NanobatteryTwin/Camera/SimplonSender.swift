@@ -127,7 +127,9 @@ package final class SimplonSender: Sendable {
   }
 
   private func run(_ work: Work) {
-    // What was left from before is nobody's.
+    // What was left from before is nobody's, nor is what still comes of it.
+    _ = try? camera.stop()
+    _ = camera.state.wait(atMost: Self.patience) { $0.request == nil ? true : nil }
     work.cursor = camera.ring.published
     if work.cursor > 0 { camera.ring.release(through: work.cursor - 1) }
     while !state.read({ $0.isClosing }) {

@@ -9,6 +9,31 @@ private func parse(_ text: String) throws -> TwinConfiguration {
 
 @Suite("The twin's configuration")
 struct TwinConfigurationTests {
+  @Test("A camera that sends as a DECTRIS detector, and what goes wrong on the way")
+  func stream() throws {
+    let text = """
+      twin:
+        camera: {stream: simplon2, address: "tcp://127.0.0.1:31001", control: "127.0.0.1:8080"}
+        faults:
+          - {reorder_frames: 1, every: 40}
+          - {damage_frames: 2, every: 60}
+          - {break_stream: 500 ms, at_frame: 200}
+      """
+    let configuration = try TwinConfiguration(parsing: Array(text.utf8), file: "twin.yaml", runtime: "/run")
+    #expect(configuration.camera.stream == "simplon2")
+    #expect(configuration.camera.address == "tcp://127.0.0.1:31001")
+    #expect(configuration.camera.control == "127.0.0.1:8080")
+    #expect(configuration.streamFaults.reorder == .init(frames: 1, every: 40))
+    #expect(configuration.streamFaults.damage == .init(frames: 2, every: 60))
+    #expect(configuration.streamFaults.breakOff?.frame == 200)
+    #expect(configuration.streamFaults.breakOff?.span == Seconds(0.5))
+    #expect(configuration.cameraFaults == CameraFaults())
+    let other = "twin:\n  camera: {stream: tape}\n"
+    #expect(throws: TwinConfigurationError.self) {
+      try TwinConfiguration(parsing: Array(other.utf8), file: "twin.yaml", runtime: "/run")
+    }
+  }
+
   @Test("Nothing but the section's name gives the defaults; other sections are left alone")
   func defaults() throws {
     let configuration = try parse("data: somewhere\nholder: {foo: 1}\ntwin:\n")
