@@ -20,6 +20,8 @@ final class Laboratory {
     var usb = "05E6:2450"
     /// Replaces the twin's camera.
     var camera: String?
+    /// More lines of `twin.camera`.
+    var twinCamera: [String] = []
     /// `obh-1`, `passive`, or nil for none; without the first the twin's cell is wired to its potentiostat.
     var holder: String? = "obh-1"
     /// The instruments are reached by libusb, which finds them in the twin's mock of usbfs.
@@ -74,7 +76,7 @@ final class Laboratory {
         seed: 1
         truth: "\(path)/truth"\(settings.libUSB ? "\n  usb_mock: \"\(path)/usb\"" : "")
         potentiostat: {model: \(settings.model)}
-        camera: {width: \(settings.side), height: \(settings.side)}\(wiring(settings))
+        camera: {\((["width: \(settings.side)", "height: \(settings.side)"] + settings.twinCamera).joined(separator: ", "))}\(wiring(settings))
         cell: {\(settings.cell.joined(separator: ", "))}
         faults: [\(settings.faults.map { "{\($0)}" }.joined(separator: ", "))]
 
