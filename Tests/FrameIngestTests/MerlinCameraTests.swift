@@ -2,6 +2,7 @@ import FrameRing
 import Linux
 import Quantities
 import Testing
+import TwinBench
 
 @testable import FrameIngest
 
@@ -330,5 +331,32 @@ struct MerlinCameraTests {
     #expect(first.deviceNanoseconds == 1_589_813_509_971_626_178 + 555_000)
     #expect((latest - earliest).nanoseconds == 250_000_000)
     #expect(latest > before && latest < .now)
+  }
+
+  @Test("Streams under mutation end in frames that bear their checksums out, or in refusals; never in a hang")
+  func mutations() throws {
+    let whole = merlinAcquisition() + (1...6).flatMap { merlinFrame($0) }
+    Mutations("merlin streams", 40, of: [whole, Array(whole[2000...]), merlinFrame(1)]).forEach { bytes, _ in
+      guard let merlin = try? FakeMerlin(), let camera = try? started(merlin) else {
+        Issue.record("no camera")
+        return
+      }
+      let begin = MonotonicTime.now
+      let first = ring.published
+      if first > 0 { ring.release(through: first - 1) }
+      try? merlin.send(bytes)
+      merlin.closeData()
+      // The connection's end is the stream's.
+      var calls = 0
+      while calls < 1000, (try? camera.next(into: ring, step: 0, atMost: Seconds(0.1))) != nil { calls += 1 }
+      #expect(calls < 1000)
+      #expect(MonotonicTime.now - begin < Seconds(4))
+      for sequence in first..<ring.published {
+        let holds = ring.read(sequence) { header, pixels in
+          crc32c(pixels) == header.pixelCRC && header.bytes == pixels.count && header.series == 7
+        }
+        #expect(holds == true)
+      }
+    }
   }
 }
