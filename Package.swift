@@ -142,8 +142,8 @@ let package = Package(
     suite(
       "FrameIngest",
       [
-        "TwinBench", "FrameIngest", "FrameRing", "DEMessaging", "NanobatteryTwin", "ZeroMQ", "JSON", "Linux",
-        "Quantities",
+        "TwinBench", "FrameIngest", "FrameRing", "RunStore", "DEMessaging", "NanobatteryTwin", "ZeroMQ", "JSON",
+        "Linux", "Quantities",
       ]),
     suite(
       "HolderDriver", ["TwinBench", "HolderDriver", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),

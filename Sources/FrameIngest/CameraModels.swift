@@ -4,7 +4,7 @@ package import Quantities
 package struct CameraSettings: Sendable {
   /// A name of `CameraModels.all`.
   package var model: String
-  /// `tcp://host:port`, or the path of a Unix socket.
+  /// `tcp://host:port`, `file:///path`, or the path of a Unix socket.
   package var url: String
   /// No frame in the ring is larger.
   package var maximumFrameBytes: Int
@@ -18,6 +18,8 @@ package struct CameraSettings: Sendable {
   package var control: String?
   /// For streams that come by either.
   package var socket: CameraSocket
+  /// How fast files are played; of `replay` alone.
+  package var replayRate = ReplayRate.recorded
 
   package init(
     model: String, url: String, maximumFrameBytes: Int = 64 << 20, maximumLatency: Seconds = Seconds(0.1),
@@ -36,6 +38,15 @@ package struct CameraSettings: Sendable {
 /// How a ZeroMQ sender hands its frames out: `pull` shares them between its receivers, `sub` gives all to each and drops
 /// what a slow one does not take.
 package enum CameraSocket: String, CaseIterable, Sendable { case pull, sub }
+
+/// How fast frames come that are on files.
+package enum ReplayRate: Equatable, Sendable {
+  /// As they came when they were recorded; as the protocol asks for where that is not known.
+  case recorded
+  /// As fast as they are read and there is room for them.
+  case full
+  case chosen(Hertz)
+}
 
 /// A kind of camera: its name in the configuration, and how to make one.
 package struct CameraModel: Sendable {
@@ -65,6 +76,9 @@ package enum CameraModels {
     },
     CameraModel(name: "de", summary: "Direct Electron camera behind its DE-Server, url: tcp://host:13240") {
       settings throws(CameraError) in try DECamera(settings)
+    },
+    CameraModel(name: "replay", summary: "frames of a recorded run, an MRC or a raw file, url: file:///path") {
+      settings throws(CameraError) in try ReplayCamera(settings)
     },
   ]
 

@@ -107,13 +107,14 @@ struct Configuration {
   {
     guard top.ifPresent("camera") != nil else { return (nil, Seconds(0.0024)) }
     let section = try top.mapping(
-      "camera", keys: ["model", "url", "exposure", "maximum_latency", "channel", "control", "socket"])
-    let settings = CameraSettings(
+      "camera", keys: ["model", "url", "exposure", "maximum_latency", "channel", "control", "socket", "rate"])
+    var settings = CameraSettings(
       model: try section.field("model").choice(CameraModels.all.map(\.name)), url: try section.text("url"),
       maximumFrameBytes: frameBytes,
       maximumLatency: try section.quantity("maximum_latency", default: Seconds(0.02)),
       channel: try section.ifPresent("channel")?.text(), control: try section.ifPresent("control")?.text(),
       socket: try socket(section))
+    if let field = section.ifPresent("rate") { settings.replayRate = try replayRate(field, settings.model) }
     return (settings, try section.quantity("exposure", default: Seconds(0.0024)))
   }
 
@@ -123,6 +124,23 @@ struct Configuration {
       throw field.error("has a meaning with “model: array” alone", remedy: "take it out")
     }
     return CameraSocket(rawValue: try field.choice(CameraSocket.allCases.map(\.rawValue))) ?? .pull
+  }
+
+  /// "recorded", "full" or "400 fps".
+  private static func replayRate(_ field: YAMLField, _ model: String) throws(YAMLError) -> ReplayRate {
+    guard model == "replay" else {
+      throw field.error("has no meaning for this camera", remedy: "take it out; only “model: replay” has a rate")
+    }
+    switch try field.text() {
+    case "recorded": return .recorded
+    case "full": return .full
+    default:
+      let rate: Hertz = try field.quantity()
+      guard 0.001...100_000 ~= rate.value else {
+        throw field.error("is \(rate)", remedy: "write recorded, full, or 0.001 fps to 100000 fps")
+      }
+      return .chosen(rate)
+    }
   }
 
   /// "1024 x 1024" → width, height.

@@ -1,3 +1,4 @@
+import ControlProtocol
 import JSON
 import Linux
 import Quantities
@@ -45,6 +46,35 @@ extension DaemonTests {
       #expect(timed == written)
       let report = try RunVerification.verify(try laboratory.directory(id))
       #expect(report.isSound, "\(report.findings.map(\.description))")
+    }
+
+    @Test("A recorded run is recorded again from its files, frame by frame, with its stamps")
+    func replay() throws {
+      let recorded = try RecordedRun.shared.get()
+      var settings = Laboratory.Settings()
+      settings.camera = "{model: replay, url: \"file://\(recorded.directory.path)\", rate: recorded}"
+      let laboratory = try Laboratory(settings)
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      let written = try #require(recorded.shown.at("frames.written")?.integer)
+      let id = try laboratory.start(client, "- Record frames at 50 fps\n- Rest for 30 s")
+      // The run outlasts its frames.
+      try laboratory.status(client, within: Seconds(25), "all frames again") {
+        $0.at("run.frames.written")?.integer ?? 0 >= written
+      }
+      _ = try client.call(.runStop)
+      let shown = try laboratory.ended(client)
+      #expect(shown.at("ledger.balanced")?.bool == true, "\(shown.at("ledger.reason")?.text ?? "")")
+      #expect(shown.at("frames.written")?.integer == written)
+      func frames(_ directory: RunDirectory) throws -> [[UInt64]] {
+        try SegmentContents(directory, 0).frames.map(\.record).map {
+          [$0.frameNumber, UInt64(bitPattern: $0.deviceNanoseconds), UInt64($0.pixelCRC)]
+        }
+      }
+      let again = try frames(laboratory.directory(id))
+      #expect(again.count == Int(written))
+      let same = try again == frames(recorded.directory)
+      #expect(same)
     }
   }
 }
