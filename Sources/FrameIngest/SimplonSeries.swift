@@ -154,8 +154,8 @@ struct SimplonSeries {
   private mutating func endAnnounced(byItself: Bool) -> [CameraEvent] {
     guard isRecording, let open, open.isAnnounced else { return [] }
     self.open?.isAnnounced = false
-    // A series that was armed for many images and then stopped has not had them.
-    let isWhole = byItself && (commanded == nil || stopped == nil)
+    // A commanded series is armed for more images than anybody wants; whoever ends it, it has not had them.
+    let isWhole = byItself && commanded == nil
     if stopped != nil || commanded != nil {
       isRecording = false
       stopped = nil

@@ -112,6 +112,34 @@ struct SimplonControlTests {
     #expect(error.description.hasPrefix("camera at http://127.0.0.1:1 cannot be reached: version"), "\(error)")
   }
 
+  @Test("A series that somebody else ends has the frames that came, not those that it was armed for")
+  func endedByOthers() throws {
+    let bench = try SimplonBench(SimplonWire(.cbor), control: version)
+    bench.record(1)
+    #expect(bench.ring.waitForPublished(beyond: 5, atMost: Seconds(10)))
+    let port = try #require(bench.port)
+    #expect(try Request(port.address).put("detector/api/1.8.0/command/disarm").contains("200 OK"))
+    let end = try #require(bench.end())
+    #expect(end.triggered == UInt64(bench.frames.count))
+    #expect(end.received == UInt64(bench.frames.count))
+    bench.record(2)
+    #expect(bench.wait { $0 == .seriesStarted(series: 2) } != nil)
+    #expect(bench.ring.waitForPublished(beyond: end.received + 3, atMost: Seconds(10)))
+  }
+
+  @Test("A trigger that is refused ends the series when nothing has come for a while")
+  func triggerRefused() throws {
+    let bench = try SimplonBench(SimplonWire(.cbor), control: version)
+    let port = try #require(bench.port)
+    port.refuseTrigger()
+    bench.record(1)
+    let end = try #require(bench.end())
+    #expect(end.received == 0)
+    #expect(bench.warnings.contains { $0.contains("refused trigger: HTTP 400") }, "\(bench.warnings)")
+    bench.record(2)
+    #expect(bench.ring.waitForPublished(beyond: 3, atMost: Seconds(10)))
+  }
+
   @Test("A detector that is switched off and on again is armed for a new series")
   func restarted() throws {
     let bench = try SimplonBench(SimplonWire(.cbor), control: version)

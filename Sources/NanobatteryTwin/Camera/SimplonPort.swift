@@ -17,6 +17,7 @@ package final class SimplonPort: Sendable {
     var gone: [UInt64] = []
     var detector: [String: JSONValue]
     var stream: [String: JSONValue] = ["mode": "disabled", "format": "legacy", "header_detail": "basic"]
+    var refusesTrigger = false
     /// Requests so far, as "PUT /path body", the last `mostNoted`.
     var noted: [String] = []
   }
@@ -71,6 +72,9 @@ package final class SimplonPort: Sendable {
 
   /// The requests that came, the oldest first.
   package var requests: [String] { state.read { $0.noted } }
+
+  /// The next trigger is refused.
+  package func refuseTrigger() { state.update { $0.refusesTrigger = true } }
 
   package func close() {
     state.update { $0.isClosing = true }
@@ -297,6 +301,11 @@ package final class SimplonPort: Sendable {
   }
 
   private func trigger() -> Reply {
+    let isRefused = state.update { state in
+      defer { state.refusesTrigger = false }
+      return state.refusesTrigger
+    }
+    if isRefused { return no(400, "the trigger is refused, as was asked for") }
     let isFirst = sender.state.update { state in
       guard state.phase == .armed, !state.isTriggered, !state.isEndDue else { return false }
       state.isTriggered = true

@@ -20,14 +20,13 @@ struct TwinConfigurationTests {
           - {break_stream: 500 ms, at_frame: 200}
       """
     let configuration = try TwinConfiguration(parsing: Array(text.utf8), file: "twin.yaml", runtime: "/run")
-    #expect(configuration.camera.stream == "simplon2")
+    #expect(configuration.camera.stream == .simplon2)
     #expect(configuration.camera.address == "tcp://127.0.0.1:31001")
     #expect(configuration.camera.control == "127.0.0.1:8080")
-    #expect(configuration.streamFaults.reorder == .init(frames: 1, every: 40))
-    #expect(configuration.streamFaults.damage == .init(frames: 2, every: 60))
-    #expect(configuration.streamFaults.breakOff?.frame == 200)
-    #expect(configuration.streamFaults.breakOff?.span == Seconds(0.5))
-    #expect(configuration.cameraFaults == CameraFaults())
+    #expect(configuration.cameraFaults.reorder == .init(frames: 1, every: 40))
+    #expect(configuration.cameraFaults.damage == .init(frames: 2, every: 60))
+    #expect(configuration.cameraFaults.absence?.frame == 200)
+    #expect(configuration.cameraFaults.absence?.span == Seconds(0.5))
     let other = "twin:\n  camera: {stream: tape}\n"
     #expect(throws: TwinConfigurationError.self) {
       try TwinConfiguration(parsing: Array(other.utf8), file: "twin.yaml", runtime: "/run")
