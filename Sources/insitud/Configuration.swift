@@ -111,9 +111,15 @@ struct Configuration {
       model: try section.field("model").choice(CameraModels.all.map(\.name)), url: try section.text("url"),
       maximumFrameBytes: frameBytes,
       maximumLatency: try section.quantity("maximum_latency", default: Seconds(0.02)),
-      control: try section.ifPresent("control")?.text(),
+      control: try control(section),
       socket: try socket(section))
     return (settings, try section.quantity("exposure", default: Seconds(0.0024)))
+  }
+
+  private static func control(_ camera: YAMLMapping) throws(YAMLError) -> String? {
+    guard let field = camera.ifPresent("control") else { return nil }
+    guard ["shm", "array"].contains(try camera.text("model")) else { return try field.text() }
+    throw field.error("has no meaning with “model: \(try camera.text("model"))”", remedy: "take it out")
   }
 
   private static func socket(_ camera: YAMLMapping) throws(YAMLError) -> CameraSocket {
