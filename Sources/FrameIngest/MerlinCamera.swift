@@ -67,6 +67,7 @@ package final class MerlinCamera: Camera {
     identity.model = "Merlin, software \(try control.get("SOFTWAREVERSION"))"
     // Before STARTACQUISITION, or the beginning is missed.
     input = try openData()
+    identity.hasAnswered = true
     self.control = control
   }
 
@@ -108,8 +109,12 @@ package final class MerlinCamera: Camera {
     pending = []
     isLost = false
     lastMessage = .now
+    // Before the request: an answer that is lost leaves an acquisition running.
     hasStarted = true
-    try control.command("STARTACQUISITION")
+    do throws(CameraError) { try control.command("STARTACQUISITION") } catch {
+      if error.isRefusal { hasStarted = false }
+      throw error
+    }
     series = MerlinSeries(number: request.series, exposure: request.exposure)
     ring.beginSeries()
   }
@@ -131,7 +136,7 @@ package final class MerlinCamera: Camera {
   private func endWhatIsOurs(_ control: MerlinControl) throws(CameraError) {
     guard try isBusy(control) else { return }
     let frames = try control.get("NUMFRAMESTOACQUIRE")
-    guard hasStarted || frames == Self.wantedFrames else {
+    guard frames == Self.wantedFrames || hasStarted && frames == Self.fewerFrames else {
       throw .refused(
         address: controlAddress, request: "a series",
         answer: "an acquisition that was begun elsewhere is running; end it in the Merlin software")

@@ -43,6 +43,9 @@ final class FakeMerlin: @unchecked Sendable {
       control: "tcp://\(control.address)")
   }
 
+  /// Answers otherwise from now on.
+  func answer(_ request: String, _ answer: String) { state.update { $0.answers[request] = answer } }
+
   var requests: [String] { state.read { $0.requests } }
   /// Data clients so far.
   var clients: Int { state.read { $0.clients } }

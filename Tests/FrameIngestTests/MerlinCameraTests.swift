@@ -276,6 +276,22 @@ struct MerlinCameraTests {
     #expect(own.requests.filter { $0.hasPrefix("CMD") } == ["CMD,STOPACQUISITION,0", "CMD,STARTACQUISITION,0"])
   }
 
+  @Test("A start that was refused is no acquisition of ours: what runs then is left alone")
+  func refusedStart() throws {
+    let merlin = try FakeMerlin([
+      "CMD,STARTACQUISITION": "CMD,STARTACQUISITION,1", "GET,NUMFRAMESTOACQUIRE": "GET,NUMFRAMESTOACQUIRE,999999,0",
+    ])
+    let camera = try connected(merlin)
+    #expect(throws: CameraError.self) { try camera.start(request, into: ring) }
+    merlin.answer("GET,DETECTORSTATUS", "GET,DETECTORSTATUS,1,0")
+    #expect {
+      try camera.start(request, into: ring)
+    } throws: { error in
+      "\(error)".contains("begun elsewhere")
+    }
+    #expect(!merlin.requests.contains("CMD,STOPACQUISITION,0"))
+  }
+
   @Test("Nobody there, no such host, and a camera of another kind are told apart")
   func wrongAddresses() throws {
     func message(_ settings: CameraSettings) -> String {

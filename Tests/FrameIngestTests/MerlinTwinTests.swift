@@ -279,6 +279,11 @@ struct MerlinTwinTests {
     #expect(waitFor({ if case .seriesStarted = $0 { true } else { false } }, times: 3))
     thread.send(.stop)
     #expect(waitFor { $0 == .stopped })
+    // The size is known by the frames: it is told when the first series has ended.
+    #expect(
+      reports.read { all in
+        all.contains { if case .identified(let identity) = $0 { identity.width == 64 } else { false } }
+      })
     let headers = twin.headers
     #expect(Set(headers.map(\.series)).isSuperset(of: [1, 2]))
     // Each series is a beginning of what was sent in it, without a hole of its own.
