@@ -48,6 +48,7 @@ let package = Package(
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
     .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CLZ4", providers: [.apt(["liblz4-dev"])]),
+    .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CLibUSB", providers: [.apt(["libusb-1.0-0-dev"])]),
     .systemLibrary(name: "CLua", providers: [.apt(["liblua5.1-0-dev"])]),
     .target(name: "CUSBFS", cSettings: [.define("_GNU_SOURCE")]),
@@ -73,7 +74,9 @@ let package = Package(
     room("ControlProtocol", ["JSON", "ZeroMQ", "Linux", "Quantities"]),
     room(
       "FrameIngest",
-      ["FrameRing", "DEMessaging", "ZeroMQ", "JSON", "CLZ4", "CBitshuffle", "CLinux", "Linux", "Quantities"]),
+      [
+        "FrameRing", "DEMessaging", "ZeroMQ", "JSON", "CCurl", "CLZ4", "CBitshuffle", "CLinux", "Linux", "Quantities",
+      ]),
 
     // meaning
     room("Alignment", ["Quantities"]),
@@ -94,7 +97,10 @@ let package = Package(
     room("MockUSBFS", ["CUSBFS", "CLinux", "EmulatedUSB", "Linux", "Quantities"]),
     quickRoom(
       "NanobatteryTwin",
-      ["CLua", "EmulatedUSB", "FrameRing", "DEMessaging", "JSON", "YAML", "Linux", "CLinux", "Quantities"]),
+      [
+        "CLua", "CLZ4", "CBitshuffle", "EmulatedUSB", "FrameRing", "DEMessaging", "ZeroMQ", "JSON", "YAML", "Linux",
+        "CLinux", "Quantities",
+      ]),
 
     // executables
     program(
@@ -108,7 +114,7 @@ let package = Package(
       ["ControlProtocol", "RunExport", "RunStore", "BiasProtocol", "ZeroMQ", "JSON", "Linux", "Quantities"]),
     program(
       "insitu-twin",
-      ["NanobatteryTwin", "MockUSBFS", "EmulatedUSB", "YAML", "JSON", "Linux", "Quantities"]),
+      ["NanobatteryTwin", "MockUSBFS", "EmulatedUSB", "ZeroMQ", "YAML", "JSON", "Linux", "Quantities"]),
     .executableTarget(
       name: "insitu-bench",
       dependencies: [

@@ -2,17 +2,21 @@
 
 #include <stdint.h>
 
-// Eight elements' bytes from the same byte of eight planes: the transpose of an 8 × 8 matrix of bits by swaps of
-// 1 × 1, 2 × 2 and 4 × 4 squares (Warren, Hacker's Delight, §7-3).
-static uint64_t eight_elements(const uint8_t *plane, size_t plane_bytes) {
-  uint64_t x = 0;
-  for (int bit = 0; bit < 8; bit++) x |= (uint64_t)plane[bit * plane_bytes] << (8 * bit);
+// The transpose of an 8 × 8 matrix of bits by swaps of 1 × 1, 2 × 2 and 4 × 4 squares (Warren, Hacker's Delight, §7-3).
+static uint64_t transpose(uint64_t x) {
   uint64_t t = (x ^ (x >> 7)) & 0x00AA00AA00AA00AAull;
   x ^= t ^ (t << 7);
   t = (x ^ (x >> 14)) & 0x0000CCCC0000CCCCull;
   x ^= t ^ (t << 14);
   t = (x ^ (x >> 28)) & 0x00000000F0F0F0F0ull;
   return x ^ t ^ (t << 28);
+}
+
+// Eight elements' bytes from the same byte of eight planes.
+static uint64_t eight_elements(const uint8_t *plane, size_t plane_bytes) {
+  uint64_t x = 0;
+  for (int bit = 0; bit < 8; bit++) x |= (uint64_t)plane[bit * plane_bytes] << (8 * bit);
+  return transpose(x);
 }
 
 // One byte of every element, from its eight planes; groups of eight elements from `group` on.
@@ -98,4 +102,19 @@ void cbitshuffle_undo(const void *planes, size_t elements, size_t element_bytes,
     undo_byte(low + 8 * plane_bytes, plane_bytes, done, out + byte + 1, element_bytes);
   }
   if (byte < element_bytes) undo_byte(in + 8 * byte * plane_bytes, plane_bytes, 0, out + byte, element_bytes);
+}
+
+void cbitshuffle_do(const void *source, size_t elements, size_t element_bytes, void *planes) {
+  size_t plane_bytes = elements / 8;
+  const uint8_t *in = source;
+  uint8_t *out = planes;
+  for (size_t byte = 0; byte < element_bytes; byte++) {
+    for (size_t group = 0; group < plane_bytes; group++) {
+      uint64_t x = 0;
+      for (size_t element = 0; element < 8; element++)
+        x |= (uint64_t)in[(group * 8 + element) * element_bytes + byte] << (8 * element);
+      x = transpose(x);
+      for (size_t bit = 0; bit < 8; bit++, x >>= 8) out[(byte * 8 + bit) * plane_bytes + group] = (uint8_t)x;
+    }
+  }
 }

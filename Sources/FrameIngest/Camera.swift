@@ -14,6 +14,8 @@ package struct CameraIdentity: Equatable, Sendable {
   package var height: Int?
   /// As frames come into the ring; nil until the camera has told.
   package var pixelType: PixelType?
+  /// It was asked, and answered; false for a sender that is only listened to.
+  package var hasAnswered = false
 
   package init(
     model: String, serial: String, address: String, clock: String, width: Int? = nil, height: Int? = nil,

@@ -11,18 +11,33 @@ package struct CameraSettings: Sendable {
   /// The longest time from the end of an exposure to the arrival of its frame, for cameras whose clock can only be
   /// compared by the frames themselves. An assumption of the operator's; it is recorded with the clock pairs.
   package var maximumLatency: Seconds
+  /// Which channel is recorded, where the stream has several; nil: the first.
+  package var channel: String?
+  /// Where commands go: `http://host` of a detector control unit, without it others command the detector; for cameras that
+  /// always take commands elsewhere than at `url`, where that is not where it usually is.
+  package var control: String?
+  /// For streams that come by either.
+  package var socket: CameraSocket
   /// How fast files are played; of `replay` alone.
   package var replayRate = ReplayRate.recorded
 
   package init(
-    model: String, url: String, maximumFrameBytes: Int = 64 << 20, maximumLatency: Seconds = Seconds(0.1)
+    model: String, url: String, maximumFrameBytes: Int = 64 << 20, maximumLatency: Seconds = Seconds(0.1),
+    channel: String? = nil, control: String? = nil, socket: CameraSocket = .pull
   ) {
     self.model = model
     self.url = url
     self.maximumFrameBytes = maximumFrameBytes
     self.maximumLatency = maximumLatency
+    self.channel = channel
+    self.control = control
+    self.socket = socket
   }
 }
+
+/// How a ZeroMQ sender hands its frames out: `pull` shares them between its receivers, `sub` gives all to each and drops
+/// what a slow one does not take.
+package enum CameraSocket: String, CaseIterable, Sendable { case pull, sub }
 
 /// How fast frames come that are on files.
 package enum ReplayRate: Equatable, Sendable {
@@ -48,7 +63,16 @@ package enum CameraModels {
       settings throws(CameraError) in try SharedMemoryCamera(settings)
     },
     CameraModel(name: "simplon", summary: "DECTRIS SIMPLON stream v1, url: tcp://host:9999") {
-      settings throws(CameraError) in try SimplonCamera(settings)
+      settings throws(CameraError) in try SimplonCamera(settings, .legacy)
+    },
+    CameraModel(name: "simplon2", summary: "DECTRIS SIMPLON stream v2, url: tcp://host:31001") {
+      settings throws(CameraError) in try SimplonCamera(settings, .cbor)
+    },
+    CameraModel(name: "merlin", summary: "Quantum Detectors Merlin, url: tcp://host, or tcp://host:6342") {
+      settings throws(CameraError) in try MerlinCamera(settings)
+    },
+    CameraModel(name: "array", summary: "array-1.0 or slsDetector JSON over ZeroMQ, url: tcp://host:port") {
+      settings throws(CameraError) in try ArrayCamera(settings)
     },
     CameraModel(name: "de", summary: "Direct Electron camera behind its DE-Server, url: tcp://host:13240") {
       settings throws(CameraError) in try DECamera(settings)

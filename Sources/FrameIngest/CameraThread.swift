@@ -227,10 +227,14 @@ package final class CameraThread: @unchecked Sendable {
     count = SeriesCount(series: series)
     if camera.canBeCommanded { nextSeries = series &+ 1 }
     report(.seriesStarted(series: series))
-    if camera.identity != reported {
-      reported = camera.identity
-      report(.identified(camera.identity))
-    }
+    noteIdentity()
+  }
+
+  /// Some cameras tell who they are, and how large their frames are, only by sending some.
+  private func noteIdentity() {
+    guard camera.identity != reported else { return }
+    reported = camera.identity
+    report(.identified(camera.identity))
   }
 
   /// What comes while nothing is recorded must not pile up in front of the next series.
@@ -276,7 +280,10 @@ package final class CameraThread: @unchecked Sendable {
   private func warn(_ text: String) { report(.warning("camera at \(camera.identity.address): \(text)")) }
 
   private func endSeries(_ triggered: UInt64?) {
-    if let count { report(count.ended(triggered: triggered)) }
+    if let count {
+      noteIdentity()
+      report(count.ended(triggered: triggered))
+    }
     count = nil
   }
 

@@ -25,6 +25,9 @@ package final class SharedMemoryCamera: Camera {
     guard !settings.url.isEmpty else {
       throw .badSetting("`url` is empty; write the path of the camera's Unix socket")
     }
+    guard settings.control == nil, settings.channel == nil else {
+      throw .badSetting("`control` and `channel` have no meaning with `model: shm`; take them out")
+    }
     self.settings = settings
     identity = CameraIdentity(model: "shm", serial: "", address: settings.url, clock: "")
   }

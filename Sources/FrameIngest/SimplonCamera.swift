@@ -1,10 +1,10 @@
 package import FrameRing
-import JSON
 import Linux
 package import Quantities
 import ZeroMQ
 
-/// A receiver of the DECTRIS SIMPLON stream v1 (camera-streams.md §2): ZeroMQ PULL, JSON parts and a blob of pixels.
+/// A receiver of the DECTRIS SIMPLON stream over ZeroMQ PULL: version 1, JSON parts and a blob of pixels
+/// (camera-streams.md §2), and version 2, one CBOR map per message (§1).
 ///
 /// A tolerant reader: unknown parts, stale ends, late joins and odd headers are passed over. A strict recorder: what
 /// does not decode to exactly width · height pixels is refused with its cause. It connects at the first `start`, not
@@ -13,41 +13,59 @@ import ZeroMQ
 /// The detector's clock begins anew with each series and cannot be asked. A clock pair is one-sided in truth: the
 /// exposure ended before its frame arrived; that it ended no more than `maximumLatency` before is the operator's
 /// assumption.
+///
+/// With `control` the detector is configured, armed and triggered over HTTP, and only the series that it was armed for
+/// is recorded. Without, it belongs to somebody else, and every series is.
 package final class SimplonCamera: Camera {
   /// Messages libzmq may hold for us (camera-streams.md §9).
   private static let mostWaitingMessages: Int32 = 1024
   /// A sender of anything larger is cut off by libzmq; flat fields of `header_detail: all` are below it.
   private static let mostPartBytes: Int64 = 256 << 20
-  private static let mostJSONBytes = 1 << 20
   private static let betweenClockPairs = Seconds(0.05)
+  /// A detector whose trigger failed and that sends nothing for so long, and for so many frame periods, exposes no more.
+  private static let leastSilence = (span: Seconds(2), periods: 3.0)
 
-  package private(set) var identity: CameraIdentity
-  package let canBeCommanded = false
-  private let settings: CameraSettings
+  package internal(set) var identity: CameraIdentity
+  package var canBeCommanded: Bool { control != nil }
+  let settings: CameraSettings
+  let format: SimplonFormat
+  let control: SimplonControl?
   private let context = ZeroMQContext()
   private var socket: ZeroMQSocket?
-  private var series = SimplonSeries()
+  var series = SimplonSeries()
   private var pixels = SimplonPixels()
-  private var message = SimplonMessage()
-  private var events: [CameraEvent] = []
+  var message = SimplonMessage()
+  var events: [CameraEvent] = []
   private var lastClockPair = MonotonicTime(nanoseconds: 0)
   /// What a single-part message without an `htype` must be, after one that announced it.
-  private var expected = Expected.nothing
+  var expected = Expected.nothing
+  var channels = SimplonChannels()
+  /// Of a commanded series: what became of its trigger, and how long it may be silent then.
+  private var trigger: (failure: CameraError?, patience: Seconds) = (nil, leastSilence.span)
 
-  private enum Expected { case nothing, configuration, blob }
+  enum Expected { case nothing, configuration, blob }
 
-  package init(_ settings: CameraSettings) throws(CameraError) {
+  package init(_ settings: CameraSettings, _ format: SimplonFormat) throws(CameraError) {
     guard settings.url.contains("://") else {
-      throw .badSetting("`url: \(settings.url)` is not an address; write for example tcp://detector:9999")
+      throw .badSetting("`url: \(settings.url)` is not an address; write for example tcp://detector:\(format.port)")
+    }
+    if settings.channel != nil, format == .legacy {
+      throw .badSetting("`channel` has no meaning with `model: simplon`: stream version 1 has one channel; take it out")
     }
     self.settings = settings
-    identity = CameraIdentity(
-      model: "simplon", serial: "", address: settings.url,
-      clock: "ns since the detector's own zero of the series; anew in each series", pixelType: .u16)
+    self.format = format
+    channels.configured = settings.channel.map { Array($0.utf8) }
+    var control: SimplonControl?
+    if let address = settings.control { control = try SimplonControl(address, format) }
+    self.control = control
+    identity = CameraIdentity(model: format.model, serial: "", address: settings.url, clock: format.clock)
   }
 
-  /// Nothing yet: the stream is opened by `start`.
-  package func connect() throws(CameraError) {}
+  /// Without `control` nothing yet: the stream is opened by `start`. With it, the detector is asked who it is.
+  package func connect() throws(CameraError) {
+    guard let detector = try control?.connect() else { return }
+    take(detector)
+  }
 
   package func start(_ request: ExposureRequest, into ring: FrameRing) throws(CameraError) {
     if socket == nil {
@@ -61,37 +79,57 @@ package final class SimplonCamera: Camera {
         throw .unreachable(address: settings.url, reason: "\(error)")
       }
     }
-    series.start()
+    if let control {
+      let sent = try control.arm(request)
+      try control.trigger()
+      series.startCommanded(sent: sent, recorded: request.series, at: .now)
+      trigger = (nil, max(Self.leastSilence.span, request.framePeriod * Self.leastSilence.periods))
+      channels.beginSeries()
+    } else {
+      series.start()
+    }
     ring.beginSeries()
   }
 
-  package func stop() throws(CameraError) { series.stop(at: .now) }
+  package func stop() throws(CameraError) {
+    // The time to drain begins when the detector has ended.
+    defer { series.stop(at: .now) }
+    try control?.end()
+  }
+
   package func probeClock() throws(CameraError) -> ClockPair? { nil }
 
   package func close() {
+    control?.close()
     socket = nil
     series.forget()
+    channels.beginSeries()
     events = []
     expected = .nothing
   }
 
   package func next(into ring: FrameRing, step: UInt32, atMost span: Seconds) throws(CameraError) -> CameraEvent {
     if !events.isEmpty { return events.removeFirst() }
+    if let control, let event = try heed(control) { return event }
     guard let socket else {
       sleepThread(for: span)
       return series.drained(at: .now, isQuiet: true) ?? .nothing
     }
-    if let over = series.drained(at: .now, isQuiet: false) { return over }
+    if let over = series.drained(at: .now, isQuiet: false) { return ended(over) }
     // A message that was there already may have waited long: its arrival says little about the clock.
     let waited = !socket.waitReadable(milliseconds: 0)
     if waited, !socket.waitReadable(milliseconds: Int(span.value * 1000)) {
-      return series.drained(at: .now, isQuiet: true) ?? .nothing
+      return series.drained(at: .now, isQuiet: true).map { ended($0) } ?? .nothing
     }
     message = SimplonMessage(arrival: .now, step: step, isPrompt: waited)
     do throws(ZeroMQError) {
-      guard unsafe try socket.receive({ index, more, bytes in unsafe part(index, more, bytes, ring) }) else {
-        return .nothing
+      let isThere = unsafe try socket.receive { index, more, bytes in
+        switch format {
+        case .legacy: unsafe part(index, more, bytes, ring)
+        case .cbor: unsafe cborPart(index, more, bytes, ring)
+        }
       }
+      guard isThere else { return .nothing }
     } catch {
       throw .disconnected(address: settings.url, reason: "\(error)")
     }
@@ -100,68 +138,28 @@ package final class SimplonCamera: Camera {
     return events.isEmpty ? .nothing : events.removeFirst()
   }
 
-  // MARK: Parts
-
-  private func part(_ index: Int, _ more: Bool, _ bytes: UnsafeRawBufferPointer, _ ring: FrameRing) {
-    message.parts = index + 1
-    switch (message.kind, index) {
-    case (_, 0): unsafe firstPart(bytes, isAlone: !more, ring)
-    case (.header, 1): if let json = unsafe object(bytes) { configure(json) }
-    case (.image, 1): if message.problem == nil { unsafe describe(bytes) }
-    case (.image, 2): if message.problem == nil { unsafe receivePixels(bytes, ring) }
-    case (.image, _):
-      // dconfig-1.0 is the fourth part; an image_appendix after it is the operator's own affair.
-      if message.times == nil, let json = unsafe object(bytes) { message.times = SimplonTimes(json) }
-    default: break
-    }
+  /// Ends a series whose trigger failed, when no frames come either.
+  private func heed(_ control: SimplonControl) throws(CameraError) -> CameraEvent? {
+    let now = MonotonicTime.now
+    if trigger.failure == nil { trigger.failure = control.look(at: now) }
+    guard let failure = trigger.failure, series.silence(at: now) >= trigger.patience else { return nil }
+    trigger.failure = nil
+    guard failure.isRefusal else { throw failure }
+    series.stop(at: now)
+    return .ignored(cause: failure.description)
   }
 
-  private func object(_ bytes: UnsafeRawBufferPointer) -> JSONValue? {
-    guard bytes.count <= Self.mostJSONBytes, unsafe bytes.first == UInt8(ascii: "{") else { return nil }
-    return unsafe try? JSONValue(parsing: bytes)
-  }
+  // MARK: What both versions share
 
-  private func firstPart(_ bytes: UnsafeRawBufferPointer, isAlone: Bool, _ ring: FrameRing) {
-    let awaited = isAlone ? expected : .nothing
-    expected = .nothing
-    let json = unsafe object(bytes)
-    let number = json?["series"]?.integer.flatMap { UInt64(exactly: $0) }
-    switch json?["htype"]?.string {
-    case "dimage-1.0": beginImage(number, json?["frame"]?.integer.flatMap { UInt64(exactly: $0) }, ring)
-    case "dheader-1.0":
-      guard let number else { return refuseMessage("a series header without a number", ring) }
-      message.kind = .header
-      append(series.header(number), ring)
-      if isAlone && json?["header_detail"]?.string != "none" { expected = .configuration }
-    case "dseries_end-1.0":
-      guard let number else { return refuseMessage("a series end without a number", ring) }
-      message.kind = .other
-      append(series.end(number), ring)
-    case "dflatfield-1.0", "dpixelmask-1.0", "dcountrate_table-1.0":
-      message.kind = .other
-      if isAlone { expected = .blob }
-    case .some:
-      message.kind = .other
-      events.append(.ignored(cause: "a message of an unknown htype"))
-    case nil:
-      if awaited == .configuration, let json { configure(json) }
-      if awaited == .nothing || (awaited == .configuration && json == nil) {
-        return refuseMessage("a message that is not of the SIMPLON stream", ring)
-      }
-      message.kind = .other
-    }
-  }
-
-  private func configure(_ json: JSONValue) {
-    let configuration = SimplonConfiguration(json)
-    series.configure(configuration)
+  func take(_ configuration: SimplonConfiguration) {
     identity.model = configuration.model ?? identity.model
     identity.serial = configuration.serial ?? identity.serial
     identity.width = configuration.width ?? identity.width
     identity.height = configuration.height ?? identity.height
+    identity.pixelType = configuration.pixelType ?? identity.pixelType
   }
 
-  private func beginImage(_ number: UInt64?, _ frame: UInt64?, _ ring: FrameRing) {
+  func beginImage(_ number: UInt64?, _ frame: UInt64?, _ ring: FrameRing) {
     guard let number, let frame, frame < mostFrameNumber else {
       return refuseMessage("an image without a usable series or frame number", ring)
     }
@@ -178,18 +176,9 @@ package final class SimplonCamera: Camera {
     }
   }
 
-  private func describe(_ bytes: UnsafeRawBufferPointer) {
-    do throws(DecodeError) {
-      guard let json = unsafe object(bytes) else { throw DecodeError("an image without dimage_d-1.0") }
-      message.image = try SimplonImageDescription(json)
-    } catch {
-      message.fault = error
-    }
-  }
-
-  private func receivePixels(_ bytes: UnsafeRawBufferPointer, _ ring: FrameRing) {
+  func receivePixels(_ bytes: UnsafeRawBufferPointer, _ ring: FrameRing) {
     guard let image = message.image else { return }
-    let count = image.width * image.height * PixelType.u16.bytesPerPixel
+    let count = image.wireBytes
     guard count <= min(ring.slotBytes, settings.maximumFrameBytes) else {
       message.fault = DecodeError("an image of \(image.width) × \(image.height), larger than the ring's slots")
       return
@@ -206,8 +195,6 @@ package final class SimplonCamera: Camera {
       message.fault = error
     }
   }
-
-  // MARK: The whole message
 
   private func conclude(_ ring: FrameRing) {
     guard message.kind == .image else { return }
@@ -229,16 +216,24 @@ package final class SimplonCamera: Camera {
     }
   }
 
-  private func refuseMessage(_ cause: String, _ ring: FrameRing) {
+  func refuseMessage(_ cause: String, _ ring: FrameRing) {
     message.kind = .other
     // Outside a recording nothing is counted against it.
     events.append(series.isRecording ? refuse(cause, ring) : .ignored(cause: cause))
   }
 
-  private func append(_ more: [CameraEvent], _ ring: FrameRing) {
+  func append(_ more: [CameraEvent], _ ring: FrameRing) {
     for event in more {
       if case .seriesStarted = event { ring.beginSeries() }
+      if case .seriesEnded = event, let account = channels.account() { events.append(account) }
       events.append(event)
     }
+  }
+
+  /// Before the end of a series is told what was passed over in it.
+  private func ended(_ event: CameraEvent) -> CameraEvent {
+    guard case .seriesEnded = event, let account = channels.account() else { return event }
+    events.append(event)
+    return account
   }
 }

@@ -34,7 +34,7 @@ struct SimplonMessage {
     guard let image, let pixelCRC else { return nil }
     return FrameHeader(
       frameNumber: frame, deviceNanoseconds: times?.start ?? 0, exposureNanoseconds: times?.exposure ?? 0,
-      arrival: arrival, series: series, flags: times?.start == nil ? .noDeviceTime : [], pixelType: .u16,
-      width: image.width, height: image.height, step: step, pixelCRC: pixelCRC)
+      arrival: arrival, series: series, flags: times?.start == nil ? .noDeviceTime : [],
+      pixelType: image.pixelType, width: image.width, height: image.height, step: step, pixelCRC: pixelCRC)
   }
 }

@@ -21,6 +21,10 @@ struct SimplonSeries {
   }
 
   private(set) var isRecording = false
+  /// The sender's number of the series that it was armed for: no other is recorded.
+  private var commanded: UInt64?
+  /// Whose header came last.
+  private var headed: UInt64?
   private var numbers = SeriesNumbers()
   private var open: Open?
   private var ended: UInt64?
@@ -40,6 +44,17 @@ struct SimplonSeries {
     open?.isAnnounced = false
   }
 
+  /// The sender was armed, and said under which number it will send; that is recorded under another. Nothing of it is
+  /// announced: who armed it knows.
+  mutating func startCommanded(sent: UInt64, recorded: UInt64, at now: MonotonicTime) {
+    isRecording = true
+    lastMessage = now
+    stopped = nil
+    ended = nil
+    commanded = sent
+    open = Open(number: sent, recorded: recorded, isAnnounced: true)
+  }
+
   mutating func stop(at now: MonotonicTime) {
     guard isRecording, stopped == nil else { return }
     stopped = now
@@ -48,8 +63,15 @@ struct SimplonSeries {
 
   mutating func noteMessage(at now: MonotonicTime) { lastMessage = now }
 
+  /// How long nothing has come.
+  func silence(at now: MonotonicTime) -> Seconds { now - lastMessage }
+
   /// A series header. Gives what it ends and begins.
   mutating func header(_ number: UInt64) -> [CameraEvent] {
+    headed = number
+    if let commanded {
+      return number == commanded ? [] : [.ignored(cause: "the header of a series that was not asked for")]
+    }
     var events = endAnnounced(byItself: false)
     ended = nil
     open = Open(number: number)
@@ -59,7 +81,10 @@ struct SimplonSeries {
     return events
   }
 
-  mutating func configure(_ configuration: SimplonConfiguration) { open?.configuration = configuration }
+  /// What the last header said.
+  mutating func configure(_ configuration: SimplonConfiguration) {
+    if headed == open?.number { open?.configuration = configuration }
+  }
 
   enum Admission: Equatable {
     /// - Parameter series: the number it is recorded under.
@@ -71,7 +96,7 @@ struct SimplonSeries {
 
   /// A frame of series `number`: is it recorded? Gives the events that come before it.
   mutating func frame(_ number: UInt64) -> (admission: Admission, events: [CameraEvent]) {
-    guard isRecording else { return (.ignore, []) }
+    guard isRecording, commanded ?? number == number else { return (.ignore, []) }
     if let open, open.number == number, open.isAnnounced, let recorded = open.recorded {
       return (.record(series: recorded), [])
     }
@@ -129,12 +154,14 @@ struct SimplonSeries {
   private mutating func endAnnounced(byItself: Bool) -> [CameraEvent] {
     guard isRecording, let open, open.isAnnounced else { return [] }
     self.open?.isAnnounced = false
-    if stopped != nil {
+    // A commanded series is armed for more images than anybody wants; whoever ends it, it has not had them.
+    let isWhole = byItself && commanded == nil
+    if stopped != nil || commanded != nil {
       isRecording = false
       stopped = nil
     }
     let seen = open.lastFrame.map { $0 + 1 }
-    let triggered = byItself ? open.configuration?.expectedFrames ?? seen : seen
+    let triggered = isWhole ? open.configuration?.expectedFrames ?? seen : seen
     return [.seriesEnded(series: open.recorded ?? open.number, triggered: triggered)]
   }
 }

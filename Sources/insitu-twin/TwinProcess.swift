@@ -10,7 +10,7 @@ final class TwinProcess {
   private let world: World
   private let truth: TruthRecorder?
   private let camera: TwinCamera
-  private let cameraFront: any CameraFront
+  private let cameraOutlet: any CameraOutlet
   private let instruments: TwinBus
   private var unplugs: UnplugSchedule
 
@@ -52,8 +52,7 @@ final class TwinProcess {
       throw TwinFailure(EX_OSERR, error.description)
     }
     do throws(LinuxError) {
-      cameraFront = try configuration.camera.stream.open(
-        camera, path: runtime + "/twin-camera", address: configuration.camera.address, report: report)
+      cameraOutlet = try configuration.camera.outlet(camera, runtime: runtime, report: report)
       instruments = try TwinBus(
         path: runtime + "/twin-usb", world: world, clocks: clocks, configuration: configuration)
     } catch {
@@ -66,7 +65,8 @@ final class TwinProcess {
     self.start = start
     self.truth = truth
     let mock = configuration.usbMock.map { ", libusb at \($0)" } ?? ""
-    say("ready in \(runtime): twin-usb, twin-camera\(mock), process \(getpid())")
+    let place = configuration.camera.place
+    say("ready in \(runtime): twin-usb, \(place)\(mock), process \(getpid())")
   }
 
   private static func explain(_ error: LinuxError, _ runtime: String) -> TwinFailure {
@@ -108,10 +108,10 @@ final class TwinProcess {
       world.advance(to: now)
       for action in unplugs.due(at: now, outputOnSince: instruments.outputOnSince) { apply(action, now) }
 
-      let connections = instruments.connections + (cameraFront.isConnected ? 1 : 0)
-      if connections > 0 || cameraFront.connections != connectionsSeen {
+      let connections = instruments.connections + (cameraOutlet.isConnected ? 1 : 0)
+      if connections > 0 || cameraOutlet.connections != connectionsSeen {
         lastConnected = now
-        connectionsSeen = cameraFront.connections
+        connectionsSeen = cameraOutlet.connections
       }
       if let idleExit, now - lastConnected > idleExit {
         say("nobody connected for \(idleExit): ending")
@@ -136,7 +136,7 @@ final class TwinProcess {
 
   private func close() {
     instruments.close()
-    cameraFront.close()
+    cameraOutlet.close()
     camera.close()
     truth?.close()
   }

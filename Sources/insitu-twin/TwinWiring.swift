@@ -1,6 +1,8 @@
+import Glibc
 import Linux
 import NanobatteryTwin
 import Quantities
+import ZeroMQ
 
 extension TruthRecorder.Clocks {
   /// The clocks of the configuration, each with a wander of its own, from `start` on.
@@ -42,5 +44,64 @@ extension TwinInstruments {
     self.init(
       all, model: (smu.model, settings), cell: world, potentiostatClock: clocks.potentiostat,
       holderClock: clocks.holder)
+  }
+}
+
+extension TwinConfiguration.Camera {
+  /// The camera's own socket, or its stream.
+  func outlet(
+    _ camera: TwinCamera, runtime: String, report: @escaping @Sendable (String) -> Void
+  ) throws(LinuxError) -> any CameraOutlet {
+    switch stream {
+    case .shm: return try CameraPort(path: runtime + "/twin-camera", camera: camera, report: report)
+    case .simplon1: return try TwinSimplon(self, .legacy, camera, report: report)
+    case .simplon2: return try TwinSimplon(self, .cbor, camera, report: report)
+    case .merlin:
+      var settings = MerlinSender.Settings()
+      settings.dataAddress = streamAddress
+      settings.controlAddress = try Self.portBelow(streamAddress)
+      return try MerlinSender(camera, settings, report: report)
+    case .de:
+      var settings = DEServerSettings()
+      settings.address = streamAddress
+      return try DEServer(settings, camera: camera, report: report)
+    case .array:
+      var settings = ArraySender.Settings()
+      settings.endpoint = endpoint
+      settings.period_ns = period.nanoseconds
+      settings.exposure_ns = max(1, period.nanoseconds / 100 * 96)
+      do throws(ZeroMQError) { return try ArraySender(camera, settings, report: report) } catch {
+        throw LinuxError(error.call, error.endpoint, number: error.number)
+      }
+    }
+  }
+
+  /// `HOST:PORT` of the stream: what was configured, else the product's own port on this computer alone.
+  var streamAddress: String {
+    let usual =
+      switch stream {
+      case .shm: 0
+      case .simplon1, .array: 9999
+      case .simplon2: 31001
+      case .merlin: 6342
+      case .de: 13240
+      }
+    return address ?? "127.0.0.1:\(usual)"
+  }
+
+  /// Of ZeroMQ; an address may be one already, such as `ipc://…`.
+  var endpoint: String { streamAddress.contains("://") ? streamAddress : "tcp://\(streamAddress)" }
+
+  /// Commands come one port below the data, as with the Merlin software's own.
+  private static func portBelow(_ address: String) throws(LinuxError) -> String {
+    guard let colon = address.lastIndex(of: ":"), let port = UInt16(address[address.index(after: colon)...]), port > 1
+    else { throw LinuxError("address", address, number: EINVAL) }
+    return "\(address[..<colon]):\(port - 1)"
+  }
+
+  /// For people.
+  var place: String {
+    if stream == .shm { return "twin-camera" }
+    return "camera as \(stream.rawValue) at \(streamAddress)" + (control.map { ", commanded at http://\($0)" } ?? "")
   }
 }

@@ -106,20 +106,36 @@ struct Configuration {
     -> (settings: CameraSettings?, exposure: Seconds)
   {
     guard top.ifPresent("camera") != nil else { return (nil, Seconds(0.0024)) }
-    let section = try top.mapping("camera", keys: ["model", "url", "exposure", "maximum_latency", "rate"])
+    let section = try top.mapping(
+      "camera", keys: ["model", "url", "exposure", "maximum_latency", "channel", "control", "socket", "rate"])
+    let socket = try section.ifPresent("socket")?.choice(CameraSocket.allCases.map(\.rawValue))
     var settings = CameraSettings(
       model: try section.field("model").choice(CameraModels.all.map(\.name)), url: try section.text("url"),
       maximumFrameBytes: frameBytes,
-      maximumLatency: try section.quantity("maximum_latency", default: Seconds(0.02)))
-    if let field = section.ifPresent("rate") { settings.replayRate = try replayRate(field, settings.model) }
+      maximumLatency: try section.quantity("maximum_latency", default: Seconds(0.02)),
+      channel: try section.ifPresent("channel")?.text(), control: try section.ifPresent("control")?.text(),
+      socket: socket.flatMap(CameraSocket.init) ?? .pull)
+    try refuseForeignKeys(section)
+    if let field = section.ifPresent("rate") { settings.replayRate = try replayRate(field) }
     return (settings, try section.quantity("exposure", default: Seconds(0.0024)))
   }
 
-  /// "recorded", "full" or "400 fps".
-  private static func replayRate(_ field: YAMLField, _ model: String) throws(YAMLError) -> ReplayRate {
-    guard model == "replay" else {
-      throw field.error("has no meaning for this camera", remedy: "take it out; only “model: replay” has a rate")
+  /// Keys that only some cameras have: nobody shall believe that the others heed them.
+  private static let keysOfModels = [
+    "channel": ["simplon2"], "control": ["simplon", "simplon2", "merlin"], "socket": ["array"], "rate": ["replay"],
+  ]
+
+  private static func refuseForeignKeys(_ camera: YAMLMapping) throws(YAMLError) {
+    let model = try camera.text("model")
+    for (key, models) in keysOfModels.sorted(by: { $0.key < $1.key }) where !models.contains(model) {
+      guard let field = camera.ifPresent(key) else { continue }
+      throw field.error(
+        "has no meaning with “model: \(model)”", remedy: "take it out; it belongs to \(models.joined(separator: ", "))")
     }
+  }
+
+  /// "recorded", "full" or "400 fps".
+  private static func replayRate(_ field: YAMLField) throws(YAMLError) -> ReplayRate {
     switch try field.text() {
     case "recorded": return .recorded
     case "full": return .full

@@ -15,7 +15,7 @@ extension DaemonTests {
       let address = try TCPListener("127.0.0.1:0").address
       var settings = Laboratory.Settings()
       settings.camera = "{model: de, url: \"tcp://\(address)\", maximum_latency: 100 ms}"
-      settings.twinCamera = ", stream: de, address: \"\(address)\""
+      settings.twinCamera = ["stream: de", "address: \"\(address)\""]
       settings.faults = ["lose_frames: 2, every: 50"]
       let laboratory = try Laboratory(settings)
       try laboratory.startDaemon()

@@ -21,7 +21,7 @@ final class Laboratory {
     /// Replaces the twin's camera.
     var camera: String?
     /// More keys of `twin.camera`.
-    var twinCamera = ""
+    var twinCamera: [String] = []
     /// `obh-1`, `passive`, or nil for none; without the first the twin's cell is wired to its potentiostat.
     var holder: String? = "obh-1"
     /// The instruments are reached by libusb, which finds them in the twin's mock of usbfs.
@@ -76,7 +76,7 @@ final class Laboratory {
         seed: 1
         truth: "\(path)/truth"\(settings.libUSB ? "\n  usb_mock: \"\(path)/usb\"" : "")
         potentiostat: {model: \(settings.model)}
-        camera: {width: \(settings.side), height: \(settings.side)\(settings.twinCamera)}\(wiring(settings))
+        camera: {\((["width: \(settings.side)", "height: \(settings.side)"] + settings.twinCamera).joined(separator: ", "))}\(wiring(settings))
         cell: {\(settings.cell.joined(separator: ", "))}
         faults: [\(settings.faults.map { "{\($0)}" }.joined(separator: ", "))]
 

@@ -42,7 +42,7 @@ struct SimplonCameraTests {
   func wholeSeries(inOneMessage: Bool) throws {
     let config =
       #"{"trigger_mode":"exts","nimages":3,"ntrigger":1,"description":"QUADRO","detector_number":"E-17","#
-      + #""x_pixels_in_detector":4,"y_pixels_in_detector":2}"#
+      + #""x_pixels_in_detector":4,"y_pixels_in_detector":2,"bit_depth_image":16}"#
     sender.header(34, config: config, inOneMessage: inOneMessage)
     for frame in 0..<3 as Range<UInt64> { sender.image(34, frame) }
     sender.end(34)
@@ -57,6 +57,7 @@ struct SimplonCameraTests {
     #expect(camera.identity.model == "QUADRO")
     #expect(camera.identity.serial == "E-17")
     #expect(camera.identity.width == 4)
+    #expect(camera.identity.pixelType == .u16)
     #expect(!camera.canBeCommanded)
     let frame = try #require(header(1))
     #expect(frame.frameNumber == 1)
@@ -77,13 +78,10 @@ struct SimplonCameraTests {
     let big = littleEndian(words.map(\.byteSwapped))
     var zeroed = framedBitShuffleLZ4(little, elementBytes: 2)
     zeroed.replaceSubrange(..<12, with: [UInt8](repeating: 0, count: 12))
-    let wide = littleEndian(words.map { UInt32($0) })
     let cases: [(String, [UInt8], String)] = [
       ("<", little, "uint16"), (">", big, "uint16"), ("lz4<", literalLZ4(little), "uint16"),
       ("lz4>", literalLZ4(big), "uint16"), ("bs16-lz4<", framedBitShuffleLZ4(little, elementBytes: 2), "uint16"),
-      ("bs16-lz4<", zeroed, "uint16"), ("<", wide, "uint32"),
-      (">", littleEndian(words.map { UInt32($0).byteSwapped }), "uint32"),
-      ("bs32-lz4<", framedBitShuffleLZ4(wide, elementBytes: 4), "uint32"), ("lz4<", literalLZ4(wide), "uint32"),
+      ("bs16-lz4<", zeroed, "uint16"),
     ]
     for (number, (encoding, blob, type)) in cases.enumerated() {
       sender.send(
@@ -98,27 +96,29 @@ struct SimplonCameraTests {
     }
   }
 
-  @Test("8-bit images are widened", arguments: [false, true])
-  func widened(isCompressed: Bool) throws {
-    let pixels8 = (0..<64).map { UInt8($0 * 4 + 3) }
-    let blob = isCompressed ? framedBitShuffleLZ4(pixels8, elementBytes: 1) : pixels8
-    sender.send(
-      FakeSimplonSender.image(
-        1, 0, blob, shape: "[8,8]", type: "uint8", encoding: isCompressed ? "bs8-lz4<" : "<"))
-    #expect(try events(2) == [.seriesStarted(series: 1), .frame])
-    #expect(pixels(0) == pixels8.map { UInt16($0) })
-  }
-
-  @Test("32-bit pixels that do not fit are refused, not cut")
-  func tooWide() throws {
-    sender.send(FakeSimplonSender.image(1, 0, littleEndian([UInt32(65536), 1]), shape: "[2,1]", type: "uint32"))
-    #expect(
-      try events(2) == [
-        .seriesStarted(series: 1),
-        .refusedFrame(
-          cause: "32-bit pixels above 65535, which 16-bit segments cannot hold; set the detector to 16 bit"),
-      ])
-    #expect(ring.published == 0)
+  @Test("8-bit and 32-bit images are recorded with as many bits as were sent")
+  func otherDepths() throws {
+    let narrow = (0..<64).map { UInt8($0 * 4 + 3) }
+    let wide = (0..<64).map { UInt32($0) &* 70_000_001 }
+    let swapped = littleEndian(wide.map(\.byteSwapped))
+    let cases: [(String, [UInt8], String, [UInt8], PixelType)] = [
+      ("<", narrow, "uint8", narrow, .u8), (">", narrow, "uint8", narrow, .u8),
+      ("lz4<", literalLZ4(narrow), "uint8", narrow, .u8),
+      ("bs8-lz4<", framedBitShuffleLZ4(narrow, elementBytes: 1), "uint8", narrow, .u8),
+      ("<", littleEndian(wide), "uint32", littleEndian(wide), .u32), (">", swapped, "uint32", littleEndian(wide), .u32),
+      ("bs32-lz4<", framedBitShuffleLZ4(littleEndian(wide), elementBytes: 4), "uint32", littleEndian(wide), .u32),
+      ("bs32-lz4>", framedBitShuffleLZ4(swapped, elementBytes: 4), "uint32", littleEndian(wide), .u32),
+      ("lz4<", literalLZ4(littleEndian(wide)), "uint32", littleEndian(wide), .u32),
+    ]
+    for (number, one) in cases.enumerated() {
+      sender.send(FakeSimplonSender.image(1, UInt64(number), one.1, shape: "[16,4]", type: one.2, encoding: one.0))
+    }
+    #expect(try next() == .seriesStarted(series: 1))
+    for (number, one) in cases.enumerated() {
+      #expect(try next() == .frame, "\(one.0) \(one.2)")
+      #expect(ring.read(UInt64(number)) { _, pixels in Array(pixels) } == one.3, "\(one.0) \(one.2)")
+      #expect(header(UInt64(number))?.pixelType == one.4)
+    }
   }
 
   @Test("Images that do not add up are refused with their cause, and the stream goes on")

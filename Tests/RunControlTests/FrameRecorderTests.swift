@@ -23,6 +23,18 @@ struct PreviewImageTests {
     #expect(preview.countsPerLevel == 160.0 / 255)
   }
 
+  @Test("Frames of 8 and of 32 bits have a preview as well")
+  func otherDepths() throws {
+    let narrow: [UInt8] = [255, 0, 51, 0]
+    let wide: [UInt32] = [.max, 0, .max / 5, 0]
+    let small = narrow.withUnsafeBytes { PreviewImage(FrameHeader(pixelType: .u8, width: 2, height: 2), $0, side: 2) }
+    let large = wide.withUnsafeBytes { PreviewImage(FrameHeader(pixelType: .u32, width: 2, height: 2), $0, side: 2) }
+    #expect(small?.pixels == [255, 0, 51, 0])
+    #expect(large?.pixels == [255, 0, 51, 0])
+    let binned = wide.withUnsafeBytes { PreviewImage(FrameHeader(pixelType: .u32, width: 2, height: 2), $0, side: 1) }
+    #expect(binned?.countsPerLevel == Double(UInt64(UInt32.max) + UInt64(UInt32.max / 5)) / 255)
+  }
+
   @Test("A frame that does not divide is cut, not padded; a frame of nothing gives nothing")
   func odd() {
     let pixels = [UInt16](repeating: 1, count: 7 * 5)

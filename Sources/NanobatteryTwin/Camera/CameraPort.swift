@@ -6,7 +6,7 @@ internal import Quantities
 ///
 /// IDENTIFY, START {"series":…,"period_ns":…,"exposure_ns":…}, STOP and TIME are answered with OK and a JSON object, all
 /// else with ERR and a sentence. When the client goes, the camera stops and drains.
-package final class CameraPort: CameraFront {
+package final class CameraPort: CameraOutlet {
   private struct State {
     var client: UnixStream?
     var closing = false

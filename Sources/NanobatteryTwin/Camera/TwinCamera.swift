@@ -19,6 +19,8 @@ package final class TwinCamera: Sendable {
     var series: UInt64
     var period_ns: Int64
     var exposure_ns: Int64
+    /// The series ends by itself after so many.
+    var exposures: UInt64?
   }
 
   struct State {
@@ -105,7 +107,7 @@ package final class TwinCamera: Sendable {
       }
       state.request = request
       state.schedule = nil
-      state.stopAt = nil
+      state.stopAt = request.exposures
       return .some(nil)
     }
     // The generator waits on the same monitor; `wait` wakes nobody.
@@ -121,7 +123,7 @@ package final class TwinCamera: Sendable {
     let now = deviceNow
     let answer = state.update { state -> (UInt64, UInt64)? in
       guard let request = state.request else { return nil }
-      let triggered = state.stopAt ?? state.schedule?.begun(at: now) ?? 0
+      let triggered = min(state.stopAt ?? .max, state.schedule?.begun(at: now) ?? 0)
       state.stopAt = triggered
       return (request.series, triggered)
     }

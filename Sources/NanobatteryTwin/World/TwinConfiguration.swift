@@ -27,10 +27,17 @@ package struct TwinConfiguration: Sendable {
     package var serial = "TWIN-CAM-1"
     package var ringSlots = 32
     package var ringDirectory = "/dev/shm"
-    /// How its frames are sent, and where: `HOST:PORT` of those over TCP.
-    package var stream = TwinCameraStream.shm
-    package var address: String?
+    /// `HOST:PORT` of the HTTP that commands a SIMPLON stream; nil: it sends by itself.
+    package var control: String?
     package var clock = Clock(offset: Seconds(0.9), driftPPM: 8, wanderPPB: 20)
+    package var stream = Stream.shm
+    /// `HOST:PORT` of a stream; nil: the usual port of its product, on this computer alone.
+    package var address: String?
+    /// From exposure to exposure, for streams that nobody commands.
+    package var period = Seconds(0.01)
+
+    /// How frames leave the camera.
+    package enum Stream: String, CaseIterable, Sendable { case shm, simplon1, simplon2, merlin, de, array }
   }
 
   package var seed: UInt64 = 1
@@ -109,17 +116,23 @@ extension TwinConfiguration {
     try camera.read(
       twin.mappingOrEmpty(
         "camera",
-        keys: ["width", "height", "dose", "serial", "ring_slots", "ring_directory", "clock", "stream", "address"]))
+        keys: [
+          "width", "height", "dose", "serial", "ring_slots", "ring_directory", "clock", "stream", "address", "control",
+          "period",
+        ]))
     if let faults = twin.ifPresent("faults"), faults.node.scalar != "" {
       for fault in try faults.sequence() { try read(fault: fault) }
     }
   }
 
-  private static let faultKinds = ["unplug", "lose_frames", "repeat_frames", "stall_camera"]
+  private static let faultKinds = [
+    "unplug", "lose_frames", "repeat_frames", "stall_camera", "reorder_frames", "damage_frames", "garbage_before",
+    "break_behind", "break_stream",
+  ]
 
   private mutating func read(fault field: YAMLField) throws(YAMLError) {
     let fault = try field.mapping(
-      keys: Self.faultKinds + ["after", "after_output_on", "replug_after", "every"])
+      keys: Self.faultKinds + ["after", "after_output_on", "replug_after", "every", "at_frame"])
     let kinds = Self.faultKinds.filter { fault.ifPresent($0) != nil }
     guard kinds.count == 1, let kind = kinds.first else {
       throw field.error("must have exactly one of \(Self.faultKinds.joined(separator: ", "))")
@@ -142,12 +155,25 @@ extension TwinConfiguration {
       cameraFaults.stall = (
         span: try fault.positive("stall_camera", Seconds(1)), after: try fault.quantity("after", default: Seconds(0))
       )
+    case "break_stream":
+      try allow(["at_frame"])
+      cameraFaults.absence = (
+        frame: UInt64(try fault.integer("at_frame", in: 0...1_000_000_000, default: 0)),
+        span: try fault.positive("break_stream", Seconds(1))
+      )
     default:
       try allow(["every"])
       let pattern = CameraFaults.Pattern(
         frames: UInt64(try fault.integer(kind, in: 1...1_000_000)),
         every: UInt64(try fault.integer("every", in: 1...1_000_000_000)))
-      if kind == "lose_frames" { cameraFaults.lose = pattern } else { cameraFaults.repeat = pattern }
+      switch kind {
+      case "lose_frames": cameraFaults.lose = pattern
+      case "repeat_frames": cameraFaults.repeat = pattern
+      case "reorder_frames": cameraFaults.reorder = pattern
+      case "damage_frames": cameraFaults.damage = pattern
+      case "garbage_before": cameraFaults.garbage = pattern
+      default: cameraFaults.breakOff = pattern
+      }
     }
   }
 }
@@ -202,10 +228,16 @@ extension TwinConfiguration.Camera {
     serial = try camera.text("serial", default: serial)
     ringSlots = try camera.integer("ring_slots", in: 2...4096, default: ringSlots)
     ringDirectory = try camera.text("ring_directory", default: ringDirectory)
+    control = try camera.ifPresent("control")?.text()
     try clock.read(camera)
-    let names = TwinCameraStream.allCases.map(\.rawValue)
-    if let name = try camera.ifPresent("stream")?.choice(names) { stream = TwinCameraStream(rawValue: name) ?? stream }
+    if let field = camera.ifPresent("stream") {
+      stream = Stream(rawValue: try field.choice(Stream.allCases.map(\.rawValue))) ?? stream
+    }
     address = try camera.ifPresent("address")?.text()
+    if stream == .shm, let field = camera.ifPresent("address") {
+      throw field.error("has no meaning with “stream: shm”", remedy: "take it out, or name a stream")
+    }
+    period = try camera.positive("period", period)
   }
 }
 

@@ -9,6 +9,30 @@ private func parse(_ text: String) throws -> TwinConfiguration {
 
 @Suite("The twin's configuration")
 struct TwinConfigurationTests {
+  @Test("A camera that sends as a DECTRIS detector, and what goes wrong on the way")
+  func stream() throws {
+    let text = """
+      twin:
+        camera: {stream: simplon2, address: "tcp://127.0.0.1:31001", control: "127.0.0.1:8080"}
+        faults:
+          - {reorder_frames: 1, every: 40}
+          - {damage_frames: 2, every: 60}
+          - {break_stream: 500 ms, at_frame: 200}
+      """
+    let configuration = try TwinConfiguration(parsing: Array(text.utf8), file: "twin.yaml", runtime: "/run")
+    #expect(configuration.camera.stream == .simplon2)
+    #expect(configuration.camera.address == "tcp://127.0.0.1:31001")
+    #expect(configuration.camera.control == "127.0.0.1:8080")
+    #expect(configuration.cameraFaults.reorder == .init(frames: 1, every: 40))
+    #expect(configuration.cameraFaults.damage == .init(frames: 2, every: 60))
+    #expect(configuration.cameraFaults.absence?.frame == 200)
+    #expect(configuration.cameraFaults.absence?.span == Seconds(0.5))
+    let other = "twin:\n  camera: {stream: tape}\n"
+    #expect(throws: TwinConfigurationError.self) {
+      try TwinConfiguration(parsing: Array(other.utf8), file: "twin.yaml", runtime: "/run")
+    }
+  }
+
   @Test("Nothing but the section's name gives the defaults; other sections are left alone")
   func defaults() throws {
     let configuration = try parse("data: somewhere\nholder: {foo: 1}\ntwin:\n")
@@ -33,13 +57,16 @@ struct TwinConfigurationTests {
           clock: {offset: 1 h, drift: -120 ppm, wander: 300 ppb}}
         holder: {clock: {drift: 20 ppm}}
         camera: {width: 512, height: 256, dose: 4000 e/px/s, serial: X1, ring_slots: 8, ring_directory: "{runtime}",
-          clock: {offset: 2 s}}
+          clock: {offset: 2 s}, stream: merlin, address: "127.0.0.1:7342", period: 20 ms}
         faults:
           - {unplug: potentiostat, after_output_on: 5 s}
           - {unplug: holder, after: 10 s, replug_after: 3 s}
           - {lose_frames: 3, every: 100}
           - {repeat_frames: 1, every: 50}
           - {stall_camera: 300 ms, after: 2 s}
+          - {reorder_frames: 1, every: 40}
+          - {garbage_before: 1, every: 60}
+          - {break_behind: 1, every: 500}
       """)
     #expect(configuration.seed == 42 && configuration.truth == "/run/x/truth")
     #expect(configuration.cell.capacity.value == 30e-12 && configuration.cell.initialStateOfCharge == 0.5)
@@ -61,6 +88,11 @@ struct TwinConfigurationTests {
     #expect(configuration.cameraFaults.lose == CameraFaults.Pattern(frames: 3, every: 100))
     #expect(configuration.cameraFaults.repeat == CameraFaults.Pattern(frames: 1, every: 50))
     #expect(configuration.cameraFaults.stall?.span == Seconds(0.3))
+    #expect(configuration.cameraFaults.reorder == CameraFaults.Pattern(frames: 1, every: 40))
+    #expect(configuration.cameraFaults.garbage == CameraFaults.Pattern(frames: 1, every: 60))
+    #expect(configuration.cameraFaults.breakOff == CameraFaults.Pattern(frames: 1, every: 500))
+    #expect(configuration.camera.stream == .merlin && configuration.camera.address == "127.0.0.1:7342")
+    #expect(configuration.camera.period == Seconds(0.02))
   }
 
   @Test(
@@ -75,6 +107,9 @@ struct TwinConfigurationTests {
       ("twin: 7\n", "twin.yaml:1:7:", "must be a mapping"),
       ("cell: {}\n", "twin.yaml:1:1:", "“twin” is missing"),
       ("twin:\n  camera: {dose: 3 e/A^2}\n", "twin.yaml:2:18:", "e/px/s is meant"),
+      ("twin:\n  camera: {stream: gatan}\n", "twin.yaml:2:20:", "merlin"),
+      ("twin:\n  camera: {address: \"127.0.0.1:1\"}\n", "twin.yaml:2:21:", "no meaning"),
+      ("twin:\n  camera: {stream: merlin, period: 0 s}\n", "twin.yaml:2:36:", "more than zero"),
       ("twin:\n  holder: {clock: {drift: 3 s}}\n", "twin.yaml:2:27:", "is needed here"),
       ("twin:\n  faults: [{unplug: camera, after: 1 s}]\n", "twin.yaml:2:21:", "known: potentiostat, holder"),
       ("twin:\n  faults: [{unplug: holder}]\n", "twin.yaml:2:12:", "after_output_on"),

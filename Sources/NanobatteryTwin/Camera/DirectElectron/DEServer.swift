@@ -5,7 +5,7 @@ internal import Quantities
 
 /// A DE-Server in software (camera-streams.md §4): commands over TCP, the emergency stop by UDP at the same port, and
 /// behind them the twin's camera. One client at a time.
-package final class DEServer: CameraFront {
+package final class DEServer: CameraOutlet {
   private struct State {
     var client: UnixStream?
     var closing = false
