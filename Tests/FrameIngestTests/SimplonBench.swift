@@ -97,9 +97,9 @@ final class SimplonBench: @unchecked Sendable {
     thread.send(.record(ExposureRequest(series: series, framePeriod: period, exposure: exposure), step: 1))
   }
 
-  /// Waits for the n-th report that fits, and gives it.
+  /// Waits for the n-th report that fits, and gives it; long, because other tests may keep all cores busy.
   func wait(_ times: Int = 1, for fits: @escaping (CameraReport) -> Bool) -> CameraReport? {
-    reports.wait(atMost: Seconds(15)) { all in
+    reports.wait(atMost: Seconds(60)) { all in
       let fitting = all.filter(fits)
       return fitting.count >= times ? fitting[times - 1] : nil
     }

@@ -172,7 +172,7 @@ struct SimplonSenderTests {
     let thread = CameraThread(camera, ring: ring) { report in reports.update { $0.append(report) } }
     thread.send(.record(ExposureRequest(series: 1, framePeriod: Seconds(1), exposure: Seconds(1)), step: 0))
     thread.send(.stop)
-    #expect(reports.wait(atMost: Seconds(10)) { $0.contains(.stopped) ? true : nil } == true)
+    #expect(reports.wait(atMost: Seconds(60)) { $0.contains(.stopped) ? true : nil } == true)
     thread.send(.close)
     thread.join()
     #expect(ring.published == 0)
