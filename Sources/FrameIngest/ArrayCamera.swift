@@ -22,7 +22,7 @@ package final class ArrayCamera: Camera {
   private let settings: CameraSettings
   private let context = ZeroMQContext()
   private var socket: ZeroMQSocket?
-  private var series = SimplonSeries()
+  private var series = StreamSeries()
   private var numbers = ArraySeriesNumbers()
   private var events: [CameraEvent] = []
   private var lastClockPair = MonotonicTime(nanoseconds: 0)

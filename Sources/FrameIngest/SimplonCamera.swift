@@ -32,7 +32,7 @@ package final class SimplonCamera: Camera {
   let control: SimplonControl?
   private let context = ZeroMQContext()
   private var socket: ZeroMQSocket?
-  var series = SimplonSeries()
+  var series = StreamSeries()
   private var pixels = SimplonPixels()
   var message = SimplonMessage()
   var events: [CameraEvent] = []

@@ -13,45 +13,21 @@ package final class TCPListener: StreamListener, @unchecked Sendable {
 
   /// Binds and listens.
   package init(_ address: String) throws(LinuxError) {
-    guard let (host, service) = Self.split(address) else {
-      throw LinuxError("address", address, number: EINVAL)
-    }
-    var wanted = unsafe addrinfo()
-    unsafe wanted.ai_flags = AI_PASSIVE | AI_NUMERICSERV
-    unsafe wanted.ai_socktype = Int32(SOCK_STREAM.rawValue)
-    var found: UnsafeMutablePointer<addrinfo>?
-    guard unsafe getaddrinfo(host, service, &wanted, &found) == 0, let first = unsafe found else {
-      throw LinuxError("address", address, number: EADDRNOTAVAIL)
-    }
-    defer { unsafe freeaddrinfo(found) }
-
+    let local = try SocketAddress.all(address, type: SOCK_STREAM, toListen: true)[0]
     let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-    let fd = FileDescriptor(owning: unsafe socket(first.pointee.ai_family, type, 0))
+    let fd = FileDescriptor(owning: socket(local.family, type, 0))
     guard fd.number >= 0 else { throw LinuxError("socket") }
     var one: Int32 = 1
     unsafe _ = setsockopt(fd.number, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
-    guard unsafe bind(fd.number, first.pointee.ai_addr, first.pointee.ai_addrlen) == 0 else {
+    let number = fd.number
+    guard unsafe local.withPointer({ unsafe bind(number, $0, $1) }) == 0 else {
       throw LinuxError("bind", address)
     }
     guard listen(fd.number, 16) == 0 else { throw LinuxError("listen", address) }
 
     (port, isLoopback) = Self.bound(fd.number)
-    self.address = String(address.dropLast(service.utf8.count)) + "\(port)"
+    self.address = address[...(address.lastIndex(of: ":") ?? address.startIndex)] + "\(port)"
     descriptor = fd
-  }
-
-  /// Host and port of `HOST:PORT` or `[HOST]:PORT`.
-  static func split(_ address: String) -> (host: String, service: String)? {
-    guard let colon = address.lastIndex(of: ":"), let port = UInt16(address[address.index(after: colon)...]) else {
-      return nil
-    }
-    var host = address[..<colon]
-    if host.hasPrefix("["), host.hasSuffix("]") {
-      host = host.dropFirst().dropLast()
-    } else if host.contains(":") {
-      return nil
-    }
-    return host.isEmpty ? nil : (String(host), "\(port)")
   }
 
   private static func bound(_ number: Int32) -> (port: UInt16, isLoopback: Bool) {

@@ -15,7 +15,7 @@ package final class UDPSocket: @unchecked Sendable {
 
   /// Sends to, and receives from, `HOST:PORT` only.
   package init(connecting address: String) throws(LinuxError) {
-    let target = try SocketAddress(address, type: SOCK_DGRAM)
+    let target = try SocketAddress.all(address, type: SOCK_DGRAM)[0]
     let fd = try Self.open(target)
     let number = fd.number
     guard unsafe target.withPointer({ unsafe connect(number, $0, $1) }) == 0 else {
@@ -26,7 +26,7 @@ package final class UDPSocket: @unchecked Sendable {
 
   /// Receives what is sent to `HOST:PORT`.
   package init(listening address: String) throws(LinuxError) {
-    let target = try SocketAddress(address, type: SOCK_DGRAM)
+    let target = try SocketAddress.all(address, type: SOCK_DGRAM, toListen: true)[0]
     let fd = try Self.open(target)
     let number = fd.number
     guard unsafe target.withPointer({ unsafe bind(number, $0, $1) }) == 0 else { throw LinuxError("bind", address) }

@@ -9,38 +9,25 @@ extension UnixStream {
   /// Connects to `HOST:PORT` over TCP; an IPv6 host stands in brackets.
   /// - Parameter limit: for each address that the host's name stands for.
   package static func connect(tcp address: String, within limit: Seconds) throws(LinuxError) -> UnixStream {
-    guard let (host, service) = TCPListener.split(address) else {
-      throw LinuxError("address", address, number: EINVAL)
+    var failure: LinuxError?
+    for target in try SocketAddress.all(address, type: SOCK_STREAM) {
+      do throws(LinuxError) { return try connect(target, address, within: limit) } catch { failure = error }
     }
-    var wanted = unsafe addrinfo()
-    unsafe wanted.ai_flags = AI_NUMERICSERV
-    unsafe wanted.ai_socktype = Int32(SOCK_STREAM.rawValue)
-    var found: UnsafeMutablePointer<addrinfo>?
-    guard unsafe getaddrinfo(host, service, &wanted, &found) == 0 else {
-      throw LinuxError("resolve", host, number: ENXIO)
-    }
-    defer { unsafe freeaddrinfo(found) }
-    var failure = LinuxError("resolve", host, number: ENXIO)
-    var next = unsafe found
-    while let entry = unsafe next {
-      do throws(LinuxError) { return try unsafe connect(entry, address, within: limit) } catch { failure = error }
-      unsafe next = entry.pointee.ai_next
-    }
-    throw failure
+    throw failure ?? LinuxError("connect", address, number: ENXIO)
   }
 
   private static func connect(
-    _ entry: UnsafeMutablePointer<addrinfo>, _ address: String, within limit: Seconds
+    _ target: SocketAddress, _ address: String, within limit: Seconds
   ) throws(LinuxError) -> UnixStream {
     // Not blocking, so that a host that is switched off costs `limit` and not the kernel's two minutes.
     let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-    let fd = FileDescriptor(owning: unsafe socket(entry.pointee.ai_family, type, 0))
+    let fd = FileDescriptor(owning: socket(target.family, type, 0))
     let number = fd.number
     guard number >= 0 else { throw LinuxError("socket") }
     var bytes = receiveBufferBytes
     let size = socklen_t(MemoryLayout<Int32>.size)
     unsafe _ = setsockopt(number, SOL_SOCKET, SO_RCVBUF, &bytes, size)
-    if unsafe Glibc.connect(number, entry.pointee.ai_addr, entry.pointee.ai_addrlen) != 0 {
+    if unsafe target.withPointer({ unsafe Glibc.connect(number, $0, $1) }) != 0 {
       guard errno == EINPROGRESS || errno == EINTR else { throw LinuxError("connect", address) }
       var wait = pollfd(fd: number, events: Int16(POLLOUT), revents: 0)
       let end = MonotonicTime.now + limit

@@ -4,7 +4,7 @@ import Quantities
 ///
 /// Headers may be missing (a receiver that joined late), ends may be stale or missing, and one series may follow
 /// another without an end (camera-streams.md §2, §9).
-struct SimplonSeries {
+struct StreamSeries {
   /// After `stop`, silence this long means that nothing is in flight.
   static let silence = Seconds(0.5)
   /// After `stop`, a sender that goes on sending is cut off.
@@ -34,7 +34,7 @@ struct SimplonSeries {
   /// The connection is gone: nothing is open. Numbers that were used stay used.
   mutating func forget() {
     let numbers = numbers
-    self = SimplonSeries()
+    self = StreamSeries()
     self.numbers = numbers
   }
 
