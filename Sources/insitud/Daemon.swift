@@ -100,7 +100,7 @@ struct Daemon {
     controller.shutDown()
     server.end()
     twin?.end()
-    FileSystem.remove(ringPath(settings.runtime))
+    FrameRing.remove(ringPath(settings.runtime))
     for endpoint in [settings.controlEndpoint, settings.streamsEndpoint] {
       if let path = ControlEndpoint.path(of: endpoint) { FileSystem.remove(path) }
     }
