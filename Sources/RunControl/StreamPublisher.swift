@@ -3,6 +3,7 @@ package import ControlProtocol
 package import FrameRing
 package import JSON
 import Linux
+import Pixels
 package import Quantities
 package import ZeroMQ
 
