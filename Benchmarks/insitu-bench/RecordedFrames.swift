@@ -75,7 +75,7 @@ struct RecordedFrames {
 
   /// Nil, or why it ended early.
   private func record(_ ring: FrameRing, _ run: RunDirectory) -> String? {
-    let files = SegmentWriter(run)
+    let files = SegmentWriter(run.frames)
     var gaps = GapDetector(series: 1)
     var next: UInt64 = 0
     var problem: String?

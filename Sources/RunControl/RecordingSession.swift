@@ -60,7 +60,7 @@ final class RecordingSession {
     settings.note = run.id
     let stored = StoredFrames()
     self.stored = stored
-    files = SegmentWriter(directory, settings) { stored.frames.append($0) }
+    files = SegmentWriter(directory.frames, settings) { stored.frames.append($0) }
   }
 
   func begin(_ number: UInt64) {
@@ -183,7 +183,7 @@ final class RecordingSession {
       publisher.publish(
         frame,
         at: StreamReference(
-          file: directory.framesPath(item.segment), offset: item.offsetBytes, byteCount: Int64(frame.bytes)))
+          file: directory.frames.pixelsPath(item.segment), offset: item.offsetBytes, byteCount: Int64(frame.bytes)))
     }
     run.writer.put(.frames(frames))
   }

@@ -93,8 +93,8 @@ package final class RunRecovery {
     self.alignment = alignment
     run = try RunDatabase.open(directory, .readWrite)
     var segments: [SegmentRecovery] = []
-    for number in try directory.segments() {
-      let contents = try SegmentContents(directory, number)
+    for number in try directory.frames.segments() {
+      let contents = try SegmentContents(directory.frames, number)
       do throws(DatabaseError) {
         segments.append(try SegmentRecovery(run, contents))
       } catch {

@@ -97,7 +97,7 @@ package struct RunVerification {
 
   private mutating func checkSegments(_ progress: (Int64, Int64) -> Void) throws(RunStoreError) {
     var segments: [SegmentContents] = []
-    for number in try directory.segments() { segments.append(try SegmentContents(directory, number)) }
+    for number in try directory.frames.segments() { segments.append(try SegmentContents(directory.frames, number)) }
     let total = segments.reduce(0) { $0 + ($1.fileBytes ?? 0) }
     var position: UInt64 = 0
     for contents in segments {
@@ -127,7 +127,7 @@ package struct RunVerification {
     for row in try run.database.rows("SELECT segment, count(*) AS n FROM frame GROUP BY segment") {
       let segment = Int(row.count("segment"))
       if known.contains(segment) { continue }
-      report.found(.pixels, directory.framesPath(segment), "is missing, with \(row.count("n")) frames of the run")
+      report.found(.pixels, directory.frames.pixelsPath(segment), "is missing, with \(row.count("n")) frames of the run")
     }
   }
 

@@ -19,10 +19,10 @@ package struct SegmentContents: Sendable {
   /// One for each 64 bytes of the index; nil where the checksum is wrong or the record is of another place.
   package let records: [IndexRecord?]
 
-  package init(_ directory: RunDirectory, _ number: Int) throws(RunStoreError) {
+  package init(_ files: FrameFiles, _ number: Int) throws(RunStoreError) {
     self.number = number
-    path = directory.framesPath(number)
-    indexPath = directory.indexPath(number)
+    path = files.pixelsPath(number)
+    indexPath = files.indexPath(number)
     fileBytes = FileSystem.size(of: path)
     indexBytes = FileSystem.size(of: indexPath)
     do throws(LinuxError) {

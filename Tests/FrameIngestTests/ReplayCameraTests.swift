@@ -48,7 +48,7 @@ struct ReplayCameraTests {
     let run = try RunDirectory.create(in: data, id: ULID(unixNanoseconds: 1), name: "replayed")
     var settings = SegmentSettings()
     settings.segmentBytes = 4096 + 5 * 32
-    let writer = SegmentWriter(run, settings)
+    let writer = SegmentWriter(run.frames, settings)
     for (position, frame) in Self.recorded.enumerated() {
       var record = RecordedFrame(
         frameNumber: frame.number, deviceNanoseconds: frame.device, exposureNanoseconds: 900_000,
