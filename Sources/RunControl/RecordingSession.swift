@@ -161,7 +161,8 @@ final class RecordingSession {
     run.writer.put(
       .ledger(
         SeriesLedger(
-          camera: files.camera.id, series: number, triggered: triggered, received: detector.frames + ringFull + unusable,
+          camera: files.camera.id, series: number, triggered: triggered,
+          received: detector.frames + ringFull + unusable,
           lostAtSource: detector.missing(.lostAtSource), written: account.written,
           dropped: ["ring_full": ringFull, "unusable": unusable, Self.diskCause: account.notWritten].filter {
             $0.value > 0

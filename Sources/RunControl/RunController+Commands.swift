@@ -156,7 +156,8 @@ extension RunController {
       let compiled = try compile(text, file)
       _ = try checkAcquisition(compiled, file)
       let plan = compiled.plan(
-        frameBytes: settings.cameras.first?.frameBytes ?? 0, indexBytes: IndexRecord.byteCount, instrument: plannedInstrument)
+        frameBytes: settings.cameras.first?.frameBytes ?? 0, indexBytes: IndexRecord.byteCount,
+        instrument: plannedInstrument)
       return .success(["plan": plan.json, "compiled": compiled.json])
     } catch { return .failure(error) }
   }

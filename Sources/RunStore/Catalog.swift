@@ -36,7 +36,8 @@ package final class Catalog: @unchecked Sendable {
       if version == Schema.catalogVersion { return }
       guard version == 0 else {
         throw DatabaseError(
-          code: 0, message: "made by another version (\(version), this one knows \(Schema.catalogVersion))", statement: "")
+          code: 0, message: "made by another version (\(version), this one knows \(Schema.catalogVersion))",
+          statement: "")
       }
       try database.execute(Schema.catalog)
       try database.execute("PRAGMA user_version = \(Schema.catalogVersion)")

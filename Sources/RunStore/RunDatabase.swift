@@ -79,7 +79,8 @@ package final class RunDatabase: @unchecked Sendable {
     } catch {
       throw DatabaseError(
         code: error.code,
-        message: "made by an earlier version, and cannot be brought up to date here (\(error.message)); copy the run to "
+        message:
+          "made by an earlier version, and cannot be brought up to date here (\(error.message)); copy the run to "
           + "where it can be written", statement: "")
     }
   }

@@ -117,7 +117,8 @@ extension RunSummary.Alignment.Device {
 extension SeriesLedger {
   package var json: JSONValue {
     [
-      "camera": .integer(Int64(camera)), "series": .integer(Int64(series)), "triggered": .optional(triggered.map { Int64($0) }),
+      "camera": .integer(Int64(camera)), "series": .integer(Int64(series)),
+      "triggered": .optional(triggered.map { Int64($0) }),
       "received": .integer(Int64(received)), "lost_at_source": .integer(Int64(lostAtSource)),
       "written": .integer(Int64(written)), "skipped": .integer(Int64(skipped)), "merged": .integer(Int64(merged)),
       "dropped": .object(dropped.mapValues { .integer(Int64($0)) }), "steps": .array(steps.map(\.json)),
@@ -139,7 +140,8 @@ extension StepLedger {
 extension GapRecord {
   package var json: JSONValue {
     [
-      "camera": .integer(Int64(camera)), "series": .integer(Int64(series)), "first": .integer(Int64(first)), "last": .integer(Int64(last)),
+      "camera": .integer(Int64(camera)), "series": .integer(Int64(series)), "first": .integer(Int64(first)),
+      "last": .integer(Int64(last)),
       "frames": .integer(Int64(frames)), "cause": .string(cause),
     ]
   }

@@ -145,7 +145,8 @@ package struct RunVerification {
       let segment = Int(row.count("segment"))
       if known.contains(segment) { continue }
       report.found(
-        .pixels, FrameFiles(directory, camera).pixelsPath(segment), "is missing, with \(row.count("n")) frames of the run")
+        .pixels, FrameFiles(directory, camera).pixelsPath(segment),
+        "is missing, with \(row.count("n")) frames of the run")
     }
   }
 

@@ -33,7 +33,8 @@ extension Configuration {
       guard isName(text) else {
         throw name.error(
           "“\(text)” cannot be the name of a camera",
-          remedy: "write 1 to \(longestName) small letters, digits or “-”, beginning with a letter; potentiostat and holder "
+          remedy:
+            "write 1 to \(longestName) small letters, digits or “-”, beginning with a letter; potentiostat and holder "
             + "are taken")
       }
       if setups.contains(where: { $0.name == text }) {

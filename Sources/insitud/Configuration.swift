@@ -57,7 +57,8 @@ struct Configuration {
   }
 
   private static let topKeys = [
-    "data", "runtime", "control", "usb", "potentiostat", "holder", "camera", "cameras", "ring", "storage", "beam", "twin",
+    "data", "runtime", "control", "usb", "potentiostat", "holder", "camera", "cameras", "ring", "storage", "beam",
+    "twin",
   ]
 
   private static func bus(_ usb: YAMLMapping) throws(YAMLError) -> any USBBus {

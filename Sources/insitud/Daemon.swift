@@ -76,6 +76,9 @@ struct Daemon {
     let server: ControlServer
     do {
       let rings = try rings(settings)
+      for place in rings {
+        if let memory = place.ring.memory { journal.log(.info, "ring of \(place.camera.name): \(memory)") }
+      }
       let publisher = try StreamPublisher(context, endpoint: settings.streamsEndpoint, rings: rings)
       controller = try RunController(
         settings, data: data, catalog: catalog, bus: bus, rings: rings, publisher: publisher,
@@ -99,7 +102,7 @@ struct Daemon {
     controller.shutDown()
     server.end()
     twin?.end()
-    for camera in settings.runCameras { FileSystem.remove(CameraRing.path(runtime: settings.runtime, camera)) }
+    for camera in settings.runCameras { FrameRing.remove(CameraRing.path(runtime: settings.runtime, camera)) }
     for endpoint in [settings.controlEndpoint, settings.streamsEndpoint] {
       if let path = ControlEndpoint.path(of: endpoint) { FileSystem.remove(path) }
     }
