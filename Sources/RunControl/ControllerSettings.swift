@@ -1,7 +1,9 @@
+import BiasProtocol
 package import FrameIngest
 package import HolderDriver
 package import Potentiostat
 package import Quantities
+import RunStore
 
 /// What the run controller is told of this laboratory: instruments, places and limits.
 package struct ControllerSettings: Sendable {
@@ -29,6 +31,16 @@ package struct ControllerSettings: Sendable {
   /// e⁻/Å²/s at the sample; nil when nobody measured it.
   package var doseRate: Double?
   package var software: String
+
+  /// The cameras as protocols are held against them.
+  var plannedCameras: [PlannedCamera] {
+    guard camera != nil else { return [] }
+    return [
+      PlannedCamera(
+        name: RunCamera.first.name, width: frameWidth, height: frameHeight,
+        bytesPerPixel: frameBytes / (frameWidth * frameHeight))
+    ]
+  }
 
   /// What no holder that switches contacts means for the cell, in a sentence; nil where there is one.
   package var holderLimitation: String? {

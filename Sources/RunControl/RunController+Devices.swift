@@ -7,6 +7,7 @@ import JSON
 import Linux
 import Potentiostat
 import Quantities
+import RunStore
 import USB
 
 /// What `insituctl devices` shows.
@@ -22,7 +23,8 @@ extension RunController {
           "camera", connection: camera.url, clock: cameraClock,
           [
             "clock_meaning": .optional(identity?.clock), "model": .string(identity?.model ?? camera.model),
-            "frame_bytes": .integer(Int64(settings.frameBytes)),
+            "frame_bytes": .integer(Int64(settings.frameBytes)), "name": .string(RunCamera.first.name),
+            "frame_width": .integer(Int64(settings.frameWidth)), "frame_height": .integer(Int64(settings.frameHeight)),
           ]))
     }
     return ["devices": .array(list)]

@@ -11,7 +11,7 @@ extension RunSequence {
     var command = CameraCommand.setStep(UInt32(step.index))
     if step.recording != recording {
       recording = step.recording
-      hasRecorded = hasRecorded || recording != .off
+      hasRecorded = hasRecorded || !recording.isOff
       series += 1
       command = Self.command(step, series, settings.exposure)
     }
@@ -23,17 +23,16 @@ extension RunSequence {
   private static func command(_ step: Step, _ series: UInt64, _ exposure: Seconds) -> CameraCommand {
     // The rest of a frame period is the camera's to read out.
     let duty = 0.96
-    switch step.recording {
-    case .off: return .stop
-    case .rate(let rate):
-      let period = Seconds(1 / rate.value)
-      return .record(
-        ExposureRequest(series: series, framePeriod: period, exposure: min(exposure, period * duty)),
-        step: UInt32(step.index))
-    case .all:
+    let recording = step.recording[RunCamera.first.name]
+    guard recording.runs else { return .stop }
+    guard let rate = recording.rate else {
       return .record(
         ExposureRequest(series: series, framePeriod: exposure * (1 / duty), exposure: exposure),
         step: UInt32(step.index))
     }
+    let period = Seconds(1 / rate.value)
+    return .record(
+      ExposureRequest(series: series, framePeriod: period, exposure: min(exposure, period * duty)),
+      step: UInt32(step.index))
   }
 }

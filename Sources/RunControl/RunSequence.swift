@@ -25,7 +25,7 @@ struct RunSequence {
   private var range: Amperes?
   /// Somebody wants the run paused.
   private var isPauseWanted = false
-  var recording = Recording.off
+  var recording = StepRecording.off
   /// Some step has asked for frames.
   var hasRecorded = false
   var series: UInt64 = 0
@@ -238,7 +238,7 @@ struct RunSequence {
   private mutating func pause(_ step: Step) throws(Ending) {
     run.update { $0.state = .paused }
     tell("paused", "the run is paused at 0 A, and no frames are recorded", [:])
-    if recording != .off {
+    if !recording.isOff {
       recording = .off
       instruments.camera?.send(.stop)
     }
