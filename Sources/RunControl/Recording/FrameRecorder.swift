@@ -21,10 +21,10 @@ struct RecorderSettings: Sendable {
 }
 
 /// What was found when somebody looked back.
-package struct KeptFrames: Sendable {
-  package var frames: UInt64 = 0
+struct KeptFrames: Sendable {
+  var frames: UInt64 = 0
   /// Arrival of the oldest that the ring still held; nil: it held none of that time.
-  package var oldest: MonotonicTime?
+  var oldest: MonotonicTime?
 }
 
 /// The reader of the ring that must not lose: takes every frame, has it written from where it lies, and gives its slot back
