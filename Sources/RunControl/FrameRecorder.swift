@@ -13,13 +13,15 @@ struct EndedSeries: Sendable {
   var unusable: [String: UInt64]
 }
 
-/// The reader of the ring that must not lose: takes every frame, writes it where it lies, and then gives its slot back.
-/// Without a run it only gives slots back.
+/// The reader of the ring that must not lose: takes every frame, has it written where it lies, and gives its slot back when
+/// that is done. Without a run it only gives slots back.
 final class FrameRecorder: Sendable {
   /// fdatasync(2) of pixels and index about this often: what a power cut may take.
   private static let synchronizeInterval = Seconds(2)
   /// Small frames do not wait in memory longer than this when no more come.
   private static let flushAfter = Seconds(0.1)
+  /// Longest wait before commands are looked for again.
+  private static let turn = Seconds(0.02)
 
   private enum Command: Sendable {
     case begin(ActiveRun, segmentBytes: Int64)
@@ -113,11 +115,13 @@ final class FrameRecorder: Sendable {
         case .seriesEnded(let ended, let upTo):
           while next < upTo { take(&next, session) }
           session?.end(ended)
+          release(next, session)
           shared.update { _ = $0.openSeries.remove(ended.series) }
         case .end:
           while next < ring.published { take(&next, session) }
           session?.close()
           session = nil
+          release(next, nil)
           shared.update { state in
             state.isRecording = false
             state.openSeries = []
@@ -125,7 +129,11 @@ final class FrameRecorder: Sendable {
         }
       }
 
-      if ring.waitForPublished(beyond: next, atMost: Seconds(0.02)) {
+      if let session, session.isWriting, ring.published == next {
+        // The end of a write: its slots are free then, and readers hear of its frames.
+        session.reap(waitingAtMost: Self.turn)
+        release(next, session)
+      } else if ring.waitForPublished(beyond: next, atMost: Self.turn) {
         let published = ring.published
         while next < published { take(&next, session) }
         lastFrame = .now
@@ -141,10 +149,17 @@ final class FrameRecorder: Sendable {
   }
 
   private func take(_ next: inout UInt64, _ session: RecordingSession?) {
-    unsafe _ = ring.read(next) { frame, pixels in unsafe session?.record(frame, pixels) }
-    ring.release(through: next)
+    let slot = next
+    unsafe _ = ring.read(slot) { frame, pixels in unsafe session?.record(frame, pixels, slot: slot) }
     next += 1
+    release(next, session)
     // A full ring on a slow disk takes a while: each frame is a turn.
     if next % 16 == 0 { shared.update { $0.beats += 1 } }
+  }
+
+  /// Gives slots back below `next`, as far as nothing is being written from them.
+  private func release(_ next: UInt64, _ session: RecordingSession?) {
+    let free = session?.firstSlotInUse ?? next
+    if free > 0 { ring.release(through: free - 1) }
   }
 }

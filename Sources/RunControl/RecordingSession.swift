@@ -17,6 +17,9 @@ final class RecordingSession {
   private let publisher: StreamPublisher
   private let writer: SegmentWriter
   private let stored: StoredFrames
+  /// Slots of the ring whose frames were handed to the writer, as far as it has not released them.
+  private var slotsInUse: [UInt64] = []
+  private var slotsReleased: UInt64 = 0
   private var series: [UInt64: SeriesAccount] = [:]
   /// Series whose account is settled.
   private var settled: Set<UInt64> = []
@@ -59,14 +62,20 @@ final class RecordingSession {
     settings.note = run.id
     let stored = StoredFrames()
     self.stored = stored
-    writer = SegmentWriter(files, settings) { stored.frames.append($0) }
+    writer = SegmentWriter(files, settings) { stored.frames += $0 }
   }
 
   func begin(_ number: UInt64) {
     if series[number] == nil { series[number] = SeriesAccount(detector: GapDetector(series: number)) }
   }
 
-  func record(_ frame: FrameHeader, _ pixels: UnsafeRawBufferPointer) {
+  /// The first slot whose pixels must stay where they are; nil when none must.
+  var firstSlotInUse: UInt64? { slotsInUse.first }
+  /// Whether `reap` has something to wait for.
+  var isWriting: Bool { writer.isWriting }
+
+  /// - Parameter slot: where the pixels are: it must not be released before `firstSlotInUse` has gone beyond.
+  func record(_ frame: FrameHeader, _ pixels: UnsafeRawBufferPointer, slot: UInt64) {
     guard !frame.flags.contains(.seriesEnd), frame.bytes > 0 else { return }
     begin(frame.series)
     let verdict = series[frame.series]!.detector.observe(frame)
@@ -82,6 +91,7 @@ final class RecordingSession {
       shape: FrameShape(width: frame.width, height: frame.height, bytesPerPixel: frame.pixelType.bytesPerPixel))
     record.pixelCRC = frame.pixelCRC == 0 ? nil : frame.pixelCRC
     series[frame.series]!.underWay.append(frame)
+    slotsInUse.append(slot)
     do throws(SegmentError) {
       _ = unsafe try writer.append(record, pixels, at: .now)
     } catch {
@@ -140,10 +150,14 @@ final class RecordingSession {
     passOn()
   }
 
-  func synchronize() {
+  /// Takes in what has been written meanwhile; when nothing has, waits for something.
+  func reap(waitingAtMost span: Seconds) {
     guard failure == nil else { return }
-    do throws(SegmentError) { try writer.synchronize() } catch { fail(error) }
+    do throws(SegmentError) { try writer.reap(waitingAtMost: span) } catch { fail(error) }
+    passOn()
   }
+
+  func synchronize() { if failure == nil { writer.synchronize() } }
 
   private func putLedger(_ number: UInt64, triggered: UInt64?) {
     guard let account = series[number] else { return }
@@ -169,6 +183,10 @@ final class RecordingSession {
   }
 
   private func passOn() {
+    while slotsReleased < writer.framesReleased && !slotsInUse.isEmpty {
+      slotsInUse.removeFirst()
+      slotsReleased += 1
+    }
     if let notice = writer.notice, !toldNotice {
       toldNotice = true
       run.writer.put(.event(kind: "storage", message: notice))

@@ -213,7 +213,9 @@ final class BlockFile {
     return true
   }
 
-  private func waitForRoom() throws(LinuxError) { while writes.count >= writes.limit { try reap(atMost: Self.patience) } }
+  private func waitForRoom() throws(LinuxError) {
+    while writes.count >= writes.limit { try reap(atMost: Self.patience) }
+  }
 
   private func write(
     _ bytes: UnsafeRawBufferPointer, at offset: Int64, _ purpose: WritesUnderWay.Purpose, _ end: Int64, _ head: Head

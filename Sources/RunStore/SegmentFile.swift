@@ -147,7 +147,9 @@ final class SegmentFile {
   }
 
   /// Begins fdatasync(2) of what has its record, unless the last is still under way.
-  func synchronize() { if !writes.isSynchronizing(self) { writes.synchronize(blocks.descriptor, index.number, of: self) } }
+  func synchronize() {
+    if !writes.isSynchronizing(self) { writes.synchronize(blocks.descriptor, index.number, of: self) }
+  }
 
   /// Ends the segment: everything is on the file, the reservation is given back.
   func close() throws(LinuxError) {
