@@ -156,8 +156,7 @@ extension RunController {
       let compiled = try compile(text, file)
       _ = try checkAcquisition(compiled, file)
       let plan = compiled.plan(
-        frameBytes: settings.cameras.first?.frameBytes ?? 0, indexBytes: IndexRecord.byteCount,
-        instrument: plannedInstrument)
+        cameras: settings.plannedCameras, indexBytes: IndexRecord.byteCount, instrument: plannedInstrument)
       return .success(["plan": plan.json, "compiled": compiled.json])
     } catch { return .failure(error) }
   }
