@@ -60,19 +60,19 @@ let package = Package(
     quickRoom("Quantities"),
     quickRoom("Linux", ["CLinux", "Quantities"]),
     room("Journal", ["Linux"]),
-    room("JSON"),
+    quickRoom("JSON"),
     room("SQLite", ["CSQLite"]),
-    room("ZeroMQ", ["CZeroMQ"]),
+    quickRoom("ZeroMQ", ["CZeroMQ"]),
     room("YAML", ["CYAML", "Quantities"]),
     quickRoom("USB", ["CLibUSB", "Linux", "Quantities"]),
     quickRoom("DEMessaging"),
-    room("FrameRing", ["CFrameRing", "CLinux", "Linux", "Quantities"]),
+    quickRoom("FrameRing", ["CFrameRing", "CLinux", "Linux", "Quantities"]),
 
     // instruments
     quickRoom("HolderDriver", ["USB", "Linux", "Quantities"]),
     quickRoom("Potentiostat", ["USB", "Linux", "Quantities"]),
     room("ControlProtocol", ["JSON", "ZeroMQ", "Linux", "Quantities"]),
-    room(
+    quickRoom(
       "FrameIngest",
       [
         "FrameRing", "DEMessaging", "ZeroMQ", "JSON", "CCurl", "CLZ4", "CBitshuffle", "CLinux", "Linux", "Quantities",
@@ -118,8 +118,8 @@ let package = Package(
     .executableTarget(
       name: "insitu-bench",
       dependencies: [
-        "Potentiostat", "USB", "FrameRing", "FrameIngest", "RunStore", "ControlProtocol", "SQLite", "ZeroMQ", "JSON",
-        "Linux", "Quantities",
+        "NanobatteryTwin", "Potentiostat", "USB", "FrameRing", "FrameIngest", "RunStore", "ControlProtocol", "SQLite",
+        "ZeroMQ", "JSON", "Linux", "Quantities",
       ],
       path: "Benchmarks/insitu-bench", swiftSettings: strict),
 
@@ -132,6 +132,11 @@ let package = Package(
       path: "Tests/TwinBench", swiftSettings: quick),
     .executableTarget(
       name: "usb-probe", dependencies: ["USB", "Linux", "Quantities"], path: "Tests/usb-probe", swiftSettings: strict),
+    .target(name: "CIntakeProbe", path: "Tests/CIntakeProbe"),
+    .executableTarget(
+      name: "intake-probe",
+      dependencies: ["CIntakeProbe", "NanobatteryTwin", "FrameIngest", "FrameRing", "Linux", "Quantities"],
+      path: "Tests/intake-probe", swiftSettings: quick),
     suite("Quantities", ["Quantities"]),
     suite("Linux", ["Linux", "Quantities"]),
     suite("JSON", ["JSON"]),

@@ -7,8 +7,6 @@ struct SimplonMessage {
 
   var arrival = MonotonicTime(nanoseconds: 0)
   var step: UInt32 = .max
-  /// The receiver was waiting when it came.
-  var isPrompt = false
   var kind = Kind.unknown
   var parts = 0
   var series: UInt64 = 0
@@ -23,10 +21,9 @@ struct SimplonMessage {
 
   init() {}
 
-  init(arrival: MonotonicTime, step: UInt32, isPrompt: Bool) {
+  init(arrival: MonotonicTime, step: UInt32) {
     self.arrival = arrival
     self.step = step
-    self.isPrompt = isPrompt
   }
 
   /// The slot's header, once the pixels are there.

@@ -94,7 +94,7 @@ extension DECamera {
       nextDose = .now + Self.betweenDoses
       if let event = try dose(isCounting ? .counted : .integrated, connection) { return .event(event) }
     }
-    try connection.send(.getMovieBuffer, values: [.integer(Int32(Self.bufferTimeout.value * 1000))])
+    try connection.send(framed: bufferRequest, .getMovieBuffer)
     let isPrompt = !connection.isReadable(within: Self.atOnce)
     intake = .asked(at: .now, isPrompt: isPrompt)
     return .more
@@ -129,10 +129,9 @@ extension DECamera {
     _ connection: DEConnection, _ ring: FrameRing, isPrompt: Bool
   ) throws(CameraError) -> Progress {
     let arrival = MonotonicTime.now
-    let values = try connection.receiveAnswer(to: .getMovieBuffer)
+    let numbers = try connection.receiveNumbers(to: .getMovieBuffer)
     intake = .idle
-    let numbers = values.compactMap(\.integer)
-    guard let status = numbers.first.flatMap(DEMovieStatus.init), numbers.count == values.count else {
+    guard numbers.count > 0, let status = DEMovieStatus(rawValue: numbers[0]) else {
       throw .misunderstood(
         address: settings.url, request: DECommandNumber.getMovieBuffer.name, answer: "an unknown status")
     }
