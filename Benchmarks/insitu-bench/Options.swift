@@ -9,7 +9,7 @@ struct Options {
       --fio            fio, as the yardstick of the disk; without it a loop of our own
       --python         a python with libertem-dectris, the yardstick of SIMPLON; without it that part is left out
       --peer           Benchmarks/simplon_peer.py
-      --only           one part: ring, disk, simplon, load, latency, limit or usb
+      --only           one part: ring, pixels, disk, simplon, load, latency, limit or usb
 
     """
 
@@ -22,7 +22,7 @@ struct Options {
   var peer = "Benchmarks/simplon_peer.py"
   var only: Part?
 
-  enum Part: String { case ring, disk, simplon, load, latency, limit, usb }
+  enum Part: String { case ring, pixels, disk, simplon, load, latency, limit, usb }
 
   func wants(_ part: Part) -> Bool { only == nil || only == part }
 

@@ -1,5 +1,6 @@
 package import FrameRing
 import Linux
+import Pixels
 package import Quantities
 
 /// A receiver of frames as JSON and raw pixels over ZeroMQ: PSI's `array-1.0` and slsDetectorPackage
@@ -145,16 +146,17 @@ package final class ArrayCamera: Camera {
         refuse("an image of \(image.width) × \(image.height), larger than the ring's slots", ring))
     }
     guard let room = unsafe ring.reserve() else { return events.append(.ringFull) }
-    var copy = unsafe PixelCopy(
-      image.pixelType, isBigEndian: image.isBigEndian,
-      into: UnsafeMutableRawBufferPointer(rebasing: room[..<image.bytes]))
-    _ = unsafe copy.append(bytes)
-    ring.publish(
+    unsafe ring.meter.begin(
+      image.pixelType, width: image.width, height: image.height, isBigEndian: image.isBigEndian, in: room)
+    unsafe ring.meter.copy(from: bytes)
+    var header =
       FrameHeader(
         frameNumber: frame, deviceNanoseconds: image.deviceNanoseconds ?? 0,
         exposureNanoseconds: Stamps.plausible.contains(image.exposureNanoseconds) ? image.exposureNanoseconds : 0,
         arrival: .now, series: recorded, flags: image.deviceNanoseconds == nil ? .noDeviceTime : [],
-        pixelType: image.pixelType, width: image.width, height: image.height, step: step, pixelCRC: copy.crc))
+        pixelType: image.pixelType, width: image.width, height: image.height, step: step)
+    header.take(ring.meter.finish())
+    ring.publish(header)
     noteShape(image)
     events.append(.frame)
     if let pair = image.deviceNanoseconds.flatMap({ intake.clockPair(end: $0) }) { events.append(pair) }

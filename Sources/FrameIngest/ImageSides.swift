@@ -1,5 +1,5 @@
-import FrameRing
 import JSON
+import Pixels
 
 /// Width and height of an image, as a list of its sides tells them; further dimensions may only be 1.
 struct ImageSides {

@@ -1,5 +1,6 @@
 import FrameRing
 import Linux
+import Pixels
 import Quantities
 
 /// The data port: acquisition headers and frames.
@@ -114,21 +115,18 @@ extension MerlinCamera {
     series?.noteFrame(number)
     guard let room = unsafe ring.reserve() else { return endIfComplete(after: try drop(.ringFull)) }
 
-    var copy = unsafe PixelCopy(
-      type, isBigEndian: true, into: UnsafeMutableRawBufferPointer(rebasing: room[..<count]))
-    var left = count
-    while left > 0 {
-      try input.waitFor(min(left, type.bytesPerPixel), until: limit)
-      let part = min(left, input.count)
-      let taken = unsafe copy.append(UnsafeRawBufferPointer(rebasing: input.bytes[..<part]))
-      input.drop(taken)
-      left -= taken
+    let meter = ring.meter
+    unsafe meter.begin(type, width: header.width, height: header.height, isBigEndian: true, in: room)
+    while meter.missingBytes > 0 {
+      try input.waitFor(1, until: limit)
+      input.drop(unsafe meter.copy(from: input.bytes))
     }
     var slot = FrameHeader(
       frameNumber: number, deviceNanoseconds: header.startNanoseconds ?? 0,
       exposureNanoseconds: header.exposureNanoseconds, arrival: .now, series: series?.number ?? 0,
       flags: header.startNanoseconds == nil ? .noDeviceTime : [], pixelType: type, width: header.width,
-      height: header.height, step: step, pixelCRC: copy.crc)
+      height: header.height, step: step)
+    slot.take(meter.finish())
     slot.dropImplausibleStamps()
     ring.publish(slot)
     noteShape(header)

@@ -1,5 +1,6 @@
 package import FrameRing
 import Linux
+import Pixels
 package import Quantities
 
 /// A receiver of the DECTRIS SIMPLON stream over ZeroMQ PULL: version 1, JSON parts and a blob of pixels
@@ -161,7 +162,8 @@ package final class SimplonCamera: Camera {
     }
     let target = unsafe UnsafeMutableRawBufferPointer(rebasing: room[..<count])
     do throws(DecodeError) {
-      message.pixelCRC = try unsafe pixels.decode(bytes, image, into: target)
+      try unsafe pixels.decode(bytes, image, into: target, by: ring.meter)
+      message.hasPixels = true
     } catch {
       message.fault = error
     }
@@ -171,9 +173,10 @@ package final class SimplonCamera: Camera {
     guard message.kind == .image else { return }
     if let problem = message.problem { return events.append(problem) }
     if let fault = message.fault { return events.append(refuse(fault.description, ring)) }
-    guard let frame = message.frameHeader else {
+    guard var frame = message.frameHeader else {
       return events.append(refuse("an image message of \(message.parts) parts", ring))
     }
+    frame.take(ring.meter.finish())
     ring.publish(frame)
     events.append(.frame)
     if let pair = message.times?.end.flatMap({ intake.clockPair(end: $0) }) { events.append(pair) }

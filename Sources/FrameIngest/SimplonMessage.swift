@@ -1,4 +1,5 @@
 import FrameRing
+import Pixels
 import Quantities
 
 /// What is known of the message that is being received, part after part.
@@ -12,8 +13,8 @@ struct SimplonMessage {
   var series: UInt64 = 0
   var frame: UInt64 = 0
   var image: SimplonImageDescription?
-  /// Set when the pixels are in the reserved slot.
-  var pixelCRC: UInt32?
+  /// The pixels are in the reserved slot, all of them.
+  var hasPixels = false
   var times: SimplonTimes?
   /// Why it is not recorded, known before its end.
   var problem: CameraEvent?
@@ -26,12 +27,12 @@ struct SimplonMessage {
     self.step = step
   }
 
-  /// The slot's header, once the pixels are there.
+  /// The slot's header, once the pixels are there; without what the meter found of them.
   var frameHeader: FrameHeader? {
-    guard let image, let pixelCRC else { return nil }
+    guard let image, hasPixels else { return nil }
     return FrameHeader(
       frameNumber: frame, deviceNanoseconds: times?.start ?? 0, exposureNanoseconds: times?.exposure ?? 0,
       arrival: arrival, series: series, flags: times?.start == nil ? .noDeviceTime : [],
-      pixelType: image.pixelType, width: image.width, height: image.height, step: step, pixelCRC: pixelCRC)
+      pixelType: image.pixelType, width: image.width, height: image.height, step: step)
   }
 }

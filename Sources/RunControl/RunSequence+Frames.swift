@@ -7,16 +7,19 @@ import RunStore
 extension RunSequence {
   /// Begins or ends recording as the step wants it; frames from now on belong to it.
   mutating func record(_ step: Step) throws(Ending) {
-    guard let camera = instruments.camera else { return }
-    var command = CameraCommand.setStep(UInt32(step.index))
-    if step.recording != recording {
+    guard !instruments.cameras.isEmpty else { return }
+    let isNew = step.recording != recording
+    if isNew {
       recording = step.recording
       hasRecorded = hasRecorded || recording != .off
       series += 1
-      command = Self.command(step, series, settings.exposure)
     }
-    guard camera.send(command) else {
-      throw Ending(outcome: .failed, reason: "the camera does not take its commands any more")
+    for station in instruments.cameras {
+      let command =
+        isNew ? Self.command(step, series, station.setup.exposure) : CameraCommand.setStep(UInt32(step.index))
+      guard station.send(command) else {
+        throw Ending(outcome: .failed, reason: "the camera does not take its commands any more")
+      }
     }
   }
 

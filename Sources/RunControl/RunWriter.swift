@@ -10,9 +10,11 @@ enum RunEntry: Sendable {
   case samples([StoredSample])
   case clockPairs([ClockPair], device: String)
   case hostClock(HostClockReading)
-  case frames([StoredFrame])
+  case frames([StoredFrame], RunCamera)
   case gaps([GapRecord])
   case ledger(SeriesLedger)
+  case choices([ChoiceRecord])
+  case statistics([StoredStatistics], RunCamera)
   case device(kind: String, model: String, identity: String, connection: String, details: [String: JSONValue])
   case stepBegan(Step, at: MonotonicTime)
   case stepEnded(Int, at: MonotonicTime, by: String, charge: Coulombs)
@@ -119,10 +121,12 @@ final class RunWriter: Sendable {
     case .samples(let samples): try database.append(samples: samples)
     case .clockPairs(let pairs, let device): try database.append(clockPairs: pairs, device: device)
     case .hostClock(let reading): try database.append(hostClock: reading)
-    case .frames(let frames): try database.append(frames: frames)
+    case .frames(let frames, let camera): try database.append(frames: frames, of: camera)
     case .gaps(let gaps):
       try database.append(gaps: gaps)
     case .ledger(let ledger): try database.set(ledger: ledger)
+    case .choices(let choices): try database.append(choices: choices)
+    case .statistics(let statistics, let camera): try database.append(statistics: statistics, of: camera)
     case .device(let kind, let model, let identity, let connection, let details):
       try database.set(
         device: DeviceRecord(

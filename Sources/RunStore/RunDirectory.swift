@@ -10,8 +10,8 @@ package struct RunDirectory: Hashable, Sendable {
   package let id: String
 
   package var databasePath: String { path + "/run.sqlite" }
-  package func framesPath(_ segment: Int) -> String { "\(path)/frames-\(Self.number(segment)).mrc" }
-  package func indexPath(_ segment: Int) -> String { "\(path)/frames-\(Self.number(segment)).idx" }
+  /// The frames of the first camera.
+  package var frames: FrameFiles { FrameFiles(self, .first) }
   /// The last part of `path`.
   package var name: String { String(path.split(separator: "/").last ?? "") }
 
@@ -50,16 +50,6 @@ package struct RunDirectory: Hashable, Sendable {
     return slug.isEmpty ? "run" : slug
   }
 
-  /// Numbers of the segments of which pixels or index are there, ascending.
-  package func segments() throws(RunStoreError) -> [Int] {
-    do throws(LinuxError) {
-      let names = try FileSystem.list(path)
-      return Array(Set(names.compactMap(Self.segment))).sorted()
-    } catch {
-      throw RunStoreError(error)
-    }
-  }
-
   /// Every file of the run with its size, by name.
   package func files() throws(RunStoreError) -> [(path: String, bytes: Int64)] {
     do throws(LinuxError) {
@@ -67,16 +57,5 @@ package struct RunDirectory: Hashable, Sendable {
     } catch {
       throw RunStoreError(error)
     }
-  }
-
-  private static func segment(_ name: String) -> Int? {
-    guard name.hasPrefix("frames-"), name.hasSuffix(".mrc") || name.hasSuffix(".idx") else { return nil }
-    return Int(name.dropFirst(7).dropLast(4))
-  }
-
-  /// "0007": at least four digits, so that names sort.
-  private static func number(_ segment: Int) -> String {
-    let text = String(segment)
-    return String(repeating: "0", count: max(0, 4 - text.count)) + text
   }
 }

@@ -6,6 +6,7 @@ package struct SegmentContents: Sendable {
   /// Largest index that is read: 32 million frames in one segment.
   private static let mostIndexBytes = 2 << 30
 
+  package let camera: RunCamera
   package let number: Int
   package let path: String
   package let indexPath: String
@@ -19,10 +20,11 @@ package struct SegmentContents: Sendable {
   /// One for each 64 bytes of the index; nil where the checksum is wrong or the record is of another place.
   package let records: [IndexRecord?]
 
-  package init(_ directory: RunDirectory, _ number: Int) throws(RunStoreError) {
+  package init(_ files: FrameFiles, _ number: Int) throws(RunStoreError) {
     self.number = number
-    path = directory.framesPath(number)
-    indexPath = directory.indexPath(number)
+    camera = files.camera
+    path = files.pixelsPath(number)
+    indexPath = files.indexPath(number)
     fileBytes = FileSystem.size(of: path)
     indexBytes = FileSystem.size(of: indexPath)
     do throws(LinuxError) {
@@ -57,6 +59,9 @@ package struct SegmentContents: Sendable {
       }
     }
   }
+
+  /// What people call it.
+  package var name: String { camera.id == 0 ? "segment \(number)" : "segment \(number) of \(camera.name)" }
 
   /// Bytes after the last whole record of the index.
   package var indexTail: Int { Int(indexBytes ?? 0) % IndexRecord.byteCount }

@@ -40,15 +40,15 @@ final class SegmentFile {
   private var records: [UInt8] = []
 
   init(
-    _ directory: RunDirectory, number: Int, shape: FrameShape, settings: SegmentSettings,
+    _ files: FrameFiles, number: Int, shape: FrameShape, settings: SegmentSettings,
     stored: @escaping (StoredFrame) -> Void
   ) throws(LinuxError) {
     self.number = number
     self.shape = shape
     self.settings = settings
     self.stored = stored
-    path = directory.framesPath(number)
-    indexPath = directory.indexPath(number)
+    path = files.pixelsPath(number)
+    indexPath = files.indexPath(number)
     if let fault = settings.fault?(path, 0) { throw LinuxError("open", path, number: fault.number) }
     var direct = settings.direct
     file = try Self.create(path, direct: &direct)

@@ -54,7 +54,7 @@ package final class SegmentWriter: @unchecked Sendable {
   private static let mostSide = 1 << 20
   private static let mostFrameBytes = 1 << 30
 
-  private let directory: RunDirectory
+  private let files: FrameFiles
   private let settings: SegmentSettings
   private let stored: (StoredFrame) -> Void
   private var segment: SegmentFile?
@@ -74,10 +74,10 @@ package final class SegmentWriter: @unchecked Sendable {
   /// - Parameter stored: called on the writer's thread for each frame as its index record has been written: in order,
   ///   at once for frames of 512 KiB and more in whole pages, at the latest in `flush` for others.
   package init(
-    _ directory: RunDirectory, _ settings: SegmentSettings = SegmentSettings(),
+    _ files: FrameFiles, _ settings: SegmentSettings = SegmentSettings(),
     stored: @escaping (StoredFrame) -> Void = { _ in }
   ) {
-    self.directory = directory
+    self.files = files
     self.settings = settings
     self.stored = stored
   }
@@ -157,7 +157,7 @@ package final class SegmentWriter: @unchecked Sendable {
   private func openSegment(_ shape: FrameShape) throws(SegmentError) -> SegmentFile {
     if let open = segment { return open }
     do throws(LinuxError) {
-      let file = try SegmentFile(directory, number: nextSegment, shape: shape, settings: settings) { [unowned self] in
+      let file = try SegmentFile(files, number: nextSegment, shape: shape, settings: settings) { [unowned self] in
         framesOnFile += 1
         bytesOnFile += UInt64(shape.bytes)
         stored($0)
@@ -167,7 +167,7 @@ package final class SegmentWriter: @unchecked Sendable {
       noticeCache(file)
       return file
     } catch {
-      throw SegmentError(error, path: directory.framesPath(nextSegment), lostFrames: 0)
+      throw SegmentError(error, path: files.pixelsPath(nextSegment), lostFrames: 0)
     }
   }
 

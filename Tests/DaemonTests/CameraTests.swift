@@ -67,7 +67,7 @@ extension DaemonTests {
       #expect(shown.at("ledger.balanced")?.bool == true, "\(shown.at("ledger.reason")?.text ?? "")")
       #expect(shown.at("frames.written")?.integer == written)
       func frames(_ directory: RunDirectory) throws -> [[UInt64]] {
-        try SegmentContents(directory, 0).frames.map(\.record).map {
+        try SegmentContents(directory.frames, 0).frames.map(\.record).map {
           [$0.frameNumber, UInt64(bitPattern: $0.deviceNanoseconds), UInt64($0.pixelCRC)]
         }
       }

@@ -116,7 +116,7 @@ extension DaemonTests {
     }
 
     private static func records(_ directory: RunDirectory) throws -> [IndexRecord] {
-      try directory.segments().flatMap { try SegmentContents(directory, $0).records.compactMap { $0 } }
+      try directory.frames.segments().flatMap { try SegmentContents(directory.frames, $0).records.compactMap { $0 } }
     }
 
     private func check(_ records: [IndexRecord], against database: Database) throws {

@@ -16,7 +16,7 @@ extension DaemonTests {
       let id = try laboratory.start(client, "- Charge at 2 pA for 3 s:\n    record: 100 fps")
       let directory = try laboratory.directory(id)
       try laboratory.status(client, "frames") { $0.at("run.frames.written")?.integer ?? 0 > 20 }
-      let reader = try laboratory.python(Programs.script("read_growing_segment.py"), directory.framesPath(0))
+      let reader = try laboratory.python(Programs.script("read_growing_segment.py"), directory.frames.pixelsPath(0))
       let shown = try laboratory.ended(client)
       #expect(try reader.waitForExit(within: Seconds(15)) == 0, "\(reader.errors)")
       let counts = try JSONValue(parsing: reader.output)["counts"]?.array?.compactMap(\.integer) ?? []
@@ -51,9 +51,9 @@ extension DaemonTests {
       #expect(shown.at("frames.written")?.integer == Int64(frames))
 
       let directory = try laboratory.directory(id)
-      let segment = try SegmentContents(directory, 0)
+      let segment = try SegmentContents(directory.frames, 0)
       #expect(segment.frames.count == frames)
-      let file = try FileSystem.read(directory.framesPath(0), limit: 64 << 20)
+      let file = try FileSystem.read(directory.frames.pixelsPath(0), limit: 64 << 20)
       for frame in segment.frames {
         let truth = try FileSystem.read("\(sender.path)/\(frame.record.frameNumber).u16")
         let pixels = Array(file[Int(frame.offsetBytes)..<Int(frame.offsetBytes) + truth.count])

@@ -24,7 +24,7 @@ extension DaemonTests {
       // 50 per second, over 4 s at least and 8 s at most, and what the changes between steps take.
       #expect((200...500).contains(written))
 
-      let segment = try SegmentContents(run.directory, 0)
+      let segment = try SegmentContents(run.directory.frames, 0)
       #expect(Int64(segment.frames.count) == written)
       #expect(segment.header.map { Int64($0.frames) } == written)
       let database = try run.database()

@@ -37,7 +37,7 @@ extension DaemonTests {
       let directory = try laboratory.directory(id)
       let report = try RunVerification.verify(directory)
       #expect(report.isSound, "\(report.findings.map(\.description))")
-      let numbers = try SegmentContents(directory, 0).frames.map(\.record.frameNumber)
+      let numbers = try SegmentContents(directory.frames, 0).frames.map(\.record.frameNumber)
       // Reordered frames are kept in the order in which they came.
       #expect(numbers != numbers.sorted())
       #expect(Set(numbers).count == Int(written))

@@ -1,6 +1,7 @@
 import FrameRing
 import JSON
 import Linux
+import Pixels
 import Quantities
 import Testing
 import TwinBench
@@ -189,6 +190,7 @@ struct ArrayCameraTests {
     }
     let same = sent[start...].prefix(received.count)
     #expect(received.map(\.pixelCRC) == same.map(\.pixelCRC))
+    #expect(twin.ring.statisticsHold)
     #expect(received.map(\.deviceNanoseconds) == same.map { $0.deviceNanoseconds / ticks * ticks })
     #expect(twin.checksumsHold)
   }

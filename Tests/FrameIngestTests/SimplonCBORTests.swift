@@ -1,5 +1,6 @@
 import FrameRing
 import Linux
+import Pixels
 import Quantities
 import Testing
 import TwinBench
@@ -98,6 +99,7 @@ struct SimplonCBORTests {
     #expect(frame.deviceNanoseconds == 5000)
     #expect(frame.exposureNanoseconds == 900)
     #expect(frame.pixelCRC == littleEndian(FakeSimplonSender.pixels(1)).withUnsafeBytes { crc32c($0) })
+    #expect(ring.statisticsHold)
   }
 
   @Test("Every type of unsigned pixel in every encoding")
@@ -338,6 +340,7 @@ struct SimplonCBORTests {
       ).encoded,
     ]
     var decoder = SimplonPixels()
+    let meter = PixelMeter(largestFrameBytes: 4096)
     let room = AlignedBuffer(count: 4096)
     var decoded = 0
     var failed = 0
@@ -354,9 +357,10 @@ struct SimplonCBORTests {
           guard reader.text(type, is: "image") else { return }
           let image = try SimplonImage(&reader, &entries, channel: nil)
           guard let description = image.description, description.wireBytes <= room.bytes.count else { return }
-          _ = try decoder.decode(
+          try decoder.decode(
             UnsafeRawBufferPointer(rebasing: bytes[image.pixels]), description,
-            into: UnsafeMutableRawBufferPointer(rebasing: room.bytes[..<description.wireBytes]))
+            into: UnsafeMutableRawBufferPointer(rebasing: room.bytes[..<description.wireBytes]), by: meter)
+          _ = meter.finish()
           decoded += 1
         } catch {
           failed += 1

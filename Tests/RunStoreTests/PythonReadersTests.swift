@@ -58,7 +58,7 @@ struct PythonReadersTests {
     let temporary = try TemporaryData(onDisk: true)
     let directory = try RunDirectory.create(in: temporary.data, id: ULID(unixNanoseconds: 1), name: "frames")
     let shape = FrameShape(width: size.0, height: size.1, bytesPerPixel: size.2)
-    let writer = SegmentWriter(directory, .small)
+    let writer = SegmentWriter(directory.frames, .small)
     for k in 0..<30 { try writer.write(shape, k) }
     try writer.flush()
     for k in 30..<60 { try writer.write(shape, k) }

@@ -16,8 +16,8 @@ struct RunRecoveryTests {
   ) throws -> RunDirectory {
     let run = try temporary.run()
     try record(run, shape, numbers: Array(0..<8), rows: rows)
-    if let pixels { try cut(run.directory.framesPath(0), to: pixels) }
-    if let index { try cut(run.directory.indexPath(0), to: index) }
+    if let pixels { try cut(run.directory.frames.pixelsPath(0), to: pixels) }
+    if let index { try cut(run.directory.frames.indexPath(0), to: index) }
     return run.directory
   }
 
@@ -36,7 +36,7 @@ struct RunRecoveryTests {
     // How many frames the camera triggered is unknown for good, and is no damage.
     #expect(report.isSound, "\(report.findings.map(\.description))")
     if frames > 0 {
-      let all = try bytes(directory.framesPath(0))
+      let all = try bytes(directory.frames.pixelsPath(0))
       #expect(all.count == 4096 + frames * shape.bytes)
       #expect(try MRCHeader(all).frames == frames)
       for k in 0..<frames {
@@ -44,7 +44,7 @@ struct RunRecoveryTests {
         #expect(same)
       }
     } else {
-      #expect(try directory.segments().isEmpty)
+      #expect(try directory.frames.segments().isEmpty)
     }
   }
 
@@ -111,11 +111,11 @@ struct RunRecoveryTests {
     var stored: [StoredFrame] = []
     var settings = SegmentSettings.small
     settings.headerInterval = Seconds(100)
-    let writer = SegmentWriter(run.directory, settings) { stored.append($0) }
+    let writer = SegmentWriter(run.directory.frames, settings) { stored.append($0) }
     for k in 0..<200 { try writer.write(shape, k) }  // neither flushed nor closed: 0.1 s gather, nz stays behind
     let onFile = stored.count
     #expect(onFile > 100 && onFile < 200)
-    #expect(try MRCHeader(bytes(run.directory.framesPath(0))).frames <= onFile)
+    #expect(try MRCHeader(bytes(run.directory.frames.pixelsPath(0))).frames <= onFile)
     let recovery = try recover(run.directory)
     #expect(recovery.framesTaken == onFile)
     try expectConsistent(run.directory, frames: onFile)
@@ -126,11 +126,11 @@ struct RunRecoveryTests {
   func damagedRecord() throws {
     let temporary = try TemporaryData()
     let directory = try interrupted(temporary, rows: 0)
-    try flip(directory.indexPath(0), at: 3 * 64 + 20)
+    try flip(directory.frames.indexPath(0), at: 3 * 64 + 20)
     let recovery = try recover(directory)
     #expect(recovery.framesTaken == 7)
     #expect(recovery.findings.contains { $0.contains("damaged index records of frames 3") })
-    #expect(FileSystem.size(of: directory.framesPath(0)) == 4096 + 8 * Int64(shape.bytes))
+    #expect(FileSystem.size(of: directory.frames.pixelsPath(0)) == 4096 + 8 * Int64(shape.bytes))
     let gaps = try RunSummary(reading: directory).gaps
     #expect(gaps == [GapRecord(series: 0, first: 3, last: 3, cause: RunRecovery.cause)])
   }
@@ -143,7 +143,7 @@ struct RunRecoveryTests {
     try run.database.execute(
       "INSERT INTO frame_value (frame, start_raw_ns, stop_raw_ns, time_uncertainty_s, samples) SELECT id,0,1,1,0 FROM frame"
     )
-    try cut(run.directory.framesPath(0), to: 4096 + 5 * Int64(shape.bytes))
+    try cut(run.directory.frames.pixelsPath(0), to: 4096 + 5 * Int64(shape.bytes))
     let recovery = try recover(run.directory)
     #expect(recovery.findings.contains { $0.contains("3 frames of the database are not on the file") })
     try expectConsistent(run.directory, frames: 5)
@@ -153,12 +153,12 @@ struct RunRecoveryTests {
   func damagedHeader() throws {
     let temporary = try TemporaryData()
     let directory = try interrupted(temporary)
-    try flip(directory.framesPath(0), at: 208)
-    let before = try bytes(directory.framesPath(0))
+    try flip(directory.frames.pixelsPath(0), at: 208)
+    let before = try bytes(directory.frames.pixelsPath(0))
     let recovery = try recover(directory)
     #expect(recovery.findings == ["segment 0: left as it is, the MRC header has no MAP stamp"])
-    #expect(try bytes(directory.framesPath(0)) == before)
-    #expect(FileSystem.size(of: directory.indexPath(0)) == 512)
+    #expect(try bytes(directory.frames.pixelsPath(0)) == before)
+    #expect(FileSystem.size(of: directory.frames.indexPath(0)) == 512)
   }
 
   @Test("accounts, gaps, steps and the end are brought to what is there")

@@ -43,11 +43,11 @@ struct RunVerificationTests {
     let temporary = try TemporaryData()
     let directory = try closedRun(temporary)
     let offset = 4096 + Int64(frame) * frameBytes
-    try flip(directory.framesPath(0), at: offset + Int64(frame * 100), mask: 0x10)
+    try flip(directory.frames.pixelsPath(0), at: offset + Int64(frame * 100), mask: 0x10)
     let findings = try verified(directory).findings
     #expect(findings.count == 1)
     #expect(findings.first?.kind == .pixels)
-    #expect(findings.first?.file == directory.framesPath(0))
+    #expect(findings.first?.file == directory.frames.pixelsPath(0))
     #expect(findings.first?.offset == offset)
     let number = frame < 6 ? frame : frame + 2
     #expect(findings.first?.text.contains("frame \(frame) (series 0, number \(number))") == true)
@@ -57,7 +57,7 @@ struct RunVerificationTests {
   func changedRecord(_ frame: Int) throws {
     let temporary = try TemporaryData()
     let directory = try closedRun(temporary)
-    try flip(directory.indexPath(0), at: Int64(frame * 64 + frame * 8))
+    try flip(directory.frames.indexPath(0), at: Int64(frame * 64 + frame * 8))
     let report = try verified(directory)
     #expect(report.findings.count == 1)
     #expect(report.findings.first?.kind == .index)
@@ -73,22 +73,22 @@ struct RunVerificationTests {
       try damage(directory)
       return try verified(directory).findings
     }
-    let header = try findings { try flip($0.framesPath(0), at: 8) }
+    let header = try findings { try flip($0.frames.pixelsPath(0), at: 8) }
     #expect(header.map(\.kind) == [.header])
     #expect(header.first?.text == "nz is 9, the index has 8 records")
-    let stamp = try findings { try flip($0.framesPath(0), at: 208) }
+    let stamp = try findings { try flip($0.frames.pixelsPath(0), at: 208) }
     #expect(stamp.contains { $0.kind == .header && $0.offset == 0 })
-    let short = try findings { try cut($0.framesPath(0), to: 4096 + 7 * frameBytes + 5) }
+    let short = try findings { try cut($0.frames.pixelsPath(0), to: 4096 + 7 * frameBytes + 5) }
     #expect(short.contains { $0.text == "5 bytes that are no whole frame" && $0.offset == 4096 + 7 * frameBytes })
     #expect(short.contains { $0.text == "holds 7 whole frames, the index has 8 records" })
-    let index = try findings { try cut($0.indexPath(0), to: 7 * 64 + 3) }
+    let index = try findings { try cut($0.frames.indexPath(0), to: 7 * 64 + 3) }
     #expect(index.contains { $0.text == "3 bytes that are no whole record" && $0.offset == 7 * 64 })
     #expect(index.contains { $0.text == "frame 7 of run.sqlite has no record" })
-    let gone = try findings { FileSystem.remove($0.framesPath(0)) }
+    let gone = try findings { FileSystem.remove($0.frames.pixelsPath(0)) }
     #expect(gone.contains { $0.kind == .pixels && $0.text == "is missing" })
     let both = try findings {
-      FileSystem.remove($0.framesPath(0))
-      FileSystem.remove($0.indexPath(0))
+      FileSystem.remove($0.frames.pixelsPath(0))
+      FileSystem.remove($0.frames.indexPath(0))
     }
     #expect(both.map(\.text) == ["is missing, with 8 frames of the run"])
   }
@@ -124,7 +124,7 @@ struct RunVerificationTests {
     let run = try temporary.run()
     var stored: [StoredFrame] = []
     let shape = FrameShape(width: 4, height: 4, bytesPerPixel: 2)
-    let writer = SegmentWriter(run.directory, .small) { stored.append($0) }
+    let writer = SegmentWriter(run.directory.frames, .small) { stored.append($0) }
     for k in 0..<3 { try writer.write(shape, k) }
     try writer.close()
     stored[2].record.frameNumber = 1

@@ -24,20 +24,20 @@ struct SegmentWriterTests {
     var settings = SegmentSettings()
     settings.direct = direct
     var stored: [StoredFrame] = []
-    let writer = SegmentWriter(directory, settings) { stored.append($0) }
+    let writer = SegmentWriter(directory.frames, settings) { stored.append($0) }
     for k in 0..<11 {
       let place = try writer.write(shape, k)
       #expect(place == WrittenFrame(position: UInt64(k), segment: 0, offsetBytes: 4096 + Int64(k * shape.bytes)))
     }
     try writer.close()
-    let all = try bytes(directory.framesPath(0))
+    let all = try bytes(directory.frames.pixelsPath(0))
     #expect(all.count == 4096 + 11 * shape.bytes)
     #expect(try MRCHeader(all) == MRCHeader(shape: shape, frames: 11))
     for k in 0..<11 {
       let same = holds(all, at: 4096 + k * shape.bytes, shape, k)
       #expect(same, "frame \(k)")
     }
-    let contents = try SegmentContents(directory, 0)
+    let contents = try SegmentContents(directory.frames, 0)
     #expect(contents.indexTail == 0)
     #expect(contents.frames == stored)
     #expect(stored.map(\.record.position) == Array(0..<11))
@@ -53,16 +53,16 @@ struct SegmentWriterTests {
       let directory = try directory(temporary)
       var settings = SegmentSettings()
       settings.headerInterval = Seconds(0.01)
-      let writer = SegmentWriter(directory, settings)
+      let writer = SegmentWriter(directory.frames, settings)
       for k in 0..<40 {
         try writer.write(shape, k)
         if k % 7 == 6 { try writer.flush() }
-        let all = try bytes(directory.framesPath(0))
+        let all = try bytes(directory.frames.pixelsPath(0))
         guard !all.isEmpty else { continue }  // gathered: nothing written yet
         let header = try MRCHeader(all)
         #expect(header.frames >= 1)
         #expect(all.count >= 4096 + header.frames * shape.bytes)
-        let contents = try SegmentContents(directory, 0)
+        let contents = try SegmentContents(directory.frames, 0)
         #expect(contents.records.count >= header.frames)
         #expect(contents.wholeFrames ?? 0 >= contents.records.count)
         let same = holds(all, at: 4096 + (header.frames - 1) * shape.bytes, shape, header.frames - 1)
@@ -80,12 +80,12 @@ struct SegmentWriterTests {
   func headerLags() throws {
     let temporary = try TemporaryData(onDisk: true)
     let directory = try directory(temporary)
-    let writer = SegmentWriter(directory)
+    let writer = SegmentWriter(directory.frames)
     for k in 0..<401 { try writer.write(small, k) }  // one second at 400 fps
-    let during = try MRCHeader(bytes(directory.framesPath(0))).frames
+    let during = try MRCHeader(bytes(directory.frames.pixelsPath(0))).frames
     #expect(during > 300 && during <= 401)
     try writer.close()
-    #expect(try MRCHeader(bytes(directory.framesPath(0))).frames == 401)
+    #expect(try MRCHeader(bytes(directory.frames.pixelsPath(0))).frames == 401)
   }
 
   @Test("a segment ends before the frame that would make it too large, and at a change of shape")
@@ -95,7 +95,7 @@ struct SegmentWriterTests {
     var settings = SegmentSettings()
     settings.segmentBytes = 4096 + 3 * Int64(odd.bytes) + 100
     var stored: [StoredFrame] = []
-    let writer = SegmentWriter(directory, settings) { stored.append($0) }
+    let writer = SegmentWriter(directory.frames, settings) { stored.append($0) }
     for k in 0..<7 { try writer.write(odd, k) }
     try writer.write(small, 7)
     try writer.write(odd, 8)
@@ -103,9 +103,9 @@ struct SegmentWriterTests {
     #expect(stored.map(\.segment) == [0, 0, 0, 1, 1, 1, 2, 3, 4])
     #expect(stored.map(\.record.position) == Array(0..<9))
     #expect(stored.map(\.record.ordinal) == [0, 1, 2, 0, 1, 2, 0, 0, 0])
-    #expect(try directory.segments() == [0, 1, 2, 3, 4])
-    #expect(FileSystem.size(of: directory.framesPath(1)) == 4096 + 3 * Int64(odd.bytes))
-    #expect(try SegmentContents(directory, 3).header?.shape == small)
+    #expect(try directory.frames.segments() == [0, 1, 2, 3, 4])
+    #expect(FileSystem.size(of: directory.frames.pixelsPath(1)) == 4096 + 3 * Int64(odd.bytes))
+    #expect(try SegmentContents(directory.frames, 3).header?.shape == small)
   }
 
   @Test("what was reserved is given back at the end")
@@ -114,20 +114,20 @@ struct SegmentWriterTests {
     let directory = try directory(temporary)
     var settings = SegmentSettings()
     settings.reservationBytes = 64 << 20
-    let writer = SegmentWriter(directory, settings)
+    let writer = SegmentWriter(directory.frames, settings)
     try writer.write(pages, 0)
     var status = stat()
-    #expect(stat(directory.framesPath(0), &status) == 0)
+    #expect(stat(directory.frames.pixelsPath(0), &status) == 0)
     #expect(status.st_size == 4096 + pages.bytes)
     try writer.close()
-    #expect(stat(directory.framesPath(0), &status) == 0)
+    #expect(stat(directory.frames.pixelsPath(0), &status) == 0)
     #expect(status.st_blocks * 512 < 4 << 20)
   }
 
   @Test("frames that cannot be stored are refused and nothing is written")
   func badFrames() throws {
     let temporary = try TemporaryData(onDisk: true)
-    let writer = SegmentWriter(try directory(temporary))
+    let writer = SegmentWriter(try directory(temporary).frames)
     let time = MonotonicTime(nanoseconds: 0)
     func refused(_ shape: FrameShape, _ count: Int, series: UInt64 = 0) -> SegmentError.Kind? {
       let frame = RecordedFrame(
@@ -173,7 +173,7 @@ struct SegmentWriterTests {
           }
         }
         var stored: [StoredFrame] = []
-        let writer = SegmentWriter(directory, settings) { stored.append($0) }
+        let writer = SegmentWriter(directory.frames, settings) { stored.append($0) }
         var lost: UInt64 = 0
         var failures = 0
         for k in 0..<7 {
@@ -196,8 +196,8 @@ struct SegmentWriterTests {
         #expect(UInt64(stored.count) + lost == 7, "write \(failing) of \(shape) failing")
         #expect(stored.map(\.record.position) == Array(0..<UInt64(stored.count)))
         var onFile: [StoredFrame] = []
-        for number in try directory.segments() {
-          let contents = try SegmentContents(directory, number)
+        for number in try directory.frames.segments() {
+          let contents = try SegmentContents(directory.frames, number)
           #expect(contents.header?.frames == contents.records.count)
           #expect(contents.wholeFrames == contents.records.count)
           #expect(contents.fileBytes == contents.offset(ofFrame: contents.records.count))

@@ -89,7 +89,7 @@ func record(
   rows: Int = .max
 ) throws {
   var stored: [StoredFrame] = []
-  let writer = SegmentWriter(run.directory, settings) { stored.append($0) }
+  let writer = SegmentWriter(run.directory.frames, settings) { stored.append($0) }
   for (k, number) in numbers.enumerated() { try writer.write(shape, k, number: number) }
   try writer.close()
   try run.transaction { () throws(DatabaseError) in try run.append(frames: Array(stored.prefix(rows))) }
