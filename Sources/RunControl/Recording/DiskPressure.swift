@@ -1,5 +1,5 @@
 import Linux
-package import Quantities
+import Quantities
 
 /// What is given up when the disk does not keep up, or fills: in the order of `storage.degrade`.
 package enum Degradation: Hashable, Sendable, CustomStringConvertible {

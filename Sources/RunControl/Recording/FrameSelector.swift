@@ -1,5 +1,6 @@
 import BiasProtocol
 import FrameRing
+import Pixels
 import Quantities
 
 /// Decides which frames of a series are written by what a step asks for. One for each rule; a value, and nothing is
