@@ -88,13 +88,8 @@ func text(_ bytes: [UInt8]) -> String {
 }
 
 /// CPU time of the calling thread.
-func threadCPUTime() -> Double { read(CLOCK_THREAD_CPUTIME_ID) }
-
-/// CPU time of this process, user and system.
-func processCPUTime() -> Double { read(CLOCK_PROCESS_CPUTIME_ID) }
-
-private func read(_ clock: clockid_t) -> Double {
+func threadCPUTime() -> Double {
   var t = timespec()
-  unsafe clock_gettime(clock, &t)
+  unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t)
   return Double(t.tv_sec) + Double(t.tv_nsec) / 1e9
 }

@@ -141,7 +141,7 @@ struct SimplonReceivers {
   private struct Instant {
     var time: MonotonicTime
     var cpu: Double
-    static var now: Instant { Instant(time: .now, cpu: processCPUTime()) }
+    static var now: Instant { Instant(time: .now, cpu: processCPUTime().value) }
   }
 
   /// The simulator, and the address it prints.

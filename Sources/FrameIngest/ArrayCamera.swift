@@ -137,14 +137,9 @@ package final class ArrayCamera: Camera {
     guard let frame else { return events.append(refuse("a frame from before the first of its series", ring)) }
     intake.series.noteFrame(number: frame)
     if let fault = image.fault { return events.append(refuse(fault, ring)) }
-    guard bytes.count == image.bytes else {
-      let shape = "\(image.width) × \(image.height)"
-      return events.append(refuse("\(bytes.count) bytes of pixels where \(shape) needs \(image.bytes)", ring))
-    }
-    guard image.bytes <= min(ring.slotBytes, settings.maximumFrameBytes) else {
-      return events.append(
-        refuse("an image of \(image.width) × \(image.height), larger than the ring's slots", ring))
-    }
+    let misfit = self.misfit(
+      bytes.count, width: image.width, height: image.height, image.pixelType, most: settings.maximumFrameBytes, ring)
+    if let misfit { return events.append(refuse(misfit, ring)) }
     guard let room = unsafe ring.reserve() else { return events.append(.ringFull) }
     unsafe ring.meter.begin(
       image.pixelType, width: image.width, height: image.height, isBigEndian: image.isBigEndian, in: room)
@@ -163,12 +158,8 @@ package final class ArrayCamera: Camera {
   }
 
   private func noteShape(_ image: ArrayImage) {
-    guard identity.width != image.width || identity.height != image.height || identity.pixelType != image.pixelType
-    else { return }
-    identity.width = image.width
-    identity.height = image.height
-    identity.pixelType = image.pixelType
-    if image.countsFromZero {
+    let isNews = identity.noteShape(width: image.width, height: image.height, image.pixelType)
+    if isNews, image.countsFromZero {
       identity.clock = "the detector's 10 MHz counter as its receiver passes it on, ns"
     }
   }

@@ -100,15 +100,10 @@ extension MerlinCamera {
     }
     guard series?.header != nil else { return try drop(.ignored(cause: "a frame of an acquisition before")) }
     guard let type = header.pixelType else { return try drop(refuseFrame(Self.unusable(header.typeName), ring)) }
-    let pixels = header.width * header.height
-    guard count == pixels * type.bytesPerPixel else {
-      let shape = "\(header.width) × \(header.height) of \(header.typeName)"
-      let cause = "\(count) bytes of pixels where \(shape) needs \(pixels * type.bytesPerPixel)"
-      return try drop(refuseFrame(cause, ring))
-    }
-    guard count <= min(ring.slotBytes, settings.maximumFrameBytes) else {
-      return try drop(refuseFrame("an image of \(header.width) × \(header.height), larger than the ring's slots", ring))
-    }
+    let misfit = self.misfit(
+      count, width: header.width, height: header.height, type, named: header.typeName,
+      most: settings.maximumFrameBytes, ring)
+    if let misfit { return try drop(refuseFrame(misfit, ring)) }
     guard let number = series?.frameNumber(header) else {
       return try drop(refuseFrame("a frame without a usable sequence number", ring))
     }

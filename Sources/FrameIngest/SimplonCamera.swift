@@ -152,8 +152,10 @@ package final class SimplonCamera: Camera {
   func receivePixels(_ bytes: UnsafeRawBufferPointer, _ ring: FrameRing) {
     guard let image = message.image else { return }
     let count = image.wireBytes
-    guard count <= min(ring.slotBytes, settings.maximumFrameBytes) else {
-      message.fault = DecodeError("an image of \(image.width) × \(image.height), larger than the ring's slots")
+    let misfit = self.misfit(
+      count, width: image.width, height: image.height, image.pixelType, most: settings.maximumFrameBytes, ring)
+    if let misfit {
+      message.fault = DecodeError(misfit)
       return
     }
     guard let room = unsafe ring.reserve() else {
