@@ -63,20 +63,20 @@ let package = Package(
     quickRoom("Quantities"),
     quickRoom("Linux", ["CLinux", "Quantities"]),
     room("Journal", ["Linux"]),
-    room("JSON"),
+    quickRoom("JSON"),
     room("SQLite", ["CSQLite"]),
-    room("ZeroMQ", ["CZeroMQ"]),
+    quickRoom("ZeroMQ", ["CZeroMQ"]),
     room("YAML", ["CYAML", "Quantities"]),
     quickRoom("USB", ["CLibUSB", "Linux", "Quantities"]),
     quickRoom("DEMessaging"),
     quickRoom("Pixels", ["CPixels", "Linux"]),
-    room("FrameRing", ["CFrameRing", "CLinux", "Pixels", "Linux", "Quantities"]),
+    quickRoom("FrameRing", ["CFrameRing", "CLinux", "Pixels", "Linux", "Quantities"]),
 
     // instruments
     quickRoom("HolderDriver", ["USB", "Linux", "Quantities"]),
     quickRoom("Potentiostat", ["USB", "Linux", "Quantities"]),
     room("ControlProtocol", ["JSON", "ZeroMQ", "Linux", "Quantities"]),
-    room(
+    quickRoom(
       "FrameIngest",
       [
         "FrameRing", "Pixels", "DEMessaging", "ZeroMQ", "JSON", "CCurl", "CLZ4", "CBitshuffle", "CLinux", "Linux",
@@ -123,8 +123,8 @@ let package = Package(
     .executableTarget(
       name: "insitu-bench",
       dependencies: [
-        "Potentiostat", "USB", "Pixels", "CPixels", "FrameRing", "FrameIngest", "RunStore", "ControlProtocol", "SQLite",
-        "ZeroMQ", "JSON", "Linux", "Quantities",
+        "NanobatteryTwin", "Potentiostat", "USB", "Pixels", "CPixels", "FrameRing", "FrameIngest", "RunStore",
+        "ControlProtocol", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
       ],
       path: "Benchmarks/insitu-bench", swiftSettings: strict),
 
@@ -137,6 +137,11 @@ let package = Package(
       path: "Tests/TwinBench", swiftSettings: quick),
     .executableTarget(
       name: "usb-probe", dependencies: ["USB", "Linux", "Quantities"], path: "Tests/usb-probe", swiftSettings: strict),
+    .target(name: "CIntakeProbe", path: "Tests/CIntakeProbe"),
+    .executableTarget(
+      name: "intake-probe",
+      dependencies: ["CIntakeProbe", "NanobatteryTwin", "FrameIngest", "FrameRing", "Linux", "Quantities"],
+      path: "Tests/intake-probe", swiftSettings: quick),
     suite("Quantities", ["Quantities"]),
     suite("Linux", ["Linux", "CLinux", "Quantities"]),
     suite("JSON", ["JSON"]),

@@ -27,8 +27,10 @@ struct BlockDecoder: ~Copyable {
 
   /// Decompresses exactly `output.count` bytes from a framed blob: u64 byte count, u32 block size, then u32 count and
   /// data for each block, all big-endian.
+  /// - Parameter placed: told of each block that is in its place how many bytes it has; the blocks come in order.
   mutating func decodeFramed(
-    _ blob: UnsafeRawBufferPointer, _ method: Method, into output: UnsafeMutableRawBufferPointer
+    _ blob: UnsafeRawBufferPointer, _ method: Method, into output: UnsafeMutableRawBufferPointer,
+    _ placed: (Int) -> Void = { _ in }
   ) throws(DecodeError) {
     guard blob.count >= Self.headerBytes else { throw DecodeError("compressed data shorter than its own header") }
     var total = unsafe UInt64(bigEndian: blob.loadUnaligned(as: UInt64.self))
@@ -42,9 +44,9 @@ struct BlockDecoder: ~Copyable {
     var source = unsafe Source(bytes: blob, position: Self.headerBytes)
     switch method {
     case .lz4:
-      try unsafe decodeBlocks(&source, blockBytes, output)
+      try unsafe decodeBlocks(&source, blockBytes, output, placed)
     case .bitShuffledLZ4(let elementBytes):
-      try unsafe decodeShuffledBlocks(&source, blockBytes, elementBytes, output)
+      try unsafe decodeShuffledBlocks(&source, blockBytes, elementBytes, output, placed)
     }
     guard unsafe source.left == 0 else { throw DecodeError("bytes left over behind the last compressed block") }
   }
@@ -64,7 +66,7 @@ struct BlockDecoder: ~Copyable {
   }
 
   private func decodeBlocks(
-    _ source: inout Source, _ blockBytes: Int, _ output: UnsafeMutableRawBufferPointer
+    _ source: inout Source, _ blockBytes: Int, _ output: UnsafeMutableRawBufferPointer, _ placed: (Int) -> Void
   ) throws(DecodeError) {
     var done = 0
     while done < output.count {
@@ -76,12 +78,14 @@ struct BlockDecoder: ~Copyable {
       } else {
         try unsafe Self.decodeBare(block, into: target)
       }
+      placed(length)
       done += length
     }
   }
 
   private mutating func decodeShuffledBlocks(
-    _ source: inout Source, _ blockBytes: Int, _ elementBytes: Int, _ output: UnsafeMutableRawBufferPointer
+    _ source: inout Source, _ blockBytes: Int, _ elementBytes: Int, _ output: UnsafeMutableRawBufferPointer,
+    _ placed: (Int) -> Void
   ) throws(DecodeError) {
     let unit = 8 * elementBytes
     guard blockBytes % unit == 0 else {
@@ -96,11 +100,13 @@ struct BlockDecoder: ~Copyable {
       let planes = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<length])
       try unsafe Self.decodeBare(source.nextBlock(), into: planes)
       unsafe cbitshuffle_undo(planes.baseAddress!, length / elementBytes, elementBytes, output.baseAddress! + done)
+      placed(length)
       done += length
     }
     if shuffled < output.count {
       let rest = try unsafe source.take(output.count - shuffled)
       unsafe UnsafeMutableRawBufferPointer(rebasing: output[shuffled...]).copyMemory(from: rest)
+      placed(rest.count)
     }
   }
 }
