@@ -2,6 +2,7 @@ import ControlProtocol
 import FrameIngest
 import FrameRing
 import Linux
+import Pixels
 import Quantities
 import RunStore
 

@@ -1,7 +1,7 @@
 import DEMessaging
-import FrameRing
 import Linux
 import NanobatteryTwin
+import Pixels
 import Quantities
 import Testing
 

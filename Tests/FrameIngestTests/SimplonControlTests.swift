@@ -1,8 +1,8 @@
 import FrameIngest
-import FrameRing
 import Glibc
 import Linux
 import NanobatteryTwin
+import Pixels
 import Quantities
 import Testing
 

@@ -37,8 +37,15 @@ int clinux_reserve(int fd, int64_t offset, int64_t length);
 int64_t clinux_free_bytes(const char *_Nonnull path);
 
 /// CRC-32C (Castagnoli, reflected, as in iSCSI RFC 3720 and ext4), continued from `crc` (0 to begin).
-/// Uses the SSE4.2 instruction where the processor has it.
+/// Uses carry-less multiplication of 512-bit vectors or the SSE4.2 instruction where the processor has them.
 uint32_t clinux_crc32c(uint32_t crc, const void *_Nullable bytes, size_t count);
+
+/// How it is computed, from what every processor can to what the newest can.
+enum clinux_crc_form { CLINUX_CRC_TABLE, CLINUX_CRC_LANES, CLINUX_CRC_FOLDING };
+/// The last one that this processor can.
+enum clinux_crc_form clinux_crc_form(void);
+/// The same checksum in a form that this processor can, for tests.
+uint32_t clinux_crc32c_by(enum clinux_crc_form form, uint32_t crc, const void *_Nullable bytes, size_t count);
 
 /// futex(2) FUTEX_WAIT on a word that processes share: sleeps while it holds `expected`, at most `timeout_ns`.
 /// 0: woken, changed or interrupted, look again; 1: the time is over; -1: the kernel will not wait on this memory.
