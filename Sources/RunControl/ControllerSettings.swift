@@ -1,3 +1,4 @@
+package import Alignment
 package import HolderDriver
 package import Potentiostat
 package import RunStore
@@ -18,8 +19,8 @@ package struct ControllerSettings: Sendable {
   package var segmentBytes: Int64
   /// A run is refused, or ended, when less than this would stay free, bytes.
   package var keepFree: Int64
-  /// e⁻/Å²/s at the sample; nil when nobody measured it.
-  package var doseRate: Double?
+  /// At the specimen, as it is configured; nil when nobody told. A calibration goes before it (`Beam`).
+  package var doseRate: DoseRate?
   package var software: String
 
   /// The cameras as runs know them.
@@ -42,7 +43,7 @@ package struct ControllerSettings: Sendable {
   package init(
     data: String, runtime: String, controlEndpoint: String, streamsEndpoint: String,
     potentiostat: PotentiostatSettings, holder: HolderSettings?, cameras: [CameraSetup], segmentBytes: Int64,
-    keepFree: Int64, doseRate: Double?, software: String
+    keepFree: Int64, doseRate: DoseRate?, software: String
   ) {
     self.data = data
     self.runtime = runtime

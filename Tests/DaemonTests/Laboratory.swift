@@ -20,6 +20,8 @@ final class Laboratory {
     var usb = "05E6:2450"
     /// Replaces the twin's camera.
     var camera: String?
+    /// Of the beam; nil where nobody configured any.
+    var doseRate: String? = "2.5"
     /// More keys of `twin.camera`.
     var twinCamera: [String] = []
     /// `obh-1`, `passive`, or nil for none; without the first the twin's cell is wired to its potentiostat.
@@ -71,7 +73,7 @@ final class Laboratory {
       \(holder(settings))camera: \(camera)
       ring: {frames: \(settings.ringFrames), largest_frame: \(settings.side) x \(settings.side)}
       storage: {segment: 1 GB, keep_free: \(settings.keepFree)}
-      beam: {dose_rate: 2.5}
+      beam: {\(settings.doseRate.map { "dose_rate: \($0)" } ?? "")}
       twin:
         seed: 1
         truth: "\(path)/truth"\(settings.libUSB ? "\n  usb_mock: \"\(path)/usb\"" : "")
