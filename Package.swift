@@ -69,7 +69,7 @@ let package = Package(
     room("YAML", ["CYAML", "Quantities"]),
     quickRoom("USB", ["CLibUSB", "Linux", "Quantities"]),
     quickRoom("DEMessaging"),
-    quickRoom("Pixels", ["CPixels", "Linux"]),
+    quickRoom("Pixels", ["CPixels", "Linux", "Quantities"]),
     quickRoom("FrameRing", ["CFrameRing", "CLinux", "Pixels", "Linux", "Quantities"]),
 
     // instruments
@@ -111,7 +111,8 @@ let package = Package(
     program(
       "insitud",
       [
-        "RunControl", "RunStore", "ControlProtocol", "FrameIngest", "FrameRing", "HolderDriver", "Potentiostat",
+        "RunControl", "RunStore", "Alignment", "Pixels", "ControlProtocol", "FrameIngest", "FrameRing", "HolderDriver",
+        "Potentiostat",
         "BiasProtocol", "USB", "ZeroMQ", "YAML", "JSON", "Journal", "Linux", "CLinux", "Quantities",
       ]),
     program(
@@ -148,7 +149,7 @@ let package = Package(
     suite("SQLite", ["SQLite"]),
     suite("YAML", ["YAML", "Quantities"]),
     suite("USB", ["TwinBench", "USB", "EmulatedUSB", "Linux", "Quantities"]),
-    suite("Pixels", ["Pixels", "CPixels", "Linux"]),
+    suite("Pixels", ["Pixels", "CPixels", "Linux", "Quantities"]),
     suite("FrameRing", ["Pixels", "FrameRing", "Linux", "Quantities"]),
     suite(
       "FrameIngest",

@@ -1,18 +1,3 @@
-/// A rectangle of pixels, from the frame's upper left corner.
-package struct PixelRegion: Equatable, Sendable {
-  package var left: Int
-  package var top: Int
-  package var width: Int
-  package var height: Int
-
-  package init(left: Int, top: Int, width: Int, height: Int) {
-    self.left = left
-    self.top = top
-    self.width = width
-    self.height = height
-  }
-}
-
 /// Which statistics of frames are wanted.
 package struct StatisticsSettings: Equatable, Sendable {
   /// No side or offset of a region is larger.

@@ -1,4 +1,6 @@
+package import Alignment
 package import FrameIngest
+package import Pixels
 package import Quantities
 
 /// What the daemon is told of one camera.
@@ -16,6 +18,11 @@ package struct CameraSetup: Sendable {
   /// The rate at which the camera goes on while nothing is recorded, so that there is something to look back on; nil: it
   /// rests.
   package var watch: Hertz?
+  package var statistics = StatisticsSettings.plain
+  /// Counts that an incident electron leaves, in the mean; nil when nobody told.
+  package var countsPerElectron: UncertainValue?
+  /// Side of a pixel, Å at the specimen; nil when nobody told.
+  package var pixelSize: UncertainValue?
 
   package init(
     name: String = "camera", source: CameraSettings, exposure: Seconds = Seconds(0.0024), width: Int, height: Int,
@@ -28,6 +35,12 @@ package struct CameraSetup: Sendable {
     self.height = height
     self.ringFrames = ringFrames
     self.watch = watch
+  }
+
+  /// What turns its counts into electrons at the specimen; nil when something of it is not known.
+  package var dosimetry: FrameDosimetry? {
+    guard let countsPerElectron, let pixelSize else { return nil }
+    return FrameDosimetry(countsPerElectron: countsPerElectron, pixelSize: pixelSize)
   }
 
   package var frameBytes: Int { width * height * 2 }

@@ -58,7 +58,7 @@ package final class CameraStation: Sendable {
   /// Whether the ring has a frame that came since then.
   func holdsFrames(since time: MonotonicTime) -> Bool {
     let published = ring.published
-    guard published > 0, let newest = ring.peek(published - 1) else { return false }
+    guard published > 0, let newest = ring.header(of: published - 1) else { return false }
     return newest.arrival >= time
   }
 

@@ -28,6 +28,8 @@ final class Laboratory {
     var data: String?
     /// Value of `storage.degrade`.
     var degrade: String?
+    /// Of the beam; nil where nobody configured any.
+    var doseRate: String? = "2.5"
     /// More keys of `twin.camera`.
     var twinCamera: [String] = []
     /// `obh-1`, `passive`, or nil for none; without the first the twin's cell is wired to its potentiostat.
@@ -87,7 +89,7 @@ final class Laboratory {
       \(holder(settings))\(camera)
       ring: {frames: \(settings.ringFrames), largest_frame: \(settings.side) x \(settings.side)}
       storage: {segment: 1 GB, keep_free: \(settings.keepFree)\(degrade)}
-      beam: {dose_rate: 2.5}
+      beam: {\(settings.doseRate.map { "dose_rate: \($0)" } ?? "")}
       twin:
         seed: 1
         truth: "\(path)/truth"\(settings.libUSB ? "\n  usb_mock: \"\(path)/usb\"" : "")

@@ -1,4 +1,5 @@
 import Pixels
+import Quantities
 import Testing
 
 @Suite("Statistics settings")
@@ -28,6 +29,19 @@ struct StatisticsSettingsTests {
       "\(StatisticsSettingsError.impossibleRegion(number: 2, PixelRegion(left: -1, top: 0, width: 3, height: 4)))"
         == "region 2 (left -1, top 0, 3 x 4) is not possible; left and top are 0 or more, the sides 1 or more, "
         + "and none is above 1048576 pixels")
+  }
+
+  @Test("A region is read as people write it, and printed so that it is read again")
+  func regions() throws {
+    let region = PixelRegion(left: 128, top: 0, width: 64, height: 32)
+    for text in ["64 x 32 at 128, 0", "64x32 at 128,0", " 64 × 32  at 128 , 0 ", "64X32 at 128,0"] {
+      #expect(try PixelRegion(parsing: text) == region)
+    }
+    #expect("\(region)" == "64 x 32 at 128, 0")
+    for text in ["", "64 x 32", "64 x 32 at 1", "64 x 32 at 1, 2, 3", "6.5 x 32 at 1, 2", "64 x 32 px at 1, 2"] {
+      let error = #expect(throws: QuantityError.self) { try PixelRegion(parsing: text) }
+      #expect(error?.description.contains("not a region") == true)
+    }
   }
 
   @Test("Without settings there are no regions and no level, and a sixteenth of each frame goes into the reference")
