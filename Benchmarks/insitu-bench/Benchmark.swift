@@ -24,7 +24,10 @@ struct Benchmark {
   mutating func run() throws(BenchmarkError) {
     if options.wants(.ring) { try ringHandover() }
     if options.wants(.pixels) { try pixels() }
-    if options.wants(.disk) { try recordedFrames() }
+    if options.wants(.disk) {
+      try recordedFrames()
+      try verifiedRun()
+    }
     if options.wants(.usb) { try instruments() }
     guard [.load, .latency, .limit].contains(where: options.wants) else { return }
     let daemon = try DaemonUnderTest(
@@ -121,6 +124,24 @@ struct Benchmark {
         "CPU for one frame of \(name): \(time(Spread(recorder).median)) in the recorder, "
           + "\(time(Spread(source).median)) in the source (copy and CRC-32C).")
     }
+  }
+
+  private mutating func verifiedRun() throws(BenchmarkError) {
+    say("verifying a run, and the disk")
+    let results = try VerifiedRun(
+      directory: options.work, frames: Self.yardstickBytes >> 21, repetitions: Self.recordings, fio: options.fio
+    ).measure()
+    let rates = Spread(results.map(\.verified))
+    let ratio = Spread(results.map { $0.verified / $0.disk })
+    table.add(
+      ResultRow(
+        what: "runs verify, 1024 x 1024 x 16 bit", figure: rate(rates.median),
+        spread: "\(rate(rates.least)) … \(rate(rates.most))",
+        yardstick: "\(options.fio == nil ? "O_DIRECT loop" : "fio"), reading with O_DIRECT: "
+          + rate(Spread(results.map(\.disk)).median),
+        ratio: "\(plain(ratio.median)) (\(plain(ratio.least)) … \(plain(ratio.most)))", budget: "≥ 0.8"))
+    table.remark(
+      "CPU of verification for 2 MiB: \(time(Spread(results.map(\.timePerByte)).median * Double(2 << 20))).")
   }
 
   // MARK: Instruments over USB
