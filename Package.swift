@@ -50,6 +50,7 @@ let package = Package(
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
     .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CLZ4", providers: [.apt(["liblz4-dev"])]),
+    .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CLibUSB", providers: [.apt(["libusb-1.0-0-dev"])]),
     .systemLibrary(name: "CLua", providers: [.apt(["liblua5.1-0-dev"])]),
@@ -57,7 +58,7 @@ let package = Package(
     .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "CFrameRing"),
     .target(name: "CPixels", cSettings: quickC),
-    .target(name: "CBitshuffle"),
+    .target(name: "CBitshuffle", cSettings: quickC),
 
     // system
     quickRoom("Quantities"),
@@ -69,7 +70,7 @@ let package = Package(
     room("YAML", ["CYAML", "Quantities"]),
     quickRoom("USB", ["CLibUSB", "Linux", "Quantities"]),
     quickRoom("DEMessaging"),
-    quickRoom("Pixels", ["CPixels", "Linux"]),
+    quickRoom("Pixels", ["CPixels", "CBitshuffle", "CLZ4", "CZstd", "Linux"]),
     room("FrameRing", ["CFrameRing", "CLinux", "Pixels", "Linux", "Quantities"]),
 
     // instruments
@@ -79,8 +80,7 @@ let package = Package(
     room(
       "FrameIngest",
       [
-        "FrameRing", "Pixels", "DEMessaging", "ZeroMQ", "JSON", "CCurl", "CLZ4", "CBitshuffle", "CLinux", "Linux",
-        "Quantities",
+        "FrameRing", "Pixels", "DEMessaging", "ZeroMQ", "JSON", "CCurl", "CLZ4", "CLinux", "Linux", "Quantities",
       ]),
 
     // meaning
@@ -123,8 +123,8 @@ let package = Package(
     .executableTarget(
       name: "insitu-bench",
       dependencies: [
-        "Potentiostat", "USB", "Pixels", "CPixels", "FrameRing", "FrameIngest", "RunStore", "ControlProtocol", "SQLite",
-        "ZeroMQ", "JSON", "Linux", "Quantities",
+        "Potentiostat", "USB", "Pixels", "CPixels", "CBitshuffle", "FrameRing", "FrameIngest", "RunStore",
+        "ControlProtocol", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
       ],
       path: "Benchmarks/insitu-bench", swiftSettings: strict),
 
@@ -143,7 +143,7 @@ let package = Package(
     suite("SQLite", ["SQLite"]),
     suite("YAML", ["YAML", "Quantities"]),
     suite("USB", ["TwinBench", "USB", "EmulatedUSB", "Linux", "Quantities"]),
-    suite("Pixels", ["Pixels", "CPixels", "Linux"]),
+    suite("Pixels", ["Pixels", "CPixels", "CBitshuffle", "Linux"]),
     suite("FrameRing", ["Pixels", "FrameRing", "Linux", "Quantities"]),
     suite(
       "FrameIngest",

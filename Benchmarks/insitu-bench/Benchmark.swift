@@ -1,6 +1,5 @@
 import Glibc
 import Linux
-import Pixels
 import Potentiostat
 import Quantities
 import USB
@@ -8,7 +7,7 @@ import USB
 /// All measurements in order, and the table that comes of them.
 struct Benchmark {
   let options: Options
-  private(set) var table = ResultTable()
+  var table = ResultTable()
 
   /// Frames of 1024 x 1024 x 16 bit in each recording, and repetitions: 4 GB in all, one after the other.
   private static let largeFrames = 640
@@ -39,7 +38,7 @@ struct Benchmark {
   }
 
   /// To standard error, which is not held back when it is not a terminal.
-  private func say(_ what: String) {
+  func say(_ what: String) {
     let line = Array("measuring \(what) ...\n".utf8)
     unsafe _ = write(2, line, line.count)
   }
@@ -59,29 +58,6 @@ struct Benchmark {
         ResultRow(
           what: "  the same", figure: time(ring.median), spread: times(ring),
           yardstick: "memcpy of the bytes \(time(copy.median))", ratio: plain(ring.median / copy.median)))
-    }
-  }
-
-  private mutating func pixels() throws(BenchmarkError) {
-    say("statistics of pixels")
-    let statistics = PixelSpeed.statistics()
-    let bytes = Double(statistics.bytes)
-    table.add(
-      ResultRow(
-        what: statistics.what, figure: rate(bytes / statistics.time.median),
-        spread: "\(rate(bytes / statistics.time.most)) … \(rate(bytes / statistics.time.least))",
-        yardstick: "memcpy of the bytes \(rate(bytes / statistics.yardstick.median))",
-        ratio: plain(statistics.yardstick.median / statistics.time.median), budget: "≥ 8000 MB/s"))
-    for (side, regions) in [(1024, 0), (1024, 16), (128, 0), (128, 16)] {
-      let fused: PixelSpeed.Result
-      do throws(StatisticsSettingsError) {
-        fused = try PixelSpeed.fused(side: side, regions: regions)
-      } catch { throw BenchmarkError("\(error)") }
-      table.add(
-        ResultRow(
-          what: fused.what, figure: time(fused.time.median), spread: times(fused.time),
-          yardstick: "copy and CRC-32C \(time(fused.yardstick.median))",
-          ratio: plain(fused.time.median / fused.yardstick.median)))
     }
   }
 

@@ -271,6 +271,19 @@ package final class FrameRing: @unchecked Sendable {
     return frame
   }
 
+  /// What is known of a frame that nobody keeps for the caller, without its pixels; nil as with `copy`.
+  package func peek(_ sequence: UInt64) -> FrameHeader? {
+    let published = published
+    guard sequence < published, published - sequence <= UInt64(slotCount) else { return nil }
+    let index = Int(sequence % UInt64(slotCount))
+    // As in `copy`.
+    guard self.sequence(at: index).loadAcquiring() == sequence else { return nil }
+    let frame = header(at: index)
+    atomicMemoryFence(ordering: .acquiring)
+    guard self.sequence(at: index).loadRelaxed() == sequence, !frame.flags.contains(.malformed) else { return nil }
+    return frame
+  }
+
   // MARK: The layout
 
   static let publishedOffset = 64

@@ -38,6 +38,9 @@ package struct ControllerSettings: Sendable {
     }
   }
 
+  /// A run ends when less than this is free, bytes.
+  var leastFree: Int64 { degradations.contains(.previews) ? keepFree / 2 : keepFree }
+
   /// What no holder that switches contacts means for the cell, in a sentence; nil where there is one.
   package var holderLimitation: String? {
     guard let holder else {

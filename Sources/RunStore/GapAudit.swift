@@ -48,8 +48,8 @@ struct GapAudit {
       if first <= last { accounts[SeriesKey(row), default: Account()].gaps.append(first...last) }
     }
     for row in try run.database.rows(
-      "SELECT camera, series, first_frame, last_frame, skipped + merged + dropped AS n FROM choice ORDER BY first_frame")
-    {
+      "SELECT camera, series, first_frame, last_frame, skipped + merged + dropped AS n FROM choice ORDER BY first_frame"
+    ) {
       let (first, last) = (row.count("first_frame"), row.count("last_frame"))
       if first <= last { accounts[SeriesKey(row), default: Account()].choices.append(first...last) }
       accounts[SeriesKey(row), default: Account()].chosen += row.integer("n") ?? 0

@@ -44,7 +44,7 @@ final class FrameRecorder: Sendable {
     /// `upTo`: the ring's `published` when the series ended; all its frames lie below.
     case seriesEnded(EndedSeries, upTo: UInt64)
     case keep(Seconds, Monitor<KeptFrames?>)
-    case end
+    case end(forgetsSeries: Bool)
   }
 
   private struct Shared {
@@ -82,11 +82,16 @@ final class FrameRecorder: Sendable {
   var beats: UInt64 { shared.read { $0.beats } }
 
   /// From now on frames belong to `run`.
-  func begin(_ run: ActiveRun, _ settings: RecorderSettings) {
+  /// - Parameter span: what was there before is kept, before another frame is taken; nil: nothing is.
+  @discardableResult
+  func begin(_ run: ActiveRun, _ settings: RecorderSettings, keeping span: Seconds? = nil) -> Monitor<KeptFrames?> {
+    let answer = Monitor<KeptFrames?>(nil)
     shared.update {
       $0.isRecording = true
       $0.commands.append(.begin(run, settings))
+      if let span { $0.commands.append(.keep(span, answer)) }
     }
+    return answer
   }
 
   /// Called on the camera's thread.
@@ -116,11 +121,12 @@ final class FrameRecorder: Sendable {
   func set(diskIsFull: Bool) { shared.update { $0.diskIsFull = diskIsFull } }
 
   /// Waits for the series that are open, then writes what is left and ends the files.
+  /// - Parameter forgetsSeries: false for cameras that go on.
   /// - Returns: whether all series ended within `limit` (else they are closed as they are), and whether the files were
   ///   closed.
-  func end(within limit: Seconds) -> (seriesEnded: Bool, isClosed: Bool) {
+  func end(within limit: Seconds, forgetsSeries: Bool = true) -> (seriesEnded: Bool, isClosed: Bool) {
     let ended = shared.wait(atMost: limit) { $0.openSeries.isEmpty ? true : nil } ?? false
-    shared.update { $0.commands.append(.end) }
+    shared.update { $0.commands.append(.end(forgetsSeries: forgetsSeries)) }
     return (ended, shared.wait(atMost: Seconds(30)) { $0.isRecording ? nil : true } ?? false)
   }
 
@@ -180,7 +186,7 @@ final class FrameRecorder: Sendable {
     case .keep(let span, let answer):
       let kept = session.map { keep(span, $0, &slots) } ?? KeptFrames()
       answer.update { $0 = kept }
-    case .end:
+    case .end(let forgetsSeries):
       while slots.next < ring.published { take(session, &slots) }
       session?.close()
       giveBack(session, &slots)
@@ -188,7 +194,7 @@ final class FrameRecorder: Sendable {
       slots.forgetSession()
       shared.update { state in
         state.isRecording = false
-        state.openSeries = []
+        if forgetsSeries { state.openSeries = [] }
       }
     }
   }

@@ -156,7 +156,8 @@ struct SeriesAccount {
   mutating func settle(_ ended: EndedSeries?) -> (gaps: [GapRecord], choices: [ChoiceRecord], ledger: SeriesLedger) {
     var gaps: [GapRecord] = []
     if let ended, !isSettled {
-      triggered = ended.triggered
+      // Of the run's own frames.
+      triggered = ended.triggered.map { $0 - min(first, $0) }
       let found = detector.finish(
         triggered: ended.triggered, refusedByRing: ended.refusedByRing,
         unusable: ended.unusable.values.reduce(0, +))
@@ -173,8 +174,6 @@ struct SeriesAccount {
         ChoiceRecord(
           camera: camera, series: series, first: 0, last: first - 1, skipped: Int64(clamping: first),
           rule: "before the run"))
-      tallies[.max, default: Tally()].received += first
-      tallies[.max, default: Tally()].skipped += first
     }
     isSettled = true
     gaps += refused.map {
