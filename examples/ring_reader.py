@@ -41,6 +41,8 @@ class RingReader:
     """A cursor of its own in a ring. `missed`: frames that were overwritten before this reader came to them."""
 
     def __init__(self, path):
+        # On huge pages its usual path is a link, and the kernel follows no links of other users in /dev/shm.
+        path = os.path.realpath(path)
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size < PAGE:

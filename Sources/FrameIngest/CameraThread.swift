@@ -49,11 +49,15 @@ package final class CameraThread: @unchecked Sendable {
   private var wait = backOff.least
 
   /// Starts at once: connects, and goes on trying until the camera answers.
-  package init(_ camera: sending any Camera, ring: FrameRing, report: @escaping @Sendable (CameraReport) -> Void) {
+  /// - Parameter name: of the thread, at most 15 bytes.
+  package init(
+    _ camera: sending any Camera, ring: FrameRing, name: String = "camera",
+    report: @escaping @Sendable (CameraReport) -> Void
+  ) {
     self.camera = camera
     self.ring = ring
     self.report = report
-    thread = NamedThread("camera") { [self] in run() }
+    thread = NamedThread(name) { [self] in run() }
   }
 
   /// False when the thread does not come to its commands; nothing is done then.

@@ -8,7 +8,8 @@ import Synchronization
 /// Frames in shared memory: one writer, one gating reader, any number of onlookers (layout: CFrameRing.h).
 ///
 /// The writer never overwrites what the gating reader has not released; a full ring refuses, and counts it.
-/// Onlookers, in this process or another, hold nobody up. Nothing here allocates, locks or logs per frame.
+/// Onlookers, in this process or another, hold nobody up. Nothing here allocates, locks, logs or calls the system per frame:
+/// who waits is woken by a thread of the ring's own (`RingHerald`).
 ///
 /// The members `reserve`, `publish`, `write` and `note…` belong to one thread of the process that made the ring,
 /// `read` and `release` to one thread of the gating reader. All else may be called anywhere.
@@ -25,6 +26,10 @@ package final class FrameRing: @unchecked Sendable {
   private let mapping: SharedMapping
   private let base: UnsafeMutableRawPointer
   private let writable: Bool
+  /// Of the process that made the ring.
+  private let herald: RingHerald?
+  /// What memory it lies in; nil for a ring that another made.
+  package let memory: RingMemory?
 
   // The writer's own; nobody else reads them.
   private var nextSequence: UInt64 = 0
@@ -33,10 +38,16 @@ package final class FrameRing: @unchecked Sendable {
   // The gating reader's own: what it released, whatever others may write into the file.
   private var released: UInt64 = 0
 
+  /// Of the file itself, which is elsewhere than where it was made when it lies on huge pages.
   package var path: String { mapping.path }
 
-  private init(_ mapping: SharedMapping, slots: Int, slotBytes: Int, stride: Int, writable: Bool) {
+  private init(
+    _ mapping: SharedMapping, slots: Int, slotBytes: Int, stride: Int, writable: Bool, herald: RingHerald? = nil,
+    memory: RingMemory? = nil
+  ) {
     self.mapping = mapping
+    self.herald = herald
+    self.memory = memory
     unsafe base = unsafe mapping.bytes.baseAddress!
     slotCount = slots
     self.slotBytes = slotBytes
@@ -47,19 +58,26 @@ package final class FrameRing: @unchecked Sendable {
   // MARK: Making and opening
 
   /// Makes the file anew, and touches every page, so that no frame pays for the kernel's first look at it.
-  package static func create(_ path: String, slots: Int, slotBytes: Int) throws(FrameRingError) -> FrameRing {
+  /// - Parameters:
+  ///   - path: of the file; on huge pages of a hugetlbfs it becomes a symbolic link to it (`remove`).
+  ///   - isHeralded: a thread wakes who waits, soon after each frame; else the writer calls `wake`.
+  package static func create(
+    _ path: String, slots: Int, slotBytes: Int, memory wish: RingMemory.Wish = .best, isHeralded: Bool = true
+  ) throws(FrameRingError) -> FrameRing {
     guard (1...mostSlots).contains(slots), (1...mostSlotBytes).contains(slotBytes) else {
       throw .impossibleSize(path: path, slots: slots, slotBytes: slotBytes)
     }
     let stride = page + (slotBytes + page - 1) / page * page
     let size = page + slots * stride
     let mapping: SharedMapping
-    do throws(LinuxError) { mapping = try SharedMapping.create(path, size: size) } catch { throw .system(error) }
-
-    let ring = FrameRing(mapping, slots: slots, slotBytes: slotBytes, stride: stride, writable: true)
-    for offset in Swift.stride(from: 0, to: size, by: page) {
-      unsafe ring.base.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
+    let memory: RingMemory
+    do throws(LinuxError) { (mapping, memory) = try RingMemoryMaker().make(path, size: size, wish: wish) } catch {
+      throw .system(error)
     }
+
+    let ring = FrameRing(
+      mapping, slots: slots, slotBytes: slotBytes, stride: stride, writable: true,
+      herald: isHeralded ? RingHerald(mapping) : nil, memory: memory)
     for index in 0..<slots {
       // Relaxed: nobody knows the file for a ring before the magic is there.
       ring.sequence(at: index).storeRelaxed(.max)
@@ -79,7 +97,9 @@ package final class FrameRing: @unchecked Sendable {
   /// - Parameter writable: true for the gating reader; onlookers need only read the file.
   package static func open(_ path: String, writable: Bool) throws(FrameRingError) -> FrameRing {
     let mapping: SharedMapping
-    do throws(LinuxError) { mapping = try SharedMapping.open(path, writable: writable) } catch { throw .system(error) }
+    do throws(LinuxError) { mapping = try SharedMapping.open(resolved(path), writable: writable) } catch {
+      throw .system(error)
+    }
     let size = unsafe mapping.bytes.count
     guard size >= page else { throw .notARing(path: path) }
 
@@ -134,7 +154,8 @@ package final class FrameRing: @unchecked Sendable {
     return unsafe UnsafeMutableRawBufferPointer(start: pixels(at: index), count: slotBytes)
   }
 
-  /// Publishes the frame written into the room that `reserve` gave, wakes the waiters, and gives its sequence.
+  /// Publishes the frame written into the room that `reserve` gave, and gives its sequence. Who waits is woken soon after
+  /// by the herald; without one call `wake`.
   @discardableResult
   package func publish(_ frame: FrameHeader) -> UInt64 {
     precondition(frame.bytes <= slotBytes, "a frame larger than its slot")
@@ -161,9 +182,11 @@ package final class FrameRing: @unchecked Sendable {
     // Releasing, twice: an onlooker goes by the slot's sequence, the others by `published`; with either comes the frame.
     sequence(at: index).storeReleasing(published)
     word(Field.published).storeReleasing(published + 1)
-    unsafe clinux_futex_wake(futexWord)
     return published
   }
+
+  /// Wakes who waits for frames, in all processes: a system call, for writers of a ring without a herald.
+  package func wake() { unsafe clinux_futex_wake(futexWord) }
 
   /// Fills and publishes the next slot; gives its sequence, or nil when the ring is full (counted) or `fill` said no.
   package func write(_ fill: (inout FrameHeader, UnsafeMutableRawBufferPointer) -> Bool) -> UInt64? {
@@ -184,8 +207,9 @@ package final class FrameRing: @unchecked Sendable {
   /// Counts frames that arrived and could not be used; the next slot says so.
   package func noteUnusable(_ frames: UInt64) { unusableSincePublished += frames }
 
-  /// The first slot of a new series shall not speak of frames of the one before.
+  /// The first slot of a new series shall not speak of frames of the one before. The herald is told that frames come.
   package func beginSeries() {
+    herald?.rouse()
     refusedSincePublished = 0
     unusableSincePublished = 0
   }
@@ -247,8 +271,10 @@ package final class FrameRing: @unchecked Sendable {
 
   // MARK: The layout
 
+  static let publishedOffset = 64
+
   private enum Field {
-    static let published = 64
+    static let published = publishedOffset
     static let refused = 72
     static let consumed = 128
   }

@@ -70,6 +70,13 @@ package struct FileDescriptor: ~Copyable, @unchecked Sendable {
     return Int64(status.st_size)
   }
 
+  /// The unit of its file system for reading and writing; of a hugetlbfs, a huge page.
+  package borrowing func blockBytes() throws(LinuxError) -> Int {
+    var status = stat()
+    if unsafe fstat(number, &status) != 0 { throw LinuxError("fstat") }
+    return max(1, Int(status.st_blksize))
+  }
+
   /// Sets blocks aside for a file that will grow to `length`; silently not done where the file system cannot.
   package borrowing func reserve(_ length: Int64) { _ = clinux_reserve(number, 0, length) }
 }

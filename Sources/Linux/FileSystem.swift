@@ -87,6 +87,20 @@ package enum FileSystem {
     if unsafe rename(beside, path) != 0 { throw LinuxError("rename", path) }
   }
 
+  /// Makes a symbolic link.
+  package static func link(_ path: String, to target: String) throws(LinuxError) {
+    if unsafe symlink(target, path) != 0 { throw LinuxError("symlink", path) }
+  }
+
+  /// Where a symbolic link points; nil when it is none.
+  package static func target(of path: String) -> String? {
+    var target = [UInt8](repeating: 0, count: Int(PATH_MAX))
+    let count = unsafe target.withUnsafeMutableBytes {
+      unsafe readlink(path, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
+    }
+    return count > 0 ? String(decoding: target[..<count], as: UTF8.self) : nil
+  }
+
   package static func remove(_ path: String) { unsafe _ = unlink(path) }
 
   /// Bytes an unprivileged writer may still write in the file system of `path`; nil when it cannot be asked.

@@ -23,8 +23,21 @@ package struct FrameCounts: Hashable, Sendable {
   package var received: UInt64 = 0
   package var written: UInt64 = 0
   package var lostAtSource: UInt64 = 0
+  /// Left out by choice, and in sums beyond the one frame that each sum is.
+  package var skipped: UInt64 = 0
+  package var merged: UInt64 = 0
   package var dropped: [String: UInt64] = [:]
   package init() {}
+
+  mutating func add(_ other: FrameCounts) {
+    triggered += other.triggered
+    received += other.received
+    written += other.written
+    lostAtSource += other.lostAtSource
+    skipped += other.skipped
+    merged += other.merged
+    dropped.merge(other.dropped, uniquingKeysWith: +)
+  }
 
   package var lost: UInt64 { lostAtSource + dropped.values.reduce(0, +) }
 }
@@ -43,9 +56,14 @@ package struct RunProgress: Sendable {
   package var voltage: Volts?
   package var current: Amperes?
   package var samples: UInt64 = 0
-  package var frames = FrameCounts()
+  package var framesByCamera: [RunCamera: FrameCounts] = [:]
   /// While the run waits for an instrument.
   package var waiting: Waiting?
+
+  /// Of all cameras together.
+  package var frames: FrameCounts {
+    framesByCamera.values.reduce(into: FrameCounts()) { $0.add($1) }
+  }
 
   package struct Waiting: Sendable {
     package var reason: String

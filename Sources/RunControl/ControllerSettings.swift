@@ -1,9 +1,7 @@
 import BiasProtocol
-package import FrameIngest
 package import HolderDriver
 package import Potentiostat
-package import Quantities
-import RunStore
+package import RunStore
 
 /// What the run controller is told of this laboratory: instruments, places and limits.
 package struct ControllerSettings: Sendable {
@@ -15,15 +13,8 @@ package struct ControllerSettings: Sendable {
   package var streamsEndpoint: String
   package var potentiostat: PotentiostatSettings
   package var holder: HolderSettings?
-  package var camera: CameraSettings?
-  /// Exposure of a frame; shortened where the frame period does not hold it.
-  package var exposure: Seconds
-  /// Slots of the frame ring.
-  package var ringFrames: Int
-  /// Largest frame, bytes.
-  package var frameBytes: Int
-  package var frameWidth: Int
-  package var frameHeight: Int
+  /// In the order of the configuration: the first is the one that old clients know.
+  package var cameras: [CameraSetup]
   /// A segment ends before it grows beyond this, bytes.
   package var segmentBytes: Int64
   /// A run is refused, or ended, when less than this would stay free, bytes.
@@ -34,12 +25,16 @@ package struct ControllerSettings: Sendable {
 
   /// The cameras as protocols are held against them.
   var plannedCameras: [PlannedCamera] {
-    guard camera != nil else { return [] }
-    return [
+    cameras.map {
       PlannedCamera(
-        name: RunCamera.first.name, width: frameWidth, height: frameHeight,
-        bytesPerPixel: frameBytes / (frameWidth * frameHeight))
-    ]
+        name: $0.name, width: $0.width, height: $0.height, bytesPerPixel: $0.frameBytes / ($0.width * $0.height),
+        watch: $0.watch)
+    }
+  }
+
+  /// The cameras as runs know them.
+  package var runCameras: [RunCamera] {
+    cameras.enumerated().map { RunCamera(id: $0.offset, name: $0.element.name) }
   }
 
   /// What no holder that switches contacts means for the cell, in a sentence; nil where there is one.
@@ -56,9 +51,8 @@ package struct ControllerSettings: Sendable {
 
   package init(
     data: String, runtime: String, controlEndpoint: String, streamsEndpoint: String,
-    potentiostat: PotentiostatSettings, holder: HolderSettings?, camera: CameraSettings?, exposure: Seconds,
-    ringFrames: Int, frameWidth: Int, frameHeight: Int, segmentBytes: Int64, keepFree: Int64, doseRate: Double?,
-    software: String
+    potentiostat: PotentiostatSettings, holder: HolderSettings?, cameras: [CameraSetup], segmentBytes: Int64,
+    keepFree: Int64, doseRate: Double?, software: String
   ) {
     self.data = data
     self.runtime = runtime
@@ -66,12 +60,7 @@ package struct ControllerSettings: Sendable {
     self.streamsEndpoint = streamsEndpoint
     self.potentiostat = potentiostat
     self.holder = holder
-    self.camera = camera
-    self.exposure = exposure
-    self.ringFrames = ringFrames
-    self.frameWidth = frameWidth
-    self.frameHeight = frameHeight
-    frameBytes = frameWidth * frameHeight * 2
+    self.cameras = cameras
     self.segmentBytes = segmentBytes
     self.keepFree = keepFree
     self.doseRate = doseRate

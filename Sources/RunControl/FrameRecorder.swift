@@ -22,7 +22,7 @@ final class FrameRecorder: Sendable {
   private static let flushAfter = Seconds(0.1)
 
   private enum Command: Sendable {
-    case begin(ActiveRun, RunDirectory, segmentBytes: Int64)
+    case begin(ActiveRun, segmentBytes: Int64)
     case seriesStarted(UInt64)
     /// `upTo`: the ring's `published` when the series ended; all its frames lie below.
     case seriesEnded(EndedSeries, upTo: UInt64)
@@ -37,24 +37,29 @@ final class FrameRecorder: Sendable {
     var beats: UInt64 = 0
   }
 
+  private let camera: RunCamera
   private let ring: FrameRing
   private let publisher: StreamPublisher
   private let shared = Monitor(Shared())
   private let thread = Monitor<NamedThread?>(nil)
 
-  init(ring: FrameRing, publisher: StreamPublisher) {
+  init(camera: RunCamera, ring: FrameRing, publisher: StreamPublisher) {
+    self.camera = camera
     self.ring = ring
     self.publisher = publisher
-    thread.update { $0 = NamedThread("recorder") { [self] in work() } }
+    thread.update { $0 = NamedThread(camera.id == 0 ? "recorder" : "rec-\(camera.name)") { [self] in work() } }
   }
+
+  /// Slots with frames that have not been dealt with.
+  var waiting: Int { ring.filled }
 
   var beats: UInt64 { shared.read { $0.beats } }
 
   /// From now on frames belong to `run`.
-  func begin(_ run: ActiveRun, in directory: RunDirectory, segmentBytes: Int64) {
+  func begin(_ run: ActiveRun, segmentBytes: Int64) {
     shared.update {
       $0.isRecording = true
-      $0.commands.append(.begin(run, directory, segmentBytes: segmentBytes))
+      $0.commands.append(.begin(run, segmentBytes: segmentBytes))
     }
   }
 
@@ -101,8 +106,8 @@ final class FrameRecorder: Sendable {
       if isEnding { return }
       for command in commands {
         switch command {
-        case .begin(let run, let directory, let segmentBytes):
-          session = RecordingSession(run, directory, segmentBytes: segmentBytes, publisher)
+        case .begin(let run, let segmentBytes):
+          session = RecordingSession(run, camera, segmentBytes: segmentBytes, publisher)
         case .seriesStarted(let series):
           session?.begin(series)
         case .seriesEnded(let ended, let upTo):

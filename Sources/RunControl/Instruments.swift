@@ -1,5 +1,3 @@
-package import FrameIngest
-package import FrameRing
 package import HolderDriver
 package import Linux
 package import Potentiostat
@@ -10,8 +8,7 @@ import USB
 package struct Instruments: Sendable {
   package let potentiostat: OwningThread<PotentiostatStation>
   package let holder: OwningThread<HolderStation>?
-  package let camera: CameraThread?
-  package let ring: FrameRing
+  package let cameras: [CameraStation]
   package let latch: SafetyLatch
   /// The holder can open the cell's contacts.
   package var opensContacts = true

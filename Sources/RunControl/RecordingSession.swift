@@ -5,7 +5,7 @@ import Linux
 import Quantities
 import RunStore
 
-/// The frames of one run: the files they go to, and the account of each series. Lives on the recorder's thread.
+/// The frames of one camera in one run: the files they go to, and the account of each series. Lives on the recorder's thread.
 final class RecordingSession {
   /// `status` need not know more often than this.
   private static let showInterval = Seconds(0.05)
@@ -13,9 +13,9 @@ final class RecordingSession {
   private static let diskCause = "disk"
 
   private let run: ActiveRun
-  private let directory: RunDirectory
+  private let files: FrameFiles
   private let publisher: StreamPublisher
-  private let files: SegmentWriter
+  private let writer: SegmentWriter
   private let stored: StoredFrames
   private var series: [UInt64: SeriesAccount] = [:]
   /// Series whose account is settled.
@@ -50,16 +50,16 @@ final class RecordingSession {
     }
   }
 
-  init(_ run: ActiveRun, _ directory: RunDirectory, segmentBytes: Int64, _ publisher: StreamPublisher) {
+  init(_ run: ActiveRun, _ camera: RunCamera, segmentBytes: Int64, _ publisher: StreamPublisher) {
     self.run = run
     self.publisher = publisher
-    self.directory = directory
+    files = FrameFiles(run.directory, camera)
     var settings = SegmentSettings()
     settings.segmentBytes = segmentBytes
     settings.note = run.id
     let stored = StoredFrames()
     self.stored = stored
-    files = SegmentWriter(directory.frames, settings) { stored.frames.append($0) }
+    writer = SegmentWriter(files, settings) { stored.frames.append($0) }
   }
 
   func begin(_ number: UInt64) {
@@ -83,7 +83,7 @@ final class RecordingSession {
     record.pixelCRC = frame.pixelCRC == 0 ? nil : frame.pixelCRC
     series[frame.series]!.underWay.append(frame)
     do throws(SegmentError) {
-      _ = unsafe try files.append(record, pixels, at: .now)
+      _ = unsafe try writer.append(record, pixels, at: .now)
     } catch {
       if error.kind == .badFrame { refuseLast(of: frame.series) } else { fail(error) }
     }
@@ -105,7 +105,8 @@ final class RecordingSession {
     run.writer.put(
       .gaps(
         gaps.map {
-          var record = GapRecord(series: $0.series, first: $0.first, last: $0.last, cause: $0.cause.rawValue)
+          var record = GapRecord(
+            series: $0.series, first: $0.first, last: $0.last, cause: $0.cause.rawValue, camera: files.camera.id)
           record.frames = $0.frames
           return record
         }))
@@ -128,20 +129,20 @@ final class RecordingSession {
   func close() {
     flush()
     for number in series.keys.sorted() where !settled.contains(number) { putLedger(number, triggered: nil) }
-    do throws(SegmentError) { try files.close() } catch { fail(error) }
+    do throws(SegmentError) { try writer.close() } catch { fail(error) }
     passOn()
     showCounts()
   }
 
   func flush() {
     guard failure == nil else { return }
-    do throws(SegmentError) { try files.flush() } catch { fail(error) }
+    do throws(SegmentError) { try writer.flush() } catch { fail(error) }
     passOn()
   }
 
   func synchronize() {
     guard failure == nil else { return }
-    do throws(SegmentError) { try files.synchronize() } catch { fail(error) }
+    do throws(SegmentError) { try writer.synchronize() } catch { fail(error) }
   }
 
   private func putLedger(_ number: UInt64, triggered: UInt64?) {
@@ -150,7 +151,8 @@ final class RecordingSession {
     run.writer.put(
       .gaps(
         account.refused.map {
-          GapRecord(series: number, first: $0.lowerBound, last: $0.upperBound, cause: Self.diskCause)
+          GapRecord(
+            series: number, first: $0.lowerBound, last: $0.upperBound, cause: Self.diskCause, camera: files.camera.id)
         }))
     let detector = account.detector
     let ringFull = detector.missing(.ringFull)
@@ -158,7 +160,8 @@ final class RecordingSession {
     run.writer.put(
       .ledger(
         SeriesLedger(
-          series: number, triggered: triggered, received: detector.frames + ringFull + unusable,
+          camera: files.camera.id, series: number, triggered: triggered,
+          received: detector.frames + ringFull + unusable,
           lostAtSource: detector.missing(.lostAtSource), written: account.written,
           dropped: ["ring_full": ringFull, "unusable": unusable, Self.diskCause: account.notWritten].filter {
             $0.value > 0
@@ -166,7 +169,7 @@ final class RecordingSession {
   }
 
   private func passOn() {
-    if let notice = files.notice, !toldNotice {
+    if let notice = writer.notice, !toldNotice {
       toldNotice = true
       run.writer.put(.event(kind: "storage", message: notice))
     }
@@ -182,9 +185,10 @@ final class RecordingSession {
       publisher.publish(
         frame,
         at: StreamReference(
-          file: directory.frames.pixelsPath(item.segment), offset: item.offsetBytes, byteCount: Int64(frame.bytes)))
+          file: files.pixelsPath(item.segment), offset: item.offsetBytes, byteCount: Int64(frame.bytes)),
+        of: files.camera)
     }
-    run.writer.put(.frames(frames))
+    run.writer.put(.frames(frames, files.camera))
   }
 
   /// A frame that can never be stored; the others are not touched.
@@ -216,6 +220,6 @@ final class RecordingSession {
       for (cause, frames) in [("ring_full", ringFull), ("unusable", unusable), (Self.diskCause, account.notWritten)]
       where frames > 0 { counts.dropped[cause, default: 0] += frames }
     }
-    run.update { $0.frames = counts }
+    run.update { [camera = files.camera] in $0.framesByCamera[camera] = counts }
   }
 }

@@ -1,8 +1,6 @@
 import Alignment
 import BiasProtocol
 package import ControlProtocol
-import FrameIngest
-import FrameRing
 import HolderDriver
 package import JSON
 import Journal
@@ -179,31 +177,27 @@ extension RunController {
         }
       }
     let free = freeBytes.read { $0 }
-    let rate = framesPerSecond
-    let ring = instruments.ring
+    let cameras = camerasJSON
+    let rates = instruments.cameras.map { ($0.framesPerSecond, Double($0.setup.frameBytes)) }
+    let rate = rates.reduce(0) { $0 + $1.0 }
+    let bytesPerSecond = rates.reduce(0) { $0 + $1.0 * $1.1 }
     return [
       "state": .string(state), "run": run.map { runStatus($0, progress) } ?? .null, "instruments": board.json,
       "voltage_V": .optional(progress?.voltage?.value), "current_A": .optional(progress?.current?.value),
       "frames_per_second": .number((rate * 10).rounded() / 10),
-      "ring": [
-        "slots": .integer(Int64(ring.slotCount)), "filled": .integer(Int64(ring.filled)), "path": .string(ring.path),
-      ],
+      "cameras": cameras, "ring": cameras.array?.first?["ring"] ?? .null,
       "streams": ["refused": .integer(Int64(clamping: publisher.refused))],
       "lost_frames": .integer(Int64(clamping: progress?.frames.lost ?? 0)),
       "disk": [
         "free_bytes": .optional(free),
-        "seconds_left": rate > 0
-          ? .optional(free.map { Double(max(0, $0 - settings.keepFree)) / (rate * Double(settings.frameBytes)) })
-          : .null,
+        "seconds_left": bytesPerSecond > 0
+          ? .optional(free.map { Double(max(0, $0 - settings.keepFree)) / bytesPerSecond }) : .null,
       ],
       "holder": [
         "state": .optional(board["holder"]?.state), "opens_contacts": .bool(instruments.opensContacts),
         "limitation": .optional(settings.holderLimitation),
       ],
-      "frame": [
-        "width": .integer(Int64(settings.frameWidth)), "height": .integer(Int64(settings.frameHeight)),
-        "bytes": .integer(Int64(settings.frameBytes)),
-      ],
+      "frame": cameras.array?.first?["frame"] ?? .null,
       "uptime_s": .number((MonotonicTime.now - started).value), "software": .string(settings.software),
     ]
   }
@@ -234,6 +228,7 @@ extension FrameCounts {
     [
       "triggered": .integer(Int64(clamping: triggered)), "received": .integer(Int64(clamping: received)),
       "written": .integer(Int64(clamping: written)), "lost_at_source": .integer(Int64(clamping: lostAtSource)),
+      "skipped": .integer(Int64(clamping: skipped)), "merged": .integer(Int64(clamping: merged)),
       "dropped": .object(dropped.mapValues { .integer(Int64(clamping: $0)) }),
     ]
   }

@@ -16,15 +16,17 @@ extension RunController {
   var devices: JSONValue {
     var list = [potentiostatDevice]
     if settings.holder != nil { list.append(holderDevice) }
-    if let camera = settings.camera {
-      let identity = cameraIdentity.read { $0 }
+    for station in instruments.cameras {
+      let identity = station.identity.read { $0 }
       list.append(
         entry(
-          "camera", connection: camera.url, clock: cameraClock,
+          station.name, connection: station.setup.source.url, clock: station.clock,
           [
-            "clock_meaning": .optional(identity?.clock), "model": .string(identity?.model ?? camera.model),
-            "frame_bytes": .integer(Int64(settings.frameBytes)), "name": .string(RunCamera.first.name),
-            "frame_width": .integer(Int64(settings.frameWidth)), "frame_height": .integer(Int64(settings.frameHeight)),
+            "clock_meaning": .optional(identity?.clock),
+            "model": .string(identity?.model ?? station.setup.source.model),
+            "width": .integer(Int64(station.setup.width)), "height": .integer(Int64(station.setup.height)),
+            "frame_bytes": .integer(Int64(station.setup.frameBytes)), "is_camera": true,
+            "watch_Hz": .optional(station.setup.watch?.value),
           ]))
     }
     return ["devices": .array(list)]

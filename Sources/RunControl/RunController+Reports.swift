@@ -1,6 +1,5 @@
 import Alignment
 import ControlProtocol
-import FrameIngest
 import HolderDriver
 import JSON
 import Journal
@@ -65,59 +64,6 @@ extension RunController {
       event(
         "holder_safe", "holder: what was told to stop has stopped, and the contacts are open", in: activeRun, .warning)
     }
-  }
-
-  func heard(_ report: CameraReport) {
-    switch report {
-    case .connected(let identity):
-      cameraIdentity.update { $0 = identity }
-      // A sender that is only listened to has said nothing yet.
-      let isHeard = identity.width != nil
-      board.connected(
-        "camera", "\(identity.model), serial \(identity.serial)", state: isHeard ? "answers" : "not heard from yet")
-      activeRun.map { putCamera(identity, in: $0) }
-      event(
-        "camera", "the camera at \(identity.address) \(isHeard ? "answers" : "is listened to")", in: activeRun)
-    case .disconnected(let error):
-      board.failed("camera", "\(error)")
-      event("camera_lost", "\(error)", in: activeRun, .warning)
-    case .clockPair(let pair):
-      let kept = cameraClock.add([pair])
-      if !kept.isEmpty { activeRun?.writer.put(.clockPairs(kept, device: "camera")) }
-    case .readings(let readings):
-      for reading in readings {
-        activeRun?.writer.put(
-          .reading(device: "camera", quantity: reading.quantity, value: reading.value, unit: reading.unit))
-      }
-    case .seriesStarted(let series):
-      recorder.seriesStarted(series)
-    case .seriesEnded(let series, let triggered, _, let refusedByRing, let unusable):
-      recorder.seriesEnded(
-        EndedSeries(series: series, triggered: triggered, refusedByRing: refusedByRing, unusable: unusable))
-    case .identified(let identity):
-      cameraIdentity.update { $0 = identity }
-      board.connected("camera", "\(identity.model), serial \(identity.serial)", state: "answers")
-      activeRun.map { putCamera(identity, in: $0) }
-    case .refused(let series, let error):
-      event("camera_refused", "series \(series): \(error)", in: activeRun, .error)
-      activeRun?.signals.push(.failed("the camera refused to record: \(error)"))
-    case .stopped:
-      cameraHasStopped.update { $0 = true }
-    case .warning(let text):
-      event("camera_warning", text, in: activeRun, .warning)
-    }
-  }
-
-  func putCamera(_ identity: CameraIdentity, in run: ActiveRun) {
-    run.writer.put(
-      .device(
-        kind: "camera", model: settings.camera?.model ?? identity.model,
-        identity: "\(identity.model), serial \(identity.serial)", connection: identity.address,
-        details: [
-          "clock": .string(identity.clock), "width": .optional(identity.width.map(Int64.init)),
-          "height": .optional(identity.height.map(Int64.init)),
-          "maximum_latency_s": .optional(settings.camera?.maximumLatency.value),
-        ]))
   }
 
   /// To the record of the run, to subscribers, and to the log.

@@ -53,7 +53,7 @@ extension RunController {
       let run = try create(compiled, text, name ?? compiled.name, plan, catalog)
       occupation.update { $0 = .running(run) }
       publisher.setRun(run.id)
-      cameraIdentity.read { $0 }.map { putCamera($0, in: run) }
+      for station in instruments.cameras { put(station, in: run) }
       event("run_started", "run “\(run.name)” begins: \(plan.summary)", in: run)
       for warning in warnings { event("range", warning, in: run, .warning) }
       _ = NamedThread("run") { [self] in carryOut(run) }
@@ -91,7 +91,7 @@ extension RunController {
         .data, "\(file): limits.dose needs a dose rate, and this instrument has none",
         remedy: "Measure it and write beam.dose_rate into the daemon's configuration, or take the limit out.")
     }
-    if settings.camera == nil, let step = compiled.steps.first(where: { !$0.recording.isOff }) {
+    if settings.cameras.isEmpty, let step = compiled.steps.first(where: { !$0.recording.isOff }) {
       throw ControlError(
         .data, "\(file):\(step.line): frames are to be recorded, and this instrument has no camera",
         remedy: "Add a camera to the daemon's configuration, or take “record” out.")
@@ -169,7 +169,8 @@ extension RunController {
       } catch { throw RunStoreError(error) }
       let record = RunRecord(
         id: id, name: name, sampleID: compiled.sampleID, protocolText: text, protocolJSON: compiled.json.text,
-        started: clock, software: settings.software, host: hostName())
+        started: clock, software: settings.software, host: hostName(),
+        cameras: instruments.cameras.map(\.camera))
       let database: RunDatabase
       do throws(DatabaseError) { database = try RunDatabase.create(in: directory, record) } catch {
         throw RunStoreError(error, in: directory.databasePath)
@@ -182,7 +183,7 @@ extension RunController {
         id: id.description, name: name, directory: directory, compiled: compiled, planned: plan.duration, at: clock,
         writer: RunWriter(database) { FileSystem.remove(Self.reservePath(directory)) })
       run.writer.onFailure { [signals = run.signals] reason in signals.push(.failed("the record: \(reason)")) }
-      recorder.begin(run, in: directory, segmentBytes: settings.segmentBytes)
+      for station in instruments.cameras { station.recorder.begin(run, segmentBytes: settings.segmentBytes) }
       return run
     } catch {
       throw ControlError(.cannotCreate, "\(error)")
@@ -237,18 +238,20 @@ extension RunController {
     occupation.update { $0 = .idle }
   }
 
-  /// False when the recorder hangs.
+  /// False when a recorder hangs.
   private func drainFrames(_ run: ActiveRun) -> Bool {
-    if let camera = instruments.camera {
-      cameraHasStopped.update { $0 = false }
-      camera.send(.stop)
-      _ = cameraHasStopped.wait(atMost: Self.drainPatience) { $0 ? true : nil }
+    var areClosed = true
+    for station in instruments.cameras { _ = station.stop(within: Self.drainPatience) }
+    for station in instruments.cameras {
+      let (seriesEnded, isClosed) = station.recorder.end(within: Self.drainPatience)
+      if !seriesEnded {
+        event(
+          "camera_warning", "a series of frames of \(station.name) did not end in time; its account does not balance",
+          in: run, .warning)
+      }
+      areClosed = areClosed && isClosed
     }
-    let (seriesEnded, isClosed) = recorder.end(within: Self.drainPatience)
-    if !seriesEnded {
-      event("camera_warning", "a series of frames did not end in time; its account does not balance", in: run, .warning)
-    }
-    return isClosed
+    return areClosed
   }
 
   /// Aligns, settles the ledger, and closes the run's record.

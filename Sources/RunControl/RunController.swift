@@ -2,7 +2,6 @@ import Alignment
 import BiasProtocol
 package import ControlProtocol
 import FrameIngest
-package import FrameRing
 import HolderDriver
 import JSON
 package import Journal
@@ -21,7 +20,6 @@ package final class RunController: Sendable {
   let journal: Journal
   let publisher: StreamPublisher
   let instruments: Instruments
-  let recorder: FrameRecorder
   let board: InstrumentBoard
   let desk: OwningThread<Catalog>
   /// Carries out emergency stops and nothing else.
@@ -33,9 +31,6 @@ package final class RunController: Sendable {
 
   let potentiostatClock = DeviceClock("potentiostat")
   let holderClock = DeviceClock("holder")
-  let cameraClock = DeviceClock("camera")
-  let cameraIdentity = Monitor<CameraIdentity?>(nil)
-  let cameraHasStopped = Monitor(true)
   /// Runs that an earlier daemon left unfinished: what the holder says of itself belongs to their record.
   let interrupted: [RunDirectory]
   let columns = Monitor((batch: SampleColumns(), since: MonotonicTime(nanoseconds: 0)))
@@ -62,10 +57,9 @@ package final class RunController: Sendable {
   let reachedAt = Monitor(MonotonicTime.now)
   /// The bus tells by itself of what is plugged in.
   let busTellsChanges: Bool
-  private let frameRate = FrameRateMeter()
 
   package init(
-    _ settings: ControllerSettings, data: DataDirectory, catalog: Catalog, bus: any USBBus, ring: FrameRing,
+    _ settings: ControllerSettings, data: DataDirectory, catalog: Catalog, bus: any USBBus, rings: [CameraRing],
     publisher: StreamPublisher, interrupted: [RunDirectory], journal: Journal
   ) throws(ControlError) {
     self.interrupted = interrupted
@@ -77,10 +71,9 @@ package final class RunController: Sendable {
     self.journal = journal
     var models = ["potentiostat": settings.potentiostat.model]
     models["holder"] = settings.holder?.model
-    models["camera"] = settings.camera?.model
+    for camera in settings.cameras { models[camera.name] = camera.source.model }
     board = InstrumentBoard(models)
     desk = OwningThread("desk", interval: { _ in Seconds(0.5) }, make: { catalog }, tick: { _ in })
-    recorder = FrameRecorder(ring: ring, publisher: publisher)
 
     let link = ControllerLink()
     let latch = SafetyLatch()
@@ -94,14 +87,15 @@ package final class RunController: Sendable {
         make: { HolderStation(holderSettings, bus: bus, latch: latch) { link.controller?.heard($0) } },
         tick: { $0.tick() })
     }
-    var camera: CameraThread?
-    if let cameraSettings = settings.camera {
-      do throws(CameraError) {
-        camera = CameraThread(try CameraModels.make(cameraSettings), ring: ring) { link.controller?.heard($0) }
-      } catch { throw ControlError(.configuration, "\(error)") }
+    let cameras = zip(rings, settings.cameras).map { ring, setup in CameraStation(ring, setup, publisher) }
+    do throws(CameraError) {
+      for station in cameras { try station.start { link.controller?.heard($1, from: $0) } }
+    } catch {
+      for station in cameras { station.shutDown() }
+      throw ControlError(.configuration, "\(error)")
     }
     instruments = Instruments(
-      potentiostat: potentiostat, holder: holder, camera: camera, ring: ring, latch: latch,
+      potentiostat: potentiostat, holder: holder, cameras: cameras, latch: latch,
       opensContacts: settings.holder?.opensContacts ?? false)
     link.set(self)
     bus.watch { change in link.controller?.noticed(change) }
@@ -120,9 +114,6 @@ package final class RunController: Sendable {
     occupation.read { if case .running(let run) = $0 { run } else { nil } }
   }
 
-  /// Frames that came in per second, over the last second or so.
-  var framesPerSecond: Double { frameRate.rate(published: instruments.ring.published, at: .now) }
-
   /// To be called once a second: tells subscribers where everything stands, and ends a run that fills the disk.
   package func keepHouse() {
     let free = FileSystem.freeBytes(at: data.path)
@@ -131,8 +122,8 @@ package final class RunController: Sendable {
       run.signals.push(.failed("only \(free / 1_000_000) MB are free in \(data.path); storage.keep_free must stay"))
     }
     publisher.publish(status: status)
-    for clock in [potentiostatClock, holderClock, cameraClock] { clock.refit() }
-    publisher.setCameraModel(cameraClock.latest)
+    for clock in [potentiostatClock, holderClock] + instruments.cameras.map(\.clock) { clock.refit() }
+    for station in instruments.cameras { publisher.set(clock: station.clock.latest, of: station.camera) }
     if !busTellsChanges { reachAgain() }
   }
 
@@ -146,11 +137,9 @@ package final class RunController: Sendable {
   /// Turns of every loop that must not stand still. The desk may: a long question to the catalog, or an instrument that
   /// does not answer, is no reason to end a run.
   package var beats: [String: UInt64] {
-    var beats = [
-      "potentiostat": instruments.potentiostat.beats, "recorder": recorder.beats, "streams": publisher.beats,
-    ]
+    var beats = ["potentiostat": instruments.potentiostat.beats, "streams": publisher.beats]
     beats["holder"] = instruments.holder?.beats
-    beats["camera"] = instruments.camera?.beats
+    for station in instruments.cameras { beats.merge(station.beats) { a, _ in a } }
     return beats
   }
 
@@ -181,11 +170,9 @@ package final class RunController: Sendable {
       for problem in instruments.makeSafe().problems { journal.log(.error, problem) }
     }
     emergency.end()
-    instruments.camera?.send(.close)
-    instruments.camera?.join()
+    for station in instruments.cameras { station.shutDown() }
     instruments.holder?.run(within: Seconds(1)) { $0.close() }
     instruments.potentiostat.run(within: Seconds(1)) { $0.close() }
-    recorder.shutDown()
     publisher.end()
     desk.end()
   }
@@ -197,21 +184,4 @@ private final class ControllerLink: Sendable {
   /// Waits for the moment that the making of the controller still takes: the first word of a camera must not be lost.
   var controller: RunController? { target.wait(atMost: Seconds(5)) { $0 } }
   func set(_ controller: RunController) { target.update { $0 = controller } }
-}
-
-/// Frames per second from a count that grows.
-private final class FrameRateMeter: Sendable {
-  private struct State {
-    var marks: [(time: MonotonicTime, published: UInt64)] = []
-  }
-  private let state = Monitor(State())
-
-  func rate(published: UInt64, at now: MonotonicTime) -> Double {
-    state.update { state in
-      state.marks.append((now, published))
-      while state.marks.count > 2, now - state.marks[1].time > Seconds(1) { state.marks.removeFirst() }
-      guard let first = state.marks.first, (now - first.time).value > 0.01 else { return 0 }
-      return Double(published - min(first.published, published)) / (now - first.time).value
-    }
-  }
 }

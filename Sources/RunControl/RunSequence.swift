@@ -240,7 +240,7 @@ struct RunSequence {
     tell("paused", "the run is paused at 0 A, and no frames are recorded", [:])
     if !recording.isOff {
       recording = .off
-      instruments.camera?.send(.stop)
+      for station in instruments.cameras { station.send(.stop) }
     }
     do throws(InstrumentFailure) { try apply(.rest) } catch { throw Ending(error) }
     while isPauseWanted {

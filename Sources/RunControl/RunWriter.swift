@@ -10,7 +10,7 @@ enum RunEntry: Sendable {
   case samples([StoredSample])
   case clockPairs([ClockPair], device: String)
   case hostClock(HostClockReading)
-  case frames([StoredFrame])
+  case frames([StoredFrame], RunCamera)
   case gaps([GapRecord])
   case ledger(SeriesLedger)
   case device(kind: String, model: String, identity: String, connection: String, details: [String: JSONValue])
@@ -119,7 +119,7 @@ final class RunWriter: Sendable {
     case .samples(let samples): try database.append(samples: samples)
     case .clockPairs(let pairs, let device): try database.append(clockPairs: pairs, device: device)
     case .hostClock(let reading): try database.append(hostClock: reading)
-    case .frames(let frames): try database.append(frames: frames)
+    case .frames(let frames, let camera): try database.append(frames: frames, of: camera)
     case .gaps(let gaps):
       try database.append(gaps: gaps)
     case .ledger(let ledger): try database.set(ledger: ledger)

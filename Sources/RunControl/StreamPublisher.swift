@@ -1,9 +1,10 @@
 import Alignment
 package import ControlProtocol
-package import FrameRing
+import FrameRing
 package import JSON
 import Linux
 package import Quantities
+import RunStore
 package import ZeroMQ
 
 /// The PUB side of the daemon (design §6). A thread of its own: whoever has something to say puts it in a bounded
@@ -21,7 +22,7 @@ package final class StreamPublisher: Sendable {
     case samples(SampleColumns, halfWidth: Seconds?)
     case event(kind: String, message: String, details: [String: JSONValue], at: MonotonicTime)
     case status(JSONValue)
-    case reference(FrameHeader, StreamReference)
+    case reference(FrameHeader, StreamReference, RunCamera)
   }
 
   /// Messages that may wait for the publishing thread, and per subscriber in libzmq.
@@ -37,12 +38,12 @@ package final class StreamPublisher: Sendable {
   private let isEnding = Monitor(false)
   private let beatCount = Monitor(UInt64(0))
   private let runID = Monitor<String?>(nil)
-  private let cameraModel = Monitor<ClockModel?>(nil)
-  private let ring: FrameRing
+  private let clocks = Monitor<[RunCamera: ClockModel]>([:])
+  private let rings: [CameraRing]
   private let thread = Monitor<NamedThread?>(nil)
 
-  package init(_ context: ZeroMQContext, endpoint: String, ring: FrameRing) throws(ZeroMQError) {
-    self.ring = ring
+  package init(_ context: ZeroMQContext, endpoint: String, rings: [CameraRing]) throws(ZeroMQError) {
+    self.rings = rings
     let socket = try ZeroMQSocket(context, .publishObserving)
     socket.setHighWaterMark(send: Self.highWaterMark, receive: 1000)
     socket.setLinger(milliseconds: 200)
@@ -56,8 +57,8 @@ package final class StreamPublisher: Sendable {
 
   package func setRun(_ id: String?) { runID.update { $0 = id } }
   package func setLatest(_ values: Latest) { latest.update { $0 = values } }
-  /// How the camera's clock relates to ours, for the times of frames.
-  func setCameraModel(_ model: ClockModel?) { cameraModel.update { $0 = model } }
+  /// How a camera's clock relates to ours, for the times of frames.
+  func set(clock: ClockModel?, of camera: RunCamera) { clocks.update { $0[camera] = clock } }
   package func setHostClock(_ reading: HostClockReading) { clock.update { $0 = reading } }
 
   package func publish(_ columns: SampleColumns, halfWidth: Seconds?) {
@@ -67,7 +68,9 @@ package final class StreamPublisher: Sendable {
   package func publish(event kind: String, _ message: String, details: [String: JSONValue] = [:]) {
     push(.event(kind: kind, message: message, details: details, at: .now))
   }
-  package func publish(_ frame: FrameHeader, at reference: StreamReference) { push(.reference(frame, reference)) }
+  func publish(_ frame: FrameHeader, at reference: StreamReference, of camera: RunCamera) {
+    push(.reference(frame, reference, camera))
+  }
 
   /// Sends what waits, then ends.
   package func end() {
@@ -89,9 +92,14 @@ package final class StreamPublisher: Sendable {
     var sequences: [String: UInt64] = [:]
     /// Subscriptions as prefixes, with how many subscribers each has.
     var wanted: [String: Int] = [:]
-    var nextFrame: UInt64 = 0
-    var lastPreview = MonotonicTime(nanoseconds: 0)
+    /// Of each ring.
+    var cursors: [Cursor]
     var pixels: AlignedBuffer
+
+    struct Cursor {
+      var nextFrame: UInt64
+      var lastPreview = MonotonicTime(nanoseconds: 0)
+    }
 
     func wants(_ topic: Topic) -> Bool {
       wanted.keys.contains { $0.isEmpty || $0.hasPrefix(topic.rawValue) || topic.rawValue.hasPrefix($0) }
@@ -103,17 +111,19 @@ package final class StreamPublisher: Sendable {
   }
 
   private func work(_ socket: ZeroMQSocket) {
-    var session = Session(socket: socket, pixels: AlignedBuffer(count: ring.slotBytes))
-    session.nextFrame = ring.published
+    var session = Session(
+      socket: socket, cursors: rings.map { Session.Cursor(nextFrame: $0.ring.published) },
+      pixels: AlignedBuffer(count: rings.map(\.ring.slotBytes).max() ?? 1))
     while true {
       beatCount.update { $0 += 1 }
       takeSubscriptions(&session)
-      let wantsPixels = session.wants(.frame) || session.wants(.preview)
+      let wantsPixels = !rings.isEmpty && (session.wants(.frame) || session.wants(.preview))
       if wantsPixels {
-        _ = ring.waitForPublished(beyond: session.nextFrame, atMost: Seconds(0.005))
-        publishFrames(&session)
+        // The frames of further cameras wait for the next turn.
+        _ = rings[0].ring.waitForPublished(beyond: session.cursors[0].nextFrame, atMost: Seconds(0.005))
+        for index in rings.indices { publishFrames(index, &session) }
       } else {
-        session.nextFrame = ring.published
+        for (index, place) in rings.enumerated() { session.cursors[index].nextFrame = place.ring.published }
       }
       let ending = isEnding.read { $0 }
       if let first = queue.pop(atMost: Seconds(wantsPixels || ending ? 0 : 0.05)) {
@@ -157,9 +167,9 @@ package final class StreamPublisher: Sendable {
     case .status(let status):
       header = self.header(.status, "daemon", run, at: .now, &session)
       header.members = ["status": status]
-    case .reference(let frame, let reference):
+    case .reference(let frame, let reference, let camera):
       guard session.wants(.reference) else { return }
-      header = self.header(.reference, frame, run, &session)
+      header = self.header(.reference, frame, camera, run, &session)
       header.picture = picture(frame, dtype: frame.pixelType.numpyName, height: frame.height, width: frame.width)
       header.reference = reference
     }
@@ -176,12 +186,14 @@ package final class StreamPublisher: Sendable {
   }
 
   /// Of a frame: its time is the start of the exposure, by the camera's clock where there is a model of it.
-  private func header(_ topic: Topic, _ frame: FrameHeader, _ run: String?, _ session: inout Session) -> StreamHeader {
+  private func header(
+    _ topic: Topic, _ frame: FrameHeader, _ camera: RunCamera, _ run: String?, _ session: inout Session
+  ) -> StreamHeader {
     let fitted =
       frame.flags.contains(.noDeviceTime)
-      ? nil : cameraModel.read { $0 }?.host(atDevice: frame.deviceNanoseconds, arrival: frame.arrival)
+      ? nil : clocks.read { $0[camera] }?.host(atDevice: frame.deviceNanoseconds, arrival: frame.arrival)
     let start = fitted?.time ?? frame.arrival - Seconds(nanoseconds: frame.exposureNanoseconds)
-    var header = header(topic, "camera", run, at: start, &session)
+    var header = header(topic, camera.name, run, at: start, &session)
     header.members = ["arrival_mono_ns": .integer(frame.arrival.nanoseconds)]
     if let fitted {
       header.clock = StreamClock(
@@ -201,34 +213,37 @@ package final class StreamPublisher: Sendable {
 
   /// Publishes what came since the last turn. Who falls behind by more than half the ring skips to the newest; the
   /// skipped frames are missing in `seq`, as for any slow subscriber.
-  private func publishFrames(_ session: inout Session) {
+  private func publishFrames(_ index: Int, _ session: inout Session) {
+    let (camera, ring) = (rings[index].camera, rings[index].ring)
+    let stream = Topic.frame.rawValue + camera.name
     let published = ring.published
-    if published - min(session.nextFrame, published) > UInt64(ring.slotCount / 2) {
-      session.sequences[Topic.frame.rawValue + "camera", default: 0] += published - 1 - session.nextFrame
-      session.nextFrame = published - 1
+    let next = session.cursors[index].nextFrame
+    if published - min(next, published) > UInt64(ring.slotCount / 2) {
+      session.sequences[stream, default: 0] += published - 1 - next
+      session.cursors[index].nextFrame = published - 1
     }
-    while session.nextFrame < published {
-      let sequence = session.nextFrame
-      session.nextFrame += 1
+    while session.cursors[index].nextFrame < published {
+      let sequence = session.cursors[index].nextFrame
+      session.cursors[index].nextFrame += 1
       guard let frame = unsafe ring.copy(sequence, into: session.pixels.bytes), frame.bytes > 0 else {
         // Overwritten before it could be taken: missing in `seq`, as for any slow subscriber.
-        if session.wants(.frame) { session.sequences[Topic.frame.rawValue + "camera", default: 0] += 1 }
+        if session.wants(.frame) { session.sequences[stream, default: 0] += 1 }
         continue
       }
       let pixels = unsafe UnsafeRawBufferPointer(start: session.pixels.bytes.baseAddress, count: frame.bytes)
       let run = runID.read { $0 }
       if session.wants(.frame) {
-        var header = self.header(.frame, frame, run, &session)
+        var header = self.header(.frame, frame, camera, run, &session)
         let picture = picture(frame, dtype: frame.pixelType.numpyName, height: frame.height, width: frame.width)
         header.picture = picture
         header.parts = [picture.part]
         unsafe try? session.socket.send(header.messageHead, tail: pixels, waiting: false)
       }
-      if session.wants(.preview), frame.arrival - session.lastPreview >= Self.previewInterval,
+      if session.wants(.preview), frame.arrival - session.cursors[index].lastPreview >= Self.previewInterval,
         let preview = unsafe PreviewImage(frame, pixels, side: Self.previewSide)
       {
-        session.lastPreview = frame.arrival
-        var header = self.header(.preview, frame, run, &session)
+        session.cursors[index].lastPreview = frame.arrival
+        var header = self.header(.preview, frame, camera, run, &session)
         let picture = picture(frame, dtype: "|u1", height: preview.height, width: preview.width)
         header.picture = picture
         header.parts = [picture.part]

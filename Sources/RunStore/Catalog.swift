@@ -33,13 +33,14 @@ package final class Catalog: @unchecked Sendable {
   private static func prepare(_ database: Database) throws(DatabaseError) {
     try database.transaction { () throws(DatabaseError) in
       let version = try database.rows("PRAGMA user_version").first?.integer("user_version") ?? 0
-      if version == Schema.version { return }
+      if version == Schema.catalogVersion { return }
       guard version == 0 else {
         throw DatabaseError(
-          code: 0, message: "made by another version (\(version), this one knows \(Schema.version))", statement: "")
+          code: 0, message: "made by another version (\(version), this one knows \(Schema.catalogVersion))",
+          statement: "")
       }
       try database.execute(Schema.catalog)
-      try database.execute("PRAGMA user_version = \(Schema.version)")
+      try database.execute("PRAGMA user_version = \(Schema.catalogVersion)")
     }
   }
 

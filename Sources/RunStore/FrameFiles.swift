@@ -9,6 +9,15 @@ package struct RunCamera: Hashable, Sendable {
   package let id: Int
   package let name: String
 
+  /// Positions that a camera's frames have in a run's database: frame p of camera c is row c × 2⁴⁰ + p.
+  private static let positionBits: Int64 = 40
+
+  /// The row of a frame of this camera.
+  /// - Parameter position: among the frames of the camera.
+  package func row(of position: UInt64) -> Int64 { Int64(id) << Self.positionBits | Int64(position) }
+  /// What is in a row's number: the position among the frames of the camera.
+  package static func position(ofRow row: Int64) -> UInt64 { UInt64(row & (1 << positionBits - 1)) }
+
   package init(id: Int, name: String) {
     self.id = id
     self.name = name

@@ -1,53 +1,92 @@
 import SQLite
 
-/// Compares the frame numbers of a series that are there with the gaps that are recorded.
+/// Compares the frame numbers of a series that are there with the gaps and the choices that are recorded.
 struct GapAudit {
   typealias Numbers = ClosedRange<UInt64>
 
-  var series: UInt64
-  /// Numbers that no gap explains.
+  var key: SeriesKey
+  /// Numbers that no gap and no choice explains.
   var unexplained: [Numbers] = []
   /// Numbers that a gap says are missing, although they are there or beyond the end.
   var contradicted: [Numbers] = []
   /// Numbers that are there more than once without the flag of a repeated frame.
   var doubled: [UInt64] = []
+  /// Numbers that are absent within choices, less those that gaps explain, and how many the choices say there are.
+  var leftOut: UInt64 = 0
+  var chosen: UInt64 = 0
+
+  /// What people call the series.
+  var name: String {
+    key.camera == 0 ? "series \(key.series)" : "camera \(key.camera), series \(key.series)"
+  }
 
   /// Flag of a frame number that the source sent before (CFrameRing.h).
   private static let repeated: Int64 = 1
 
+  /// What a run says of one series.
+  private struct Account {
+    var gaps: [Numbers] = []
+    var choices: [Numbers] = []
+    var chosen: UInt64 = 0
+    var missing: [Numbers] = []
+    var next: UInt64 = 0
+    var doubled: [UInt64] = []
+    var triggered: UInt64?
+
+    mutating func see(_ number: UInt64, isRepeated: Bool) {
+      if number > next { missing.append(next...number - 1) }
+      if number < next && !isRepeated { doubled.append(number) }
+      next = max(next, number + 1)
+    }
+  }
+
   /// Audits every series of a run.
   static func all(_ run: RunDatabase) throws(DatabaseError) -> [GapAudit] {
-    var gaps: [UInt64: [Numbers]] = [:]
-    for row in try run.database.rows("SELECT series, first_frame, last_frame FROM gap ORDER BY first_frame") {
+    var accounts: [SeriesKey: Account] = [:]
+    for row in try run.database.rows("SELECT camera, series, first_frame, last_frame FROM gap ORDER BY first_frame") {
       let (first, last) = (row.count("first_frame"), row.count("last_frame"))
-      if first <= last { gaps[row.count("series"), default: []].append(first...last) }
+      if first <= last { accounts[SeriesKey(row), default: Account()].gaps.append(first...last) }
     }
-    var triggered: [UInt64: UInt64] = [:]
-    for ledger in try run.ledgers() { triggered[ledger.series] = ledger.triggered }
-
-    var missing: [UInt64: [Numbers]] = [:]
-    var next: [UInt64: UInt64] = [:]
-    var doubled: [UInt64: [UInt64]] = [:]
+    for row in try run.database.rows(
+      "SELECT camera, series, first_frame, last_frame, skipped + merged AS n FROM choice ORDER BY first_frame")
+    {
+      let (first, last) = (row.count("first_frame"), row.count("last_frame"))
+      if first <= last { accounts[SeriesKey(row), default: Account()].choices.append(first...last) }
+      accounts[SeriesKey(row), default: Account()].chosen += row.count("n")
+    }
+    for ledger in try run.ledgers() {
+      let key = SeriesKey(camera: ledger.camera, series: ledger.series)
+      accounts[key, default: Account()].triggered = ledger.triggered
+    }
     try run.database.statement(
-      "SELECT series, frame_number, flags FROM frame ORDER BY series, frame_number, flags & \(repeated)"
+      """
+      SELECT camera, series, frame_number, flags FROM frame
+      ORDER BY camera, series, frame_number, flags & \(repeated)
+      """
     ).forEach { row in
-      let series = UInt64(bitPattern: row.integer(0))
-      let number = UInt64(bitPattern: row.integer(1))
-      let expected = next[series, default: 0]
-      if number > expected { missing[series, default: []].append(expected...number - 1) }
-      if number < expected && row.integer(2) & repeated == 0 { doubled[series, default: []].append(number) }
-      next[series] = max(expected, number + 1)
+      let key = SeriesKey(camera: Int(row.integer(0)), series: UInt64(bitPattern: row.integer(1)))
+      let number = UInt64(bitPattern: row.integer(2))
+      accounts[key, default: Account()].see(number, isRepeated: row.integer(3) & repeated != 0)
     }
-    for (series, count) in triggered where count > next[series, default: 0] {
-      missing[series, default: []].append(next[series, default: 0]...count - 1)
-    }
-    return Set(next.keys).union(gaps.keys).union(missing.keys).sorted().map { series in
-      let absent = missing[series] ?? []
-      let recorded = merged(gaps[series] ?? [])
-      return GapAudit(
-        series: series, unexplained: subtract(recorded, from: absent),
-        contradicted: subtract(absent, from: recorded), doubled: doubled[series] ?? [])
-    }
+    return accounts.sorted { $0.key < $1.key }.map { key, account in GapAudit(key, account) }
+  }
+
+  private init(_ key: SeriesKey, _ account: Account) {
+    self.key = key
+    var missing = account.missing
+    if let count = account.triggered, count > account.next { missing.append(account.next...count - 1) }
+    let gaps = Self.merged(account.gaps)
+    let choices = Self.merged(account.choices)
+    let withoutGap = Self.subtract(gaps, from: missing)
+    unexplained = Self.subtract(choices, from: withoutGap)
+    contradicted = Self.subtract(missing, from: gaps)
+    doubled = account.doubled
+    chosen = account.chosen
+    leftOut = Self.total(withoutGap) - Self.total(unexplained)
+  }
+
+  private static func total(_ ranges: [Numbers]) -> UInt64 {
+    ranges.reduce(0) { $0 + ($1.upperBound - $1.lowerBound + 1) }
   }
 
   /// Ascending, without overlaps.

@@ -19,24 +19,34 @@ extension RunDatabase {
     }
   }
 
-  /// Frames that are on the file: what `SegmentWriter` gave to `stored`.
-  package func append(frames: [StoredFrame]) throws(DatabaseError) {
-    let insert = try database.statement(
-      """
-      INSERT INTO frame (id, series, frame_number, device_time_ns, exposure_ns, arrival_raw_ns, flags, step, segment,
-                         offset_bytes, pixel_crc32c) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-      """)
-    for frame in frames { try insert.run(Self.values(frame)) }
+  /// The cameras that take part, by id.
+  package func cameras() throws(DatabaseError) -> [RunCamera] { try Self.cameras(of: database) }
+
+  static func cameras(of database: Database) throws(DatabaseError) -> [RunCamera] {
+    try database.rows("SELECT id, name FROM camera ORDER BY id").map {
+      RunCamera(id: Int($0.integer("id") ?? 0), name: $0.text("name") ?? "")
+    }
   }
 
-  static func values(_ frame: StoredFrame) -> [Database.Value] {
+  /// Frames that are on the file: what `SegmentWriter` gave to `stored`.
+  package func append(frames: [StoredFrame], of camera: RunCamera = .first) throws(DatabaseError) {
+    let insert = try database.statement("INSERT \(Self.frameColumns)")
+    for frame in frames { try insert.run(Self.values(frame, camera)) }
+  }
+
+  static let frameColumns = """
+    INTO frame (id, series, frame_number, device_time_ns, exposure_ns, arrival_raw_ns, flags, step, segment,
+                offset_bytes, pixel_crc32c, camera) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+    """
+
+  static func values(_ frame: StoredFrame, _ camera: RunCamera) -> [Database.Value] {
     let record = frame.record
     return [
-      .integer(Int64(bitPattern: record.position)), .integer(Int64(record.series)),
+      .integer(camera.row(of: record.position)), .integer(Int64(record.series)),
       .integer(Int64(bitPattern: record.frameNumber)), .integer(record.deviceNanoseconds),
       .integer(record.exposureNanoseconds), .integer(record.arrivalNanoseconds), .integer(Int64(record.flags)),
       record.step == IndexRecord.noStep ? .null : .integer(Int64(record.step)), .integer(Int64(frame.segment)),
-      .integer(frame.offsetBytes), .integer(Int64(record.pixelCRC)),
+      .integer(frame.offsetBytes), .integer(Int64(record.pixelCRC)), .integer(Int64(camera.id)),
     ]
   }
 
@@ -83,11 +93,12 @@ extension RunDatabase {
 
   package func append(gaps: [GapRecord]) throws(DatabaseError) {
     let insert = try database.statement(
-      "INSERT INTO gap (series, first_frame, last_frame, frames, cause) VALUES (?1, ?2, ?3, ?4, ?5)")
+      "INSERT INTO gap (series, first_frame, last_frame, frames, cause, camera) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
     for gap in gaps {
       try insert.run([
         .integer(Int64(bitPattern: gap.series)), .integer(Int64(bitPattern: gap.first)),
         .integer(Int64(bitPattern: gap.last)), .integer(Int64(bitPattern: gap.frames)), .text(gap.cause),
+        .integer(Int64(gap.camera)),
       ])
     }
   }
@@ -118,37 +129,6 @@ extension RunDatabase {
     try database.run(
       "UPDATE step SET ended_raw_ns = ?2, ended_by = ?3, charge_C = ?4 WHERE id = ?1", .integer(Int64(index)),
       .integer(time.nanoseconds), .text(reason), .optional(charge?.value))
-  }
-
-  /// Puts the account of a series in, or replaces it by what is now known. Within a `transaction`.
-  package func set(ledger: SeriesLedger) throws(DatabaseError) {
-    let series = Database.Value.integer(Int64(bitPattern: ledger.series))
-    try database.run(
-      """
-      INSERT INTO ledger (series, triggered, received, lost_at_source, written) VALUES (?1, ?2, ?3, ?4, ?5)
-      ON CONFLICT (series) DO UPDATE SET triggered = ?2, received = ?3, lost_at_source = ?4, written = ?5
-      """,
-      series, .optional(ledger.triggered.map { Int64(bitPattern: $0) }), .integer(Int64(bitPattern: ledger.received)),
-      .integer(Int64(bitPattern: ledger.lostAtSource)), .integer(Int64(bitPattern: ledger.written)))
-    try database.run("DELETE FROM ledger_drop WHERE series = ?1", series)
-    for (cause, frames) in ledger.dropped where frames > 0 {
-      try database.run(
-        "INSERT INTO ledger_drop VALUES (?1, ?2, ?3)", series, .text(cause), .integer(Int64(bitPattern: frames)))
-    }
-  }
-
-  /// The accounts as they are stored, by series.
-  package func ledgers() throws(DatabaseError) -> [SeriesLedger] {
-    var drops: [Int64: [String: UInt64]] = [:]
-    for row in try database.rows("SELECT series, cause, frames FROM ledger_drop") {
-      drops[row.integer("series") ?? 0, default: [:]][row.text("cause") ?? ""] = row.count("frames")
-    }
-    return try database.rows("SELECT * FROM ledger ORDER BY series").map { row in
-      SeriesLedger(
-        series: row.count("series"), triggered: row.integer("triggered").map { UInt64(bitPattern: $0) },
-        received: row.count("received"), lostAtSource: row.count("lost_at_source"), written: row.count("written"),
-        dropped: drops[row.integer("series") ?? 0] ?? [:])
-    }
   }
 }
 

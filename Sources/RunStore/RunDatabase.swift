@@ -31,6 +31,9 @@ package final class RunDatabase: @unchecked Sendable {
       try database.run(
         "INSERT INTO host_clock VALUES (?1, ?2, ?3)", .integer(run.started.raw.nanoseconds),
         .integer(run.started.monotonicNanoseconds), .integer(run.started.unixNanoseconds))
+      for camera in run.cameras {
+        try database.run("INSERT INTO camera VALUES (?1, ?2)", .integer(Int64(camera.id)), .text(camera.name))
+      }
       try database.execute("PRAGMA user_version = \(Schema.version)")
     }
     return RunDatabase(database, directory)
@@ -40,7 +43,11 @@ package final class RunDatabase: @unchecked Sendable {
   package static func open(_ directory: RunDirectory, _ access: Database.Access) throws(RunStoreError) -> RunDatabase {
     do throws(DatabaseError) {
       let database = try Database(directory.databasePath, access)
-      let version = try database.rows("PRAGMA user_version").first?.integer("user_version") ?? 0
+      var version = try Self.version(of: database)
+      if version == 1 {
+        try bringUp(directory)
+        version = try Self.version(of: database)
+      }
       guard version == Schema.version else {
         throw DatabaseError(
           code: 0,
@@ -53,6 +60,28 @@ package final class RunDatabase: @unchecked Sendable {
       return RunDatabase(database, directory)
     } catch {
       throw RunStoreError(error, in: directory.databasePath)
+    }
+  }
+
+  private static func version(of database: Database) throws(DatabaseError) -> Int64 {
+    try database.rows("PRAGMA user_version").first?.integer("user_version") ?? 0
+  }
+
+  /// Gives a run of version 1 the tables of today.
+  private static func bringUp(_ directory: RunDirectory) throws(DatabaseError) {
+    do throws(DatabaseError) {
+      let database = try Database(directory.databasePath, .readWrite)
+      try database.transaction { () throws(DatabaseError) in
+        guard try version(of: database) == 1 else { return }
+        try database.execute(Schema.fromVersion1)
+        try database.execute("PRAGMA user_version = \(Schema.version)")
+      }
+    } catch {
+      throw DatabaseError(
+        code: error.code,
+        message:
+          "made by an earlier version, and cannot be brought up to date here (\(error.message)); copy the run to "
+          + "where it can be written", statement: "")
     }
   }
 

@@ -17,11 +17,14 @@ package struct RunRecord: Sendable {
   /// Program and version that records, and the name of the computer.
   package var software: String
   package var host: String
+  /// Those whose frames may become part of it.
+  package var cameras: [RunCamera]
 
   package init(
     id: ULID, name: String, sampleID: String?, protocolText: String, protocolJSON: String, started: HostClockReading,
-    software: String, host: String
+    software: String, host: String, cameras: [RunCamera] = [.first]
   ) {
+    self.cameras = cameras
     self.id = id
     self.name = name
     self.sampleID = sampleID
@@ -35,7 +38,7 @@ package struct RunRecord: Sendable {
 
 /// An instrument as it was when the run began.
 package struct DeviceRecord: Sendable {
-  /// potentiostat | holder | camera
+  /// potentiostat | holder | the name of a camera
   package var kind: String
   package var model: String
   /// Its answer to who it is: maker, type, serial number, firmware.
@@ -130,8 +133,11 @@ package struct GapRecord: Hashable, Sendable {
   package var last: UInt64
   package var frames: UInt64
   package var cause: String
+  /// Id of the camera in the run.
+  package var camera: Int
 
-  package init(series: UInt64, first: UInt64, last: UInt64, frames: UInt64, cause: String) {
+  package init(series: UInt64, first: UInt64, last: UInt64, frames: UInt64, cause: String, camera: Int = 0) {
+    self.camera = camera
     self.series = series
     self.first = first
     self.last = last
@@ -139,7 +145,7 @@ package struct GapRecord: Hashable, Sendable {
     self.cause = cause
   }
 
-  package init(series: UInt64, first: UInt64, last: UInt64, cause: String) {
-    self.init(series: series, first: first, last: last, frames: last - first + 1, cause: cause)
+  package init(series: UInt64, first: UInt64, last: UInt64, cause: String, camera: Int = 0) {
+    self.init(series: series, first: first, last: last, frames: last - first + 1, cause: cause, camera: camera)
   }
 }

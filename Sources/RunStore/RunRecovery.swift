@@ -38,6 +38,7 @@ package final class RunRecovery {
   private static let leftReason = "not recovered: "
 
   private let run: RunDatabase
+  private let cameras: [RunCamera]
   private let segments: [SegmentRecovery]
   private let now: HostClockReading
   private let alignment: RunAlignment.Options
@@ -93,12 +94,19 @@ package final class RunRecovery {
     self.alignment = alignment
     run = try RunDatabase.open(directory, .readWrite)
     var segments: [SegmentRecovery] = []
-    for number in try directory.frames.segments() {
-      let contents = try SegmentContents(directory.frames, number)
-      do throws(DatabaseError) {
-        segments.append(try SegmentRecovery(run, contents))
-      } catch {
-        throw RunStoreError(error, in: directory.databasePath)
+    do throws(DatabaseError) { cameras = try run.cameras() } catch {
+      throw RunStoreError(error, in: directory.databasePath)
+    }
+    // A run that had not come to its cameras yet has no frames; one of version 1 has one camera.
+    for camera in cameras.isEmpty ? [.first] : cameras {
+      let files = FrameFiles(directory, camera)
+      for number in try files.segments() {
+        let contents = try SegmentContents(files, number)
+        do throws(DatabaseError) {
+          segments.append(try SegmentRecovery(run, contents))
+        } catch {
+          throw RunStoreError(error, in: directory.databasePath)
+        }
       }
     }
     self.segments = segments
@@ -187,32 +195,43 @@ package final class RunRecovery {
     for audit in try GapAudit.all(run) where !audit.unexplained.isEmpty {
       try run.append(
         gaps: audit.unexplained.map {
-          GapRecord(series: audit.series, first: $0.lowerBound, last: $0.upperBound, cause: Self.cause)
+          GapRecord(
+            series: audit.key.series, first: $0.lowerBound, last: $0.upperBound, cause: Self.cause,
+            camera: audit.key.camera)
         })
       let numbers = audit.unexplained.prefix(8).map(GapAudit.words).joined(separator: ", ")
-      try tell(["series \(audit.series): frame numbers \(numbers) are missing without a recorded cause"])
+      try tell(["\(audit.name): frame numbers \(numbers) are missing without a recorded cause"])
     }
   }
 
   /// Written is what is there. What was received and is not there was dropped by the interruption.
   private func recount() throws(DatabaseError) {
-    var ledgers: [UInt64: SeriesLedger] = [:]
+    var ledgers: [SeriesKey: SeriesLedger] = [:]
     for ledger in try run.ledgers() {
-      ledgers[ledger.series] = ledger
-      ledgers[ledger.series]?.written = 0
+      let key = SeriesKey(camera: ledger.camera, series: ledger.series)
+      ledgers[key] = ledger
+      ledgers[key]?.written = 0
     }
-    for row in try run.database.rows("SELECT series, count(*) AS n FROM frame GROUP BY series") {
-      let series = row.count("series")
-      ledgers[
-        series, default: SeriesLedger(series: series, triggered: nil, received: 0, lostAtSource: 0, written: 0)
-      ].written = row.count("n")
+    for row in try run.database.rows("SELECT camera, series, count(*) AS n FROM frame GROUP BY camera, series") {
+      let key = SeriesKey(row)
+      let empty = SeriesLedger(
+        camera: key.camera, series: key.series, triggered: nil, received: 0, lostAtSource: 0, written: 0)
+      ledgers[key, default: empty].written = row.count("n")
+    }
+    for row in try run.database.rows(
+      "SELECT camera, series, sum(skipped) AS skipped, sum(merged) AS merged FROM choice GROUP BY camera, series")
+    {
+      ledgers[SeriesKey(row)]?.skipped = row.count("skipped")
+      ledgers[SeriesKey(row)]?.merged = row.count("merged")
     }
     for var ledger in ledgers.values {
-      let known = ledger.written + ledger.totalDropped
+      let known = ledger.written + ledger.skipped + ledger.merged + ledger.totalDropped
       if ledger.received > known {
         ledger.dropped[Self.cause, default: 0] += ledger.received - known
       }
       ledger.received = max(ledger.received, known)
+      // What the steps had of it went down with the process.
+      if ledger.steps.reduce(0, { $0 + $1.received }) != ledger.received { ledger.steps = [] }
       try run.set(ledger: ledger)
     }
   }

@@ -8,6 +8,8 @@ extension RunSummary {
     package var received: UInt64 = 0
     package var written: UInt64 = 0
     package var lostAtSource: UInt64 = 0
+    package var skipped: UInt64 = 0
+    package var merged: UInt64 = 0
     package var dropped: [String: UInt64] = [:]
     /// Frames unaccounted for.
     package var difference: Int64 = 0
@@ -24,6 +26,8 @@ extension RunSummary {
       total.received += series.received
       total.written += series.written
       total.lostAtSource += series.lostAtSource
+      total.skipped += series.skipped
+      total.merged += series.merged
       total.dropped.merge(series.dropped, uniquingKeysWith: +)
       total.difference += series.difference
       if let imbalance = series.imbalance { reasons.append(imbalance) }
@@ -52,8 +56,10 @@ extension RunSummary {
       "frames": [
         "triggered": Self.count(ledger.triggered), "received": Self.count(ledger.received),
         "written": Self.count(ledger.written), "lost_at_source": Self.count(ledger.lostAtSource),
+        "skipped": Self.count(ledger.skipped), "merged": Self.count(ledger.merged),
         "dropped": .object(ledger.dropped.mapValues(Self.count)),
       ],
+      "cameras": .array(cameras.map { ["id": .integer(Int64($0.id)), "name": .string($0.name)] }),
       "ledger": [
         "balanced": .bool(ledger.isBalanced), "difference": .integer(ledger.difference),
         "reason": .optional(ledger.reason),
@@ -111,10 +117,22 @@ extension RunSummary.Alignment.Device {
 extension SeriesLedger {
   package var json: JSONValue {
     [
-      "series": .integer(Int64(series)), "triggered": .optional(triggered.map { Int64($0) }),
+      "camera": .integer(Int64(camera)), "series": .integer(Int64(series)),
+      "triggered": .optional(triggered.map { Int64($0) }),
       "received": .integer(Int64(received)), "lost_at_source": .integer(Int64(lostAtSource)),
-      "written": .integer(Int64(written)), "dropped": .object(dropped.mapValues { .integer(Int64($0)) }),
+      "written": .integer(Int64(written)), "skipped": .integer(Int64(skipped)), "merged": .integer(Int64(merged)),
+      "dropped": .object(dropped.mapValues { .integer(Int64($0)) }), "steps": .array(steps.map(\.json)),
       "balanced": .bool(isBalanced), "difference": .integer(difference), "reason": .optional(imbalance),
+    ]
+  }
+}
+
+extension StepLedger {
+  fileprivate var json: JSONValue {
+    [
+      "step": .optional(step.map { Int64($0) }), "received": .integer(Int64(received)),
+      "lost_at_source": .integer(Int64(lostAtSource)), "written": .integer(Int64(written)),
+      "skipped": .integer(Int64(skipped)), "merged": .integer(Int64(merged)), "dropped": .integer(Int64(dropped)),
     ]
   }
 }
@@ -122,7 +140,8 @@ extension SeriesLedger {
 extension GapRecord {
   package var json: JSONValue {
     [
-      "series": .integer(Int64(series)), "first": .integer(Int64(first)), "last": .integer(Int64(last)),
+      "camera": .integer(Int64(camera)), "series": .integer(Int64(series)), "first": .integer(Int64(first)),
+      "last": .integer(Int64(last)),
       "frames": .integer(Int64(frames)), "cause": .string(cause),
     ]
   }

@@ -24,12 +24,13 @@ extension RunSummary {
     samples = try Self.count(database, "sample")
     framesWritten = try Self.count(database, "frame")
     ledgers = try run.ledgers()
+    cameras = try run.cameras()
     steps = try Self.steps(database, unixOffset: startedUnix - startedRaw)
     alignment = try Self.alignment(database)
     gaps = try database.rows("SELECT * FROM gap ORDER BY id").map {
       GapRecord(
         series: $0.count("series"), first: $0.count("first_frame"), last: $0.count("last_frame"),
-        frames: $0.count("frames"), cause: $0.text("cause") ?? "")
+        frames: $0.count("frames"), cause: $0.text("cause") ?? "", camera: Int($0.integer("camera") ?? 0))
     }
     notes = try database.rows("SELECT unix_ns, text FROM note ORDER BY id").map {
       TimedText(unixNanoseconds: $0.integer("unix_ns") ?? 0, kind: "", text: $0.text("text") ?? "")

@@ -64,6 +64,7 @@ package struct RunSummary: Sendable {
   /// Rows of `frame`.
   package var framesWritten: UInt64
   package var ledgers: [SeriesLedger]
+  package var cameras: [RunCamera]
   package var alignment: Alignment
   package var gaps: [GapRecord]
   package var notes: [TimedText]

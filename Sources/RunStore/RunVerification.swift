@@ -54,9 +54,9 @@ package struct RunVerification {
   }
 
   private mutating func checkLedger() throws(DatabaseError) {
-    var written: [UInt64: UInt64] = [:]
-    for row in try run.database.rows("SELECT series, count(*) AS n FROM frame GROUP BY series") {
-      written[row.count("series")] = row.count("n")
+    var written: [SeriesKey: UInt64] = [:]
+    for row in try run.database.rows("SELECT camera, series, count(*) AS n FROM frame GROUP BY camera, series") {
+      written[SeriesKey(row)] = row.count("n")
     }
     let outcome = try run.database.rows("SELECT outcome FROM run").first?.text("outcome")
     for ledger in try run.ledgers() {
@@ -66,15 +66,15 @@ package struct RunVerification {
         account.triggered = account.received + account.lostAtSource
       }
       if let imbalance = account.imbalance { report.found(.ledger, directory.databasePath, imbalance) }
-      let count = written.removeValue(forKey: ledger.series) ?? 0
+      let count = written.removeValue(forKey: SeriesKey(camera: ledger.camera, series: ledger.series)) ?? 0
       if count != ledger.written {
         report.found(
           .ledger, directory.databasePath,
           "series \(ledger.series): the account has \(ledger.written) frames written, the run has \(count)")
       }
     }
-    for (series, count) in written.sorted(by: { $0.key < $1.key }) {
-      report.found(.ledger, directory.databasePath, "series \(series): \(count) frames without an account")
+    for (key, count) in written.sorted(by: { $0.key < $1.key }) {
+      report.found(.ledger, directory.databasePath, "series \(key.series): \(count) frames without an account")
     }
   }
 
@@ -83,26 +83,41 @@ package struct RunVerification {
     for audit in try GapAudit.all(run) {
       for numbers in audit.unexplained {
         report.found(
-          .gap, file, "series \(audit.series): frame \(GapAudit.words(numbers)) missing without a recorded gap")
+          .gap, file, "\(audit.name): frame \(GapAudit.words(numbers)) missing without a recorded gap")
       }
       for numbers in audit.contradicted {
         report.found(
-          .gap, file, "series \(audit.series): frame \(GapAudit.words(numbers)) recorded as a gap, but not missing")
+          .gap, file, "\(audit.name): frame \(GapAudit.words(numbers)) recorded as a gap, but not missing")
       }
       for number in audit.doubled {
-        report.found(.gap, file, "series \(audit.series): frame \(number) is there more than once")
+        report.found(.gap, file, "\(audit.name): frame \(number) is there more than once")
+      }
+      if audit.leftOut != audit.chosen {
+        report.found(
+          .gap, file,
+          "\(audit.name): \(audit.chosen) frames are said to be left out or in sums, \(audit.leftOut) are")
       }
     }
   }
 
   private mutating func checkSegments(_ progress: (Int64, Int64) -> Void) throws(RunStoreError) {
+    let cameras: [RunCamera]
+    do throws(DatabaseError) { cameras = try run.cameras() } catch {
+      return report.found(.database, directory.databasePath, error.description)
+    }
     var segments: [SegmentContents] = []
-    for number in try directory.frames.segments() { segments.append(try SegmentContents(directory.frames, number)) }
+    for camera in cameras.isEmpty ? [.first] : cameras {
+      let files = FrameFiles(directory, camera)
+      for number in try files.segments() { segments.append(try SegmentContents(files, number)) }
+    }
     let total = segments.reduce(0) { $0 + ($1.fileBytes ?? 0) }
     var position: UInt64 = 0
+    var camera = 0
     for contents in segments {
+      if contents.camera.id != camera { (camera, position) = (contents.camera.id, 0) }
       do throws(DatabaseError) {
-        let rows = try run.frames(ofSegment: contents.number, frameBytes: contents.header?.shape.bytes ?? 0)
+        let rows = try run.frames(
+          ofSegment: contents.number, frameBytes: contents.header?.shape.bytes ?? 0, of: contents.camera)
         checkHeader(contents)
         checkIndex(contents, rows, &position)
         do throws(LinuxError) {
@@ -115,19 +130,23 @@ package struct RunVerification {
       }
     }
     do throws(DatabaseError) {
-      try checkOtherSegments(segments.map(\.number))
+      for camera in cameras { try checkOtherSegments(camera, segments.filter { $0.camera == camera }.map(\.number)) }
     } catch {
       report.found(.database, directory.databasePath, error.description)
     }
   }
 
   /// Segments that the database knows and that are not there.
-  private mutating func checkOtherSegments(_ present: [Int]) throws(DatabaseError) {
+  private mutating func checkOtherSegments(_ camera: RunCamera, _ present: [Int]) throws(DatabaseError) {
     let known = Set(present)
-    for row in try run.database.rows("SELECT segment, count(*) AS n FROM frame GROUP BY segment") {
+    for row in try run.database.rows(
+      "SELECT segment, count(*) AS n FROM frame WHERE camera = \(camera.id) GROUP BY segment")
+    {
       let segment = Int(row.count("segment"))
       if known.contains(segment) { continue }
-      report.found(.pixels, directory.frames.pixelsPath(segment), "is missing, with \(row.count("n")) frames of the run")
+      report.found(
+        .pixels, FrameFiles(directory, camera).pixelsPath(segment),
+        "is missing, with \(row.count("n")) frames of the run")
     }
   }
 

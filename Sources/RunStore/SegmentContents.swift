@@ -6,6 +6,7 @@ package struct SegmentContents: Sendable {
   /// Largest index that is read: 32 million frames in one segment.
   private static let mostIndexBytes = 2 << 30
 
+  package let camera: RunCamera
   package let number: Int
   package let path: String
   package let indexPath: String
@@ -21,6 +22,7 @@ package struct SegmentContents: Sendable {
 
   package init(_ files: FrameFiles, _ number: Int) throws(RunStoreError) {
     self.number = number
+    camera = files.camera
     path = files.pixelsPath(number)
     indexPath = files.indexPath(number)
     fileBytes = FileSystem.size(of: path)
@@ -57,6 +59,9 @@ package struct SegmentContents: Sendable {
       }
     }
   }
+
+  /// What people call it.
+  package var name: String { camera.id == 0 ? "segment \(number)" : "segment \(number) of \(camera.name)" }
 
   /// Bytes after the last whole record of the index.
   package var indexTail: Int { Int(indexBytes ?? 0) % IndexRecord.byteCount }

@@ -17,14 +17,14 @@ struct SegmentRecovery {
   init(_ run: RunDatabase, _ contents: SegmentContents) throws(DatabaseError) {
     self.contents = contents
     var rows: [Int64: Int64] = [:]  // offset → position
-    try run.database.statement("SELECT id, offset_bytes FROM frame WHERE segment = ?1").forEach(
-      [.integer(Int64(contents.number))]
+    try run.database.statement("SELECT id, offset_bytes FROM frame WHERE segment = ?1 AND camera = ?2").forEach(
+      [.integer(Int64(contents.number)), .integer(Int64(contents.camera.id))]
     ) { rows[$0.integer(1)] = $0.integer(0) }
     judge(rows)
   }
 
   private mutating func judge(_ rows: [Int64: Int64]) {
-    let name = "segment \(contents.number)"
+    let name = contents.name
     let records = contents.records
     let good = records.lastIndex { $0 != nil }.map { $0 + 1 } ?? 0
     guard let whole = contents.wholeFrames, let header = contents.header else {
@@ -67,15 +67,12 @@ struct SegmentRecovery {
 
   /// Takes in what is missing and takes out what is not there. Within a transaction.
   func repair(_ run: RunDatabase) throws(DatabaseError) {
-    let insert = try run.database.statement(
-      """
-      INSERT OR IGNORE INTO frame (id, series, frame_number, device_time_ns, exposure_ns, arrival_raw_ns, flags, step,
-                                   segment, offset_bytes, pixel_crc32c)
-      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-      """)
-    for frame in missing { try insert.run(RunDatabase.values(frame)) }
+    let insert = try run.database.statement("INSERT OR IGNORE \(RunDatabase.frameColumns)")
+    for frame in missing { try insert.run(RunDatabase.values(frame, contents.camera)) }
     for position in orphans {
-      try run.database.run("DELETE FROM frame_value WHERE frame = ?1", .integer(position))
+      for table in ["frame_value", "frame_statistics"] {
+        try run.database.run("DELETE FROM \(table) WHERE frame = ?1", .integer(position))
+      }
       try run.database.run("DELETE FROM frame WHERE id = ?1", .integer(position))
     }
   }

@@ -1,17 +1,55 @@
-/// The account of one camera series: triggered = received + lost at source; received = written + dropped by cause.
+/// The account of the frames of one step in one series.
+package struct StepLedger: Hashable, Sendable {
+  /// nil: no step asked for them.
+  package var step: UInt32?
+  package var received: UInt64 = 0
+  /// Lost before the next frame that came, which was of this step.
+  package var lostAtSource: UInt64 = 0
+  package var written: UInt64 = 0
+  package var skipped: UInt64 = 0
+  package var merged: UInt64 = 0
+  package var dropped: UInt64 = 0
+
+  package init(
+    step: UInt32?, received: UInt64 = 0, lostAtSource: UInt64 = 0, written: UInt64 = 0, skipped: UInt64 = 0,
+    merged: UInt64 = 0, dropped: UInt64 = 0
+  ) {
+    self.step = step
+    self.received = received
+    self.lostAtSource = lostAtSource
+    self.written = written
+    self.skipped = skipped
+    self.merged = merged
+    self.dropped = dropped
+  }
+
+  package var isBalanced: Bool { received == written + skipped + merged + dropped }
+}
+
+/// The account of one series of one camera: triggered = received + lost at source;
+/// received = written + skipped by choice + merged into sums + dropped by cause.
 package struct SeriesLedger: Hashable, Sendable {
+  /// Id of the camera in the run.
+  package var camera: Int
   package var series: UInt64
   /// nil: the camera never said.
   package var triggered: UInt64?
   package var received: UInt64
   package var lostAtSource: UInt64
   package var written: UInt64
+  /// Received and left out because the protocol asked for fewer.
+  package var skipped: UInt64 = 0
+  /// Received and in a sum, beyond the one frame that the sum is.
+  package var merged: UInt64 = 0
   package var dropped: [String: UInt64]
+  /// The same by step; empty in runs of earlier versions, and after a crash.
+  package var steps: [StepLedger] = []
 
   package init(
-    series: UInt64, triggered: UInt64?, received: UInt64, lostAtSource: UInt64, written: UInt64,
+    camera: Int = 0, series: UInt64, triggered: UInt64?, received: UInt64, lostAtSource: UInt64, written: UInt64,
     dropped: [String: UInt64] = [:]
   ) {
+    self.camera = camera
     self.series = series
     self.triggered = triggered
     self.received = received
@@ -21,11 +59,13 @@ package struct SeriesLedger: Hashable, Sendable {
   }
 
   package var totalDropped: UInt64 { dropped.values.reduce(0, +) }
+  /// What became of the frames that were received.
+  private var settled: UInt64 { written + skipped + merged + totalDropped }
 
   /// Frames unaccounted for: those of triggered (when it is known) and those of received. 0 when it balances.
   package var difference: Int64 {
     let source = triggered.map { Int64($0) - Int64(received + lostAtSource) } ?? 0
-    return abs(source) + abs(Int64(received) - Int64(written + totalDropped))
+    return abs(source) + abs(Int64(received) - Int64(settled))
   }
 
   package var isBalanced: Bool { imbalance == nil }
@@ -40,9 +80,82 @@ package struct SeriesLedger: Hashable, Sendable {
     } else {
       reasons.append("the camera never said how many frames it triggered")
     }
-    if received != written + totalDropped {
-      reasons.append("\(received) received, but \(written) written + \(totalDropped) dropped")
+    if received != settled {
+      let chosen = skipped + merged == 0 ? "" : " + \(skipped) skipped + \(merged) in sums"
+      reasons.append("\(received) received, but \(written) written\(chosen) + \(totalDropped) dropped")
     }
-    return reasons.isEmpty ? nil : "series \(series): " + reasons.joined(separator: "; ")
+    for step in steps where !step.isBalanced {
+      let name = step.step.map { "step \($0)" } ?? "without a step"
+      reasons.append("\(name): \(step.received) received are not written, skipped, in sums or dropped")
+    }
+    if !steps.isEmpty, steps.reduce(0, { $0 + $1.received }) != received {
+      reasons.append("the steps have \(steps.reduce(0) { $0 + $1.received }) frames, the series \(received)")
+    }
+    let name = camera == 0 ? "series \(series)" : "camera \(camera), series \(series)"
+    return reasons.isEmpty ? nil : "\(name): " + reasons.joined(separator: "; ")
+  }
+}
+
+/// Frames `first…last` of a series of which some are not there: `skipped` by choice, and `merged` into sums.
+package struct ChoiceRecord: Hashable, Sendable {
+  package var camera: Int
+  package var series: UInt64
+  package var first: UInt64
+  package var last: UInt64
+  package var skipped: UInt64
+  package var merged: UInt64
+  /// What was wanted, in words: "every 10th", "sums of 8".
+  package var rule: String
+
+  package init(
+    camera: Int, series: UInt64, first: UInt64, last: UInt64, skipped: UInt64, merged: UInt64, rule: String
+  ) {
+    self.camera = camera
+    self.series = series
+    self.first = first
+    self.last = last
+    self.skipped = skipped
+    self.merged = merged
+    self.rule = rule
+  }
+}
+
+/// What was measured of the pixels of a frame that is stored.
+package struct StoredStatistics: Hashable, Sendable {
+  /// A value with its standard uncertainty.
+  package struct Uncertain: Hashable, Sendable {
+    package var value: Double
+    package var uncertainty: Double
+    package init(_ value: Double, _ uncertainty: Double) {
+      self.value = value
+      self.uncertainty = uncertainty
+    }
+  }
+
+  /// Of the frame among those of its camera.
+  package var position: UInt64
+  package var sum: UInt64
+  package var mean: Double
+  package var minimum: UInt32
+  package var maximum: UInt32
+  package var saturated: UInt64
+  package var change: Double?
+  package var regionMeans: [Float]
+  /// Electrons that were counted, e⁻/Å².
+  package var counted: Uncertain?
+
+  package init(
+    position: UInt64, sum: UInt64, mean: Double, minimum: UInt32, maximum: UInt32, saturated: UInt64,
+    change: Double? = nil, regionMeans: [Float] = [], counted: Uncertain? = nil
+  ) {
+    self.position = position
+    self.sum = sum
+    self.mean = mean
+    self.minimum = minimum
+    self.maximum = maximum
+    self.saturated = saturated
+    self.change = change
+    self.regionMeans = regionMeans
+    self.counted = counted
   }
 }

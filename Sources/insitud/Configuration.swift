@@ -1,5 +1,4 @@
 import ControlProtocol
-import FrameIngest
 import HolderDriver
 import Linux
 import Potentiostat
@@ -34,23 +33,19 @@ struct Configuration {
       let runtime = override ?? raw["runtime"]?.scalar ?? "/run/insitud"
       let top = try raw.replacing("{runtime}", with: runtime).mapping(keys: Self.topKeys)
       let control = try top.mappingOrEmpty("control", keys: ["endpoint", "streams"])
-      let ring = try top.mappingOrEmpty("ring", keys: ["frames", "largest_frame"])
       let storage = try top.mappingOrEmpty("storage", keys: ["segment", "keep_free"])
       let beam = try top.mappingOrEmpty("beam", keys: ["dose_rate"])
-      let frame = try Self.frameSize(ring.ifPresent("largest_frame"))
 
       var data = dataOverride ?? ""
       if dataOverride == nil { data = try top.text("data") }
       bus = try Self.bus(try top.mapping("usb", keys: ["bus", "address"]))
-      let camera = try Self.camera(top, frameBytes: frame.width * frame.height * 4)
       controller = ControllerSettings(
         data: data, runtime: runtime,
         controlEndpoint: try control.text("endpoint", default: "ipc://\(runtime)/control"),
         streamsEndpoint: try control.text("streams", default: "ipc://\(runtime)/streams"),
         potentiostat: try Self.potentiostat(try top.mapping("potentiostat", keys: Self.potentiostatKeys)),
-        holder: try Self.holder(top), camera: camera.settings, exposure: camera.exposure,
-        ringFrames: try ring.integer("frames", in: 8...65536, default: 256), frameWidth: frame.width,
-        frameHeight: frame.height, segmentBytes: try Self.bytes(storage.ifPresent("segment"), default: 2_000_000_000),
+        holder: try Self.holder(top), cameras: try Self.cameras(top),
+        segmentBytes: try Self.bytes(storage.ifPresent("segment"), default: 2_000_000_000),
         keepFree: try Self.bytes(storage.ifPresent("keep_free"), default: 1 << 30),
         doseRate: beam.ifPresent("dose_rate") == nil ? nil : try beam.number("dose_rate"),
         software: Software.title("insitud"))
@@ -62,7 +57,8 @@ struct Configuration {
   }
 
   private static let topKeys = [
-    "data", "runtime", "control", "usb", "potentiostat", "holder", "camera", "ring", "storage", "beam", "twin",
+    "data", "runtime", "control", "usb", "potentiostat", "holder", "camera", "cameras", "ring", "storage", "beam",
+    "twin",
   ]
 
   private static func bus(_ usb: YAMLMapping) throws(YAMLError) -> any USBBus {
@@ -102,64 +98,8 @@ struct Configuration {
 
   private static let potentiostatKeys = ["model", "usb", "terminals", "sense", "channel", "trigger_out", "trigger_in"]
 
-  private static func camera(_ top: YAMLMapping, frameBytes: Int) throws(YAMLError)
-    -> (settings: CameraSettings?, exposure: Seconds)
-  {
-    guard top.ifPresent("camera") != nil else { return (nil, Seconds(0.0024)) }
-    let section = try top.mapping(
-      "camera", keys: ["model", "url", "exposure", "maximum_latency", "channel", "control", "socket", "rate"])
-    let socket = try section.ifPresent("socket")?.choice(CameraSocket.allCases.map(\.rawValue))
-    var settings = CameraSettings(
-      model: try section.field("model").choice(CameraModels.all.map(\.name)), url: try section.text("url"),
-      maximumFrameBytes: frameBytes,
-      maximumLatency: try section.quantity("maximum_latency", default: Seconds(0.02)),
-      channel: try section.ifPresent("channel")?.text(), control: try section.ifPresent("control")?.text(),
-      socket: socket.flatMap(CameraSocket.init) ?? .pull)
-    try refuseForeignKeys(section)
-    if let field = section.ifPresent("rate") { settings.replayRate = try replayRate(field) }
-    return (settings, try section.quantity("exposure", default: Seconds(0.0024)))
-  }
-
-  /// Keys that only some cameras have: nobody shall believe that the others heed them.
-  private static let keysOfModels = [
-    "channel": ["simplon2"], "control": ["simplon", "simplon2", "merlin"], "socket": ["array"], "rate": ["replay"],
-  ]
-
-  private static func refuseForeignKeys(_ camera: YAMLMapping) throws(YAMLError) {
-    let model = try camera.text("model")
-    for (key, models) in keysOfModels.sorted(by: { $0.key < $1.key }) where !models.contains(model) {
-      guard let field = camera.ifPresent(key) else { continue }
-      throw field.error(
-        "has no meaning with “model: \(model)”", remedy: "take it out; it belongs to \(models.joined(separator: ", "))")
-    }
-  }
-
-  /// "recorded", "full" or "400 fps".
-  private static func replayRate(_ field: YAMLField) throws(YAMLError) -> ReplayRate {
-    switch try field.text() {
-    case "recorded": return .recorded
-    case "full": return .full
-    default:
-      let rate: Hertz = try field.quantity()
-      guard 0.001...100_000 ~= rate.value else {
-        throw field.error("is \(rate)", remedy: "write recorded, full, or 0.001 fps to 100000 fps")
-      }
-      return .chosen(rate)
-    }
-  }
-
-  /// "1024 x 1024" → width, height.
-  private static func frameSize(_ field: YAMLField?) throws(YAMLError) -> (width: Int, height: Int) {
-    guard let field else { return (1024, 1024) }
-    let sides = try field.text().split(separator: "x").map { Int($0.filter { $0 != " " }) }
-    guard sides.count == 2, let width = sides[0], let height = sides[1], 1...16384 ~= width, 1...16384 ~= height else {
-      throw field.error("“\(try field.text())” is not a frame size", remedy: "write “1024 x 1024” (width x height)")
-    }
-    return (width, height)
-  }
-
   /// "16 GB", "500 MB", "2 TB" in powers of 1000.
-  private static func bytes(_ field: YAMLField?, default fallback: Int64) throws(YAMLError) -> Int64 {
+  static func bytes(_ field: YAMLField?, default fallback: Int64) throws(YAMLError) -> Int64 {
     guard let field else { return fallback }
     let text = try field.text()
     for (unit, factor) in [("TB", 1e12), ("GB", 1e9), ("MB", 1e6)] where text.hasSuffix(unit) {

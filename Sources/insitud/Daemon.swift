@@ -75,11 +75,13 @@ struct Daemon {
     let controller: RunController
     let server: ControlServer
     do {
-      let ring = try FrameRing.create(
-        ringPath(settings.runtime), slots: settings.ringFrames, slotBytes: settings.frameBytes)
-      let publisher = try StreamPublisher(context, endpoint: settings.streamsEndpoint, ring: ring)
+      let rings = try rings(settings)
+      for place in rings {
+        if let memory = place.ring.memory { journal.log(.info, "ring of \(place.camera.name): \(memory)") }
+      }
+      let publisher = try StreamPublisher(context, endpoint: settings.streamsEndpoint, rings: rings)
       controller = try RunController(
-        settings, data: data, catalog: catalog, bus: bus, ring: ring, publisher: publisher,
+        settings, data: data, catalog: catalog, bus: bus, rings: rings, publisher: publisher,
         interrupted: interrupted, journal: journal)
       server = try ControlServer(
         context, endpoint: settings.controlEndpoint, streams: settings.streamsEndpoint, controller: controller,
@@ -100,7 +102,7 @@ struct Daemon {
     controller.shutDown()
     server.end()
     twin?.end()
-    FileSystem.remove(ringPath(settings.runtime))
+    for camera in settings.runCameras { FrameRing.remove(CameraRing.path(runtime: settings.runtime, camera)) }
     for endpoint in [settings.controlEndpoint, settings.streamsEndpoint] {
       if let path = ControlEndpoint.path(of: endpoint) { FileSystem.remove(path) }
     }
@@ -179,9 +181,14 @@ struct Daemon {
     }
   }
 
-  /// In memory: the ring is not a file on a disk.
-  private static func ringPath(_ runtime: String) -> String {
-    "/dev/shm/insitud-" + runtime.split(separator: "/").joined(separator: "-") + "-ring"
+  private static func rings(_ settings: ControllerSettings) throws(FrameRingError) -> [CameraRing] {
+    var rings: [CameraRing] = []
+    for (camera, setup) in zip(settings.runCameras, settings.cameras) {
+      let path = CameraRing.path(runtime: settings.runtime, camera)
+      rings.append(
+        CameraRing(camera, try FrameRing.create(path, slots: setup.ringFrames, slotBytes: setup.frameBytes)))
+    }
+    return rings
   }
 
   private static func leave(_ message: String, _ code: Int32) -> Never {

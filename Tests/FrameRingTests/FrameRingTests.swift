@@ -169,6 +169,24 @@ struct FrameRingTests {
     #expect(result.read { $0 } == Array(0..<2000))
   }
 
+  @Test("Without a herald the writer wakes who waits")
+  func wakesByItself() throws {
+    let ring = try FrameRing.create(file.path, slots: 4, slotBytes: 16, isHeralded: false)
+    let path = file.path
+    let woken = Monitor<Seconds?>(nil)
+    let waiter = NamedThread("ring-waiter") {
+      guard let other = try? FrameRing.open(path, writable: false) else { return }
+      let start = MonotonicTime.now
+      if other.waitForPublished(beyond: 0, atMost: Seconds(20)) { woken.update { $0 = MonotonicTime.now - start } }
+    }
+    ring.put(0, filledWith: 0)
+    // It may not be asleep yet: then it sees the frame by itself. Woken again and again, it has no other way to end early.
+    while woken.wait(atMost: Seconds(0.001), for: { $0 }) == nil { ring.wake() }
+    waiter.join()
+    let span = try #require(woken.read { $0 })
+    #expect(span < Seconds(10))
+  }
+
   @Test("A waiter wakes when a frame is published, on a writable and on a read-only mapping", arguments: [true, false])
   func wakes(writable: Bool) throws {
     let ring = try FrameRing.create(file.path, slots: 4, slotBytes: 16)

@@ -1,6 +1,5 @@
 import ControlProtocol
 import EmulatedUSB
-import FrameRing
 import Glibc
 import HolderDriver
 import JSON
@@ -45,20 +44,18 @@ final class ControllerBench {
       holder: HolderSettings(
         model: "obh-1", usb: TwinBench.holder, contacts: HolderContacts(working: 1, counter: 2),
         heartbeatTimeout: Seconds(5)),
-      camera: nil, exposure: Seconds(2.4e-3), ringFrames: 4, frameWidth: 8, frameHeight: 8, segmentBytes: 1 << 20,
-      keepFree: 1 << 20, doseRate: nil, software: "test")
+      cameras: [], segmentBytes: 1 << 20, keepFree: 1 << 20, doseRate: nil, software: "test")
     let data = try DataDirectory(creating: settings.data)
-    let ring = try FrameRing.create(directory + "/ring", slots: 4, slotBytes: 128)
     controller = try RunController(
-      settings, data: data, catalog: try Catalog(data), bus: bus, ring: ring,
-      publisher: try StreamPublisher(ZeroMQContext(), endpoint: settings.streamsEndpoint, ring: ring), interrupted: [],
+      settings, data: data, catalog: try Catalog(data), bus: bus, rings: [],
+      publisher: try StreamPublisher(ZeroMQContext(), endpoint: settings.streamsEndpoint, rings: []), interrupted: [],
       journal: Journal())
   }
 
   func end() {
     controller.shutDown()
     bus.end()
-    for name in ["/data/catalog.sqlite", "/data/catalog.sqlite-wal", "/data/catalog.sqlite-shm", "/ring"] {
+    for name in ["/data/catalog.sqlite", "/data/catalog.sqlite-wal", "/data/catalog.sqlite-shm"] {
       unlink(directory + name)
     }
     for name in ["/data/runs", "/data", ""] { rmdir(directory + name) }

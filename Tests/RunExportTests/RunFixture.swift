@@ -146,7 +146,10 @@ struct RunFixture {
         let start = series.start + Double(index) / series.rate
         let late = 2.4e-3 + 4e-4 + chance.exponential(2e-4)
         try database.run(
-          "INSERT INTO frame VALUES (?1,?2,?3,?4,2400000,?5,0,?6,0,?7,0)", .integer(id), .integer(Int64(number)),
+          """
+          INSERT INTO frame (id, series, frame_number, device_time_ns, exposure_ns, arrival_raw_ns, flags, step, segment,
+            offset_bytes, pixel_crc32c) VALUES (?1,?2,?3,?4,2400000,?5,0,?6,0,?7,0)
+          """, .integer(id), .integer(Int64(number)),
           .integer(Int64(index)), .integer(camera(start)), .integer(raw(start + late)), .integer(Int64(step(start))),
           .integer(4096 + id * 2_097_152))
         id += 1

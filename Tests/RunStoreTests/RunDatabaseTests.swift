@@ -164,7 +164,8 @@ struct RunDatabaseTests {
     #expect(json["samples"] == 10)
     #expect(json["charge_C"]?.double == 1.8e-12)
     let frames: JSONValue = [
-      "triggered": 11, "received": 9, "written": 8, "lost_at_source": 2, "dropped": ["ring full": 1],
+      "triggered": 11, "received": 9, "written": 8, "skipped": 0, "merged": 0, "lost_at_source": 2,
+      "dropped": ["ring full": 1],
     ]
     #expect(json["frames"] == frames)
     #expect(json["ledger"]?["balanced"] == true)

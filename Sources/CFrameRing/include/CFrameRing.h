@@ -8,8 +8,11 @@
 //
 // The writer fills slot (sequence % slot_count), then stores `published = sequence + 1` with release order.
 // The gating reader stores `consumed` (release): the writer never overwrites a slot with sequence >= consumed.
-// After each store of `published` the writer wakes futex waiters (FUTEX_WAKE, shared) on its low 32 bits: the word at
-// offset 64. FUTEX_WAIT works on a read-only mapping.
+// Soon after each store of `published` (insitud: within half a millisecond while frames come) futex waiters on its low
+// 32 bits, the word at offset 64, are woken (FUTEX_WAKE, shared). A writer may wake them itself. FUTEX_WAIT works on a
+// read-only mapping.
+// The file may lie on huge pages; then its usual path is a symbolic link, to be read (readlink) and not followed: the kernel
+// follows no links of other users in /dev/shm.
 // A reader that only looks loads `slot.sequence` (acquire), copies, and loads it again: unchanged and equal to
 // the sequence it wanted means that what it copied is whole. While a slot is being rewritten its sequence
 // is FRAME_RING_BEING_WRITTEN; so it is in a slot that never held a frame.

@@ -35,6 +35,7 @@ extension TwinCamera {
       series: request.series, first: deviceNow + Self.startDelay, period: request.period_ns,
       exposure: request.exposure_ns)
     state.update { $0.schedule = schedule }
+    ring.beginSeries()
     var frame: UInt64 = 0
     var stallUntil: MonotonicTime?
     if let stall = settings.faults.stall { stallUntil = .now + stall.after + stall.span }

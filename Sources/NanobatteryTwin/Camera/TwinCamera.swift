@@ -71,7 +71,7 @@ package final class TwinCamera: Sendable {
     var slots = max(settings.slots, 1)
     while true {
       do throws(FrameRingError) {
-        return try FrameRing.create(settings.ringPath, slots: slots, slotBytes: slotBytes)
+        return try FrameRing.create(settings.ringPath, slots: slots, slotBytes: slotBytes, memory: .ordinary)
       } catch {
         guard case .system(let cause) = error, cause.number == ENOSPC, slots > fewestSlots else {
           throw TwinCameraError(

@@ -40,12 +40,13 @@ struct DeviceClocks {
 
   subscript(_ device: String) -> DeviceClock? { clocks[device] }
 
-  init(_ database: Database, _ options: RunAlignment.Options) throws(DatabaseError) {
+  init(_ database: Database, _ cameras: [RunCamera], _ options: RunAlignment.Options) throws(DatabaseError) {
     var details: [String: DeviceDetails] = [:]
     try database.statement("SELECT kind, details_json FROM device ORDER BY kind").forEach { row in
       if let kind = row.text(0) { details[kind] = DeviceDetails(row.text(1)) }
     }
-    var pairs: [String: [ClockPair]] = ["camera": [], "potentiostat": []]
+    var pairs: [String: [ClockPair]] = ["potentiostat": []]
+    for camera in cameras { pairs[camera.name] = [] }
     let query = "SELECT device, device_time_ns, earliest_raw_ns, latest_raw_ns FROM clock_pair ORDER BY id"
     try database.statement(query).forEach { row in
       guard let device = row.text(0) else { return }
@@ -59,7 +60,8 @@ struct DeviceClocks {
       var model = ClockFit.fit(
         pairs: pairs, maximumRateError: details.rateError, tick: details.tick, maximumLatency: options.arrivalLatency)
       if pairs.count < Self.fewestPairs || model == nil {
-        model = try Self.fitArrivals(database, device, details, options) ?? model
+        let camera = cameras.first { $0.name == device }
+        model = try Self.fitArrivals(database, device, camera, details, options) ?? model
       }
       clocks[device] = DeviceClock(device: device, details: details, model: model)
     }
@@ -67,18 +69,20 @@ struct DeviceClocks {
 
   /// Stamps on arrival as pairs with a latest time: the least delayed of each tenth of a second.
   private static func fitArrivals(
-    _ database: Database, _ device: String, _ details: DeviceDetails, _ options: RunAlignment.Options
+    _ database: Database, _ device: String, _ camera: RunCamera?, _ details: DeviceDetails,
+    _ options: RunAlignment.Options
   ) throws(DatabaseError) -> ClockModel? {
     // A sample's or a frame's message cannot leave before its aperture has closed.
     let source: String
-    switch device {
-    case "potentiostat": source = "SELECT device_time_ns + aperture_ns / 2 AS d, arrival_raw_ns AS a FROM sample"
-    case "camera":
+    if let camera {
       source = """
         SELECT device_time_ns + exposure_ns AS d, arrival_raw_ns AS a FROM frame
-        WHERE flags & \(IndexRecord.noDeviceTime) = 0
+        WHERE camera = \(camera.id) AND flags & \(IndexRecord.noDeviceTime) = 0
         """
-    default: return nil
+    } else if device == "potentiostat" {
+      source = "SELECT device_time_ns + aperture_ns / 2 AS d, arrival_raw_ns AS a FROM sample"
+    } else {
+      return nil
     }
     let span = try database.rows("SELECT max(d) - min(d) AS span FROM (\(source))").first?.integer("span") ?? 0
     let bucket = max(100_000_000, span / mostBuckets)

@@ -56,11 +56,27 @@ package enum RunAlignment {
   /// `sample_offset_ns` (potentiostat), `clock_tick_ns` and `clock_rate_error` (both).
   package static func align(database: Database, options: Options = Options()) throws(DatabaseError) -> Summary {
     var summary = Summary()
-    let clocks = try DeviceClocks(database, options)
+    var cameras = try RunDatabase.cameras(of: database)
+    if cameras.isEmpty { cameras = [.first] }
+    let clocks = try DeviceClocks(database, cameras, options)
     summary.clocks = clocks.summary
     try clocks.write(database)
-    guard let camera = clocks["camera"], let potentiostat = clocks["potentiostat"] else { return summary }
+    for camera in cameras {
+      guard let clock = clocks[camera.name], let potentiostat = clocks["potentiostat"] else { continue }
+      try align(database, camera, clock, potentiostat, options, &summary)
+    }
+    try database.run("DELETE FROM frame_value WHERE frame NOT IN (SELECT id FROM frame)")
+    let uncertainty = try TimeUncertainty(database)
+    summary.timeUncertainty = uncertainty.percentile(50).map { Seconds($0) }
+    summary.timeUncertainty95 = uncertainty.percentile(95).map { Seconds($0) }
+    return summary
+  }
 
+  /// The frames of one camera.
+  private static func align(
+    _ database: Database, _ which: RunCamera, _ camera: DeviceClock, _ potentiostat: DeviceClock, _ options: Options,
+    _ summary: inout Summary
+  ) throws(DatabaseError) {
     // A limit of error is a rectangular distribution.
     let settings = FrameAligner.Settings(
       voltageSystematic: potentiostat.details.accuracyVoltage / 3.0.squareRoot(),
@@ -69,9 +85,9 @@ package enum RunAlignment {
     var aligner = FrameAligner(settings)
     var samples = SampleReader(potentiostat)
     let started = try database.rows("SELECT started_raw_ns AS s FROM run").first?.integer("s") ?? 0
-    var last: Int64 = -1
+    var last = which.row(of: 0) - 1
     while true {
-      let frames = try exposures(database, after: last, camera, options)
+      let frames = try exposures(database, after: last, which, camera, options)
       guard let first = frames.first, let end = frames.last else { break }
       let ids = (first.id, end.id)
       last = end.id
@@ -96,11 +112,6 @@ package enum RunAlignment {
         }
       }
     }
-    try database.run("DELETE FROM frame_value WHERE frame > ?1", .integer(last))
-    let uncertainty = try TimeUncertainty(database)
-    summary.timeUncertainty = uncertainty.percentile(50).map { Seconds($0) }
-    summary.timeUncertainty95 = uncertainty.percentile(95).map { Seconds($0) }
-    return summary
   }
 
   private struct Frame {
@@ -109,12 +120,12 @@ package enum RunAlignment {
   }
 
   private static func exposures(
-    _ database: Database, after last: Int64, _ camera: DeviceClock, _ options: Options
+    _ database: Database, after last: Int64, _ which: RunCamera, _ camera: DeviceClock, _ options: Options
   ) throws(DatabaseError) -> [Frame] {
     var frames: [Frame] = []
     let query = """
-      SELECT id, device_time_ns, exposure_ns, arrival_raw_ns, flags FROM frame WHERE id > ?1 ORDER BY id
-      LIMIT \(framesAtOnce)
+      SELECT id, device_time_ns, exposure_ns, arrival_raw_ns, flags FROM frame WHERE id > ?1 AND camera = \(which.id)
+      ORDER BY id LIMIT \(framesAtOnce)
       """
     try database.statement(query).forEach([.integer(last)]) { row in
       let length = Seconds(nanoseconds: max(0, row.integer(2)))
