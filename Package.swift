@@ -26,6 +26,8 @@ func room(_ name: String, _ below: [Target.Dependency] = []) -> Target {
 /// What simulated sessions spend their time in, optimised in debug builds too: thousands of them are computed in a test.
 let quick = strict + [.unsafeFlags(["-O"], .when(configuration: .debug))]
 
+let quickC: [CSetting] = [.unsafeFlags(["-O2"], .when(configuration: .debug))]
+
 func quickRoom(_ name: String, _ below: [Target.Dependency] = []) -> Target {
   .target(name: name, dependencies: below, swiftSettings: quick)
 }
@@ -54,6 +56,7 @@ let package = Package(
     .target(name: "CUSBFS", cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "CFrameRing"),
+    .target(name: "CPixels", cSettings: quickC),
     .target(name: "CBitshuffle"),
 
     // system
@@ -66,7 +69,8 @@ let package = Package(
     room("YAML", ["CYAML", "Quantities"]),
     quickRoom("USB", ["CLibUSB", "Linux", "Quantities"]),
     quickRoom("DEMessaging"),
-    room("FrameRing", ["CFrameRing", "CLinux", "Linux", "Quantities"]),
+    quickRoom("Pixels", ["CPixels", "Linux"]),
+    room("FrameRing", ["CFrameRing", "CLinux", "Pixels", "Linux", "Quantities"]),
 
     // instruments
     quickRoom("HolderDriver", ["USB", "Linux", "Quantities"]),
@@ -75,7 +79,8 @@ let package = Package(
     room(
       "FrameIngest",
       [
-        "FrameRing", "DEMessaging", "ZeroMQ", "JSON", "CCurl", "CLZ4", "CBitshuffle", "CLinux", "Linux", "Quantities",
+        "FrameRing", "Pixels", "DEMessaging", "ZeroMQ", "JSON", "CCurl", "CLZ4", "CBitshuffle", "CLinux", "Linux",
+        "Quantities",
       ]),
 
     // meaning
@@ -88,7 +93,7 @@ let package = Package(
     room(
       "RunControl",
       [
-        "HolderDriver", "Potentiostat", "FrameIngest", "FrameRing", "BiasProtocol", "Alignment", "RunStore",
+        "HolderDriver", "Potentiostat", "FrameIngest", "FrameRing", "Pixels", "BiasProtocol", "Alignment", "RunStore",
         "ControlProtocol", "JSON", "Journal", "Linux", "Quantities", "USB", "ZeroMQ", "SQLite",
       ]),
 
@@ -98,8 +103,8 @@ let package = Package(
     quickRoom(
       "NanobatteryTwin",
       [
-        "CLua", "CLZ4", "CBitshuffle", "EmulatedUSB", "FrameRing", "DEMessaging", "ZeroMQ", "JSON", "YAML", "Linux",
-        "CLinux", "Quantities",
+        "CLua", "CLZ4", "CBitshuffle", "EmulatedUSB", "FrameRing", "Pixels", "DEMessaging", "ZeroMQ", "JSON", "YAML",
+        "Linux", "CLinux", "Quantities",
       ]),
 
     // executables
@@ -118,8 +123,8 @@ let package = Package(
     .executableTarget(
       name: "insitu-bench",
       dependencies: [
-        "Potentiostat", "USB", "FrameRing", "FrameIngest", "RunStore", "ControlProtocol", "SQLite", "ZeroMQ", "JSON",
-        "Linux", "Quantities",
+        "Potentiostat", "USB", "Pixels", "CPixels", "FrameRing", "FrameIngest", "RunStore", "ControlProtocol", "SQLite",
+        "ZeroMQ", "JSON", "Linux", "Quantities",
       ],
       path: "Benchmarks/insitu-bench", swiftSettings: strict),
 
@@ -133,16 +138,18 @@ let package = Package(
     .executableTarget(
       name: "usb-probe", dependencies: ["USB", "Linux", "Quantities"], path: "Tests/usb-probe", swiftSettings: strict),
     suite("Quantities", ["Quantities"]),
-    suite("Linux", ["Linux", "Quantities"]),
+    suite("Linux", ["Linux", "CLinux", "Quantities"]),
     suite("JSON", ["JSON"]),
     suite("SQLite", ["SQLite"]),
     suite("YAML", ["YAML", "Quantities"]),
     suite("USB", ["TwinBench", "USB", "EmulatedUSB", "Linux", "Quantities"]),
-    suite("FrameRing", ["FrameRing", "Linux", "Quantities"]),
+    suite("Pixels", ["Pixels", "CPixels", "Linux"]),
+    suite("FrameRing", ["Pixels", "FrameRing", "Linux", "Quantities"]),
     suite(
       "FrameIngest",
       [
-        "TwinBench", "FrameIngest", "FrameRing", "RunStore", "DEMessaging", "NanobatteryTwin", "ZeroMQ", "JSON",
+        "TwinBench", "FrameIngest", "FrameRing", "Pixels", "RunStore", "DEMessaging", "NanobatteryTwin", "ZeroMQ",
+        "JSON",
         "Linux", "Quantities",
       ]),
     suite(
@@ -157,7 +164,7 @@ let package = Package(
     suite(
       "RunControl",
       [
-        "TwinBench", "RunControl", "HolderDriver", "Potentiostat", "FrameRing", "FrameIngest", "BiasProtocol",
+        "TwinBench", "RunControl", "HolderDriver", "Potentiostat", "FrameRing", "Pixels", "FrameIngest", "BiasProtocol",
         "Alignment",
         "RunStore", "ControlProtocol", "NanobatteryTwin", "EmulatedUSB", "USB", "ZeroMQ", "SQLite", "Journal", "Linux",
         "Quantities", "JSON",
@@ -167,7 +174,7 @@ let package = Package(
       "Anomaly",
       ["TwinBench", "Potentiostat", "HolderDriver", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite("MockUSBFS", ["MockUSBFS", "TwinBench", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
-    suite("NanobatteryTwin", ["NanobatteryTwin", "EmulatedUSB", "FrameRing", "JSON", "Linux", "Quantities"]),
+    suite("NanobatteryTwin", ["NanobatteryTwin", "EmulatedUSB", "FrameRing", "Pixels", "JSON", "Linux", "Quantities"]),
     suite(
       "insituctl",
       [

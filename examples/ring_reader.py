@@ -25,9 +25,12 @@ SLOT = np.dtype([
     ("sequence", "<u8"), ("frame_number", "<u8"), ("device_time_ns", "<i8"), ("exposure_ns", "<i8"),
     ("arrival_ns", "<i8"), ("series", "<u8"), ("refused_before", "<u8"), ("flags", "<u4"), ("pixel_type", "<u4"),
     ("width", "<u4"), ("height", "<u4"), ("bytes", "<u8"), ("step", "<u4"), ("pixel_crc32c", "<u4"),
-    ("unusable_before", "<u8")])
+    ("unusable_before", "<u8"),
+    # With the flag STATISTICS: of the pixels, in counts.
+    ("sum", "<u8"), ("saturated", "<u8"), ("minimum", "<u4"), ("maximum", "<u4"), ("change", "<f4"),
+    ("region_count", "<u4"), ("region_means", "<f4", 16)])
 PIXELS = {1: np.dtype("|u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4")}
-REPEATED, NO_DEVICE_TIME, SERIES_END = 1, 2, 4
+REPEATED, NO_DEVICE_TIME, SERIES_END, STATISTICS = 1, 2, 4, 8
 
 _syscall = ctypes.CDLL(None, use_errno=True).syscall
 _SYS_FUTEX = {"x86_64": 202, "aarch64": 98}[os.uname().machine]
@@ -140,8 +143,11 @@ def main():
         if header["flags"] & SERIES_END:
             print(f"series {header['series']}: over, {header['frame_number']} frames triggered", flush=True)
         elif count % 100 == 1:
+            known = header["flags"] & STATISTICS
+            mean = header["sum"] / max(1, pixels.size) if known else pixels.mean()
+            change = f", changed by {header['change']:.3g}" if known and header["change"] == header["change"] else ""
             print(f"series {header['series']} frame {header['frame_number']}: {pixels.dtype}{pixels.shape}, "
-                  f"mean {pixels.mean():.4g}, {reader.missed} missed so far", flush=True)
+                  f"mean {mean:.4g}{change}, {reader.missed} missed so far", flush=True)
     print(f"{count} frames read, {reader.missed} missed")
 
 

@@ -1,5 +1,6 @@
 import Glibc
 import Linux
+import Pixels
 import Potentiostat
 import Quantities
 import USB
@@ -22,6 +23,7 @@ struct Benchmark {
 
   mutating func run() throws(BenchmarkError) {
     if options.wants(.ring) { try ringHandover() }
+    if options.wants(.pixels) { try pixels() }
     if options.wants(.disk) { try recordedFrames() }
     if options.wants(.usb) { try instruments() }
     guard [.load, .latency, .limit].contains(where: options.wants) else { return }
@@ -54,6 +56,29 @@ struct Benchmark {
         ResultRow(
           what: "  the same", figure: time(ring.median), spread: times(ring),
           yardstick: "memcpy of the bytes \(time(copy.median))", ratio: plain(ring.median / copy.median)))
+    }
+  }
+
+  private mutating func pixels() throws(BenchmarkError) {
+    say("statistics of pixels")
+    let statistics = PixelSpeed.statistics()
+    let bytes = Double(statistics.bytes)
+    table.add(
+      ResultRow(
+        what: statistics.what, figure: rate(bytes / statistics.time.median),
+        spread: "\(rate(bytes / statistics.time.most)) … \(rate(bytes / statistics.time.least))",
+        yardstick: "memcpy of the bytes \(rate(bytes / statistics.yardstick.median))",
+        ratio: plain(statistics.yardstick.median / statistics.time.median), budget: "≥ 8000 MB/s"))
+    for (side, regions) in [(1024, 0), (1024, 16), (128, 0), (128, 16)] {
+      let fused: PixelSpeed.Result
+      do throws(StatisticsSettingsError) {
+        fused = try PixelSpeed.fused(side: side, regions: regions)
+      } catch { throw BenchmarkError("\(error)") }
+      table.add(
+        ResultRow(
+          what: fused.what, figure: time(fused.time.median), spread: times(fused.time),
+          yardstick: "copy and CRC-32C \(time(fused.yardstick.median))",
+          ratio: plain(fused.time.median / fused.yardstick.median)))
     }
   }
 

@@ -7,7 +7,7 @@ struct Options {
       --work           an empty directory on the disk to record to
       --runtime        an empty directory with a short path, for sockets
       --fio            fio, as the yardstick of the disk; without it a loop of our own
-      --only           one part: ring, disk, load, latency, limit or usb
+      --only           one part: ring, pixels, disk, load, latency, limit or usb
 
     """
 
@@ -18,7 +18,7 @@ struct Options {
   var fio: String?
   var only: Part?
 
-  enum Part: String { case ring, disk, load, latency, limit, usb }
+  enum Part: String { case ring, pixels, disk, load, latency, limit, usb }
 
   func wants(_ part: Part) -> Bool { only == nil || only == part }
 

@@ -1,6 +1,7 @@
 import FrameRing
 import Glibc
 import Linux
+import Pixels
 import Quantities
 
 /// Frames from one thread to another: through the ring, through a locked queue, and the bare copy of their bytes.

@@ -12,6 +12,10 @@ package enum ControlMethod: String, CaseIterable, Sendable {
   case runResume = "run.resume"
   case emergencyStop = "estop"
   case note
+  case framesKeep = "frames.keep"
+  case framesLeft = "frames.left"
+  case framesRecover = "frames.recover"
+  case framesDiscard = "frames.discard"
   case protocolCheck = "protocol.check"
   case runsList = "runs.list"
   case runsShow = "runs.show"
@@ -27,7 +31,13 @@ package enum ControlMethod: String, CaseIterable, Sendable {
   /// The parameters this method knows; any other is refused.
   package var parameters: [Parameter] {
     switch self {
-    case .hello, .status, .devices, .runStop, .runPause, .runResume, .emergencyStop, .runsList: []
+    case .hello, .status, .devices, .runStop, .runPause, .runResume, .emergencyStop, .runsList,
+      .framesLeft, .framesRecover, .framesDiscard:
+      []
+    case .framesKeep:
+      [
+        Parameter(name: "last", isRequired: true, limit: 64), Parameter(name: "camera", isRequired: false, limit: 64),
+      ]
     case .runStart:
       [
         Parameter(name: "protocol", isRequired: true, limit: ControlServerCodec.maximumMessageBytes),

@@ -1,6 +1,7 @@
 package import FrameRing
 import JSON
 import Linux
+import Pixels
 package import Quantities
 import ZeroMQ
 

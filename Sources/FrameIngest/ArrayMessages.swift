@@ -1,5 +1,5 @@
-import FrameRing
 import JSON
+import Pixels
 
 /// The JSON part before the pixels, of PSI's `array-1.0` or of slsDetectorPackage (camera-streams.md §7).
 enum ArrayHeader: Equatable {

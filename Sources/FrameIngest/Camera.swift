@@ -1,4 +1,5 @@
 package import FrameRing
+package import Pixels
 package import Quantities
 
 /// What a camera says of itself.

@@ -1,5 +1,6 @@
 import FrameRing
 import Linux
+import Pixels
 import Quantities
 
 /// The data port: acquisition headers and frames.

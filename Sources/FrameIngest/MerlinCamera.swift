@@ -1,6 +1,7 @@
 package import FrameRing
 import Glibc
 import Linux
+import Pixels
 package import Quantities
 
 /// A Quantum Detectors Merlin (camera-streams.md §3): commands on one TCP port, `MPX` messages on another.

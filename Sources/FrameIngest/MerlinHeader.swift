@@ -1,4 +1,4 @@
-import FrameRing
+import Pixels
 
 /// What stands before every Merlin message: `MPX,`, ten digits, a comma (camera-streams.md §3).
 enum MerlinPrefix {

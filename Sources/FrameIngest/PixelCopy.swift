@@ -1,5 +1,5 @@
-import FrameRing
 import Linux
+import Pixels
 
 /// Copies unsigned pixels into a slot, piece after piece, little-endian whatever they were on the wire.
 ///

@@ -1,6 +1,7 @@
 package import FrameRing
 import JSON
 import Linux
+import Pixels
 package import Quantities
 
 /// A camera that shows its frames in a ring of its own in shared memory, and takes requests over a Unix socket.

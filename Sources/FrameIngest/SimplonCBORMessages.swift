@@ -1,4 +1,4 @@
-import FrameRing
+import Pixels
 
 // The messages of the SIMPLON stream v2 (camera-streams.md §1). A key that is not known is passed over; a key that
 // should have a certain type and has not makes the message useless, except where a frame is good without it.

@@ -1,5 +1,6 @@
 package import FrameRing
 import Linux
+import Pixels
 package import Quantities
 import ZeroMQ
 

@@ -1,6 +1,6 @@
-import FrameRing
 import JSON
 import Linux
+import Pixels
 import Quantities
 
 /// The request side of a DECTRIS detector control unit: SIMPLON API 1.8 over HTTP (camera-streams.md §1, §2).

@@ -1,4 +1,5 @@
 import FrameRing
+import Pixels
 import Quantities
 
 /// What is known of the message that is being received, part after part.

@@ -1,5 +1,5 @@
-import FrameRing
 import JSON
+import Pixels
 
 /// How the pixels of an image of the SIMPLON stream are written.
 struct SimplonImageDescription: Equatable {

@@ -1,4 +1,4 @@
-import FrameRing
+import Pixels
 
 /// Brings an image of the SIMPLON stream into a ring slot: as many bits as were sent, little-endian.
 struct SimplonPixels: ~Copyable {

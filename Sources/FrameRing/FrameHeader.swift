@@ -1,31 +1,5 @@
+package import Pixels
 package import Quantities
-
-/// How a pixel is stored: unsigned, little-endian.
-package enum PixelType: UInt32, Sendable {
-  case u8 = 1
-  case u16 = 2
-  case u32 = 4
-
-  package var bytesPerPixel: Int { Int(rawValue) }
-
-  /// numpy's name with explicit byte order: "|u1", "<u2", "<u4".
-  package var numpyName: String {
-    switch self {
-    case .u8: "|u1"
-    case .u16: "<u2"
-    case .u32: "<u4"
-    }
-  }
-
-  package init?(numpyName: String) {
-    switch numpyName {
-    case "|u1", "<u1", "u1": self = .u8
-    case "<u2": self = .u16
-    case "<u4": self = .u32
-    default: return nil
-    }
-  }
-}
 
 /// What is special about a frame (CFrameRing.h).
 package struct FrameFlags: OptionSet, Hashable, Sendable {
@@ -38,6 +12,10 @@ package struct FrameFlags: OptionSet, Hashable, Sendable {
   package static let noDeviceTime = FrameFlags(rawValue: 2)
   /// A marker without pixels: the series is over, `frameNumber` frames were triggered.
   package static let seriesEnd = FrameFlags(rawValue: 4)
+  /// In files: a binned frame, written in place of the whole one.
+  package static let preview = FrameFlags(rawValue: 16)
+  /// In files: written by looking back.
+  package static let kept = FrameFlags(rawValue: 32)
   /// Never stored: the fields of a slot written by somebody else contradict each other, and no pixels are given.
   package static let malformed = FrameFlags(rawValue: 1 << 31)
 }
@@ -65,12 +43,14 @@ package struct FrameHeader: Equatable, Sendable {
   package var step: UInt32
   /// CRC-32C of the pixel bytes, or 0 when not computed.
   package var pixelCRC: UInt32
+  /// Of the pixels; nil when not computed.
+  package var statistics: FrameStatistics?
 
   package init(
     frameNumber: UInt64 = 0, deviceNanoseconds: Int64 = 0, exposureNanoseconds: Int64 = 0,
     arrival: MonotonicTime = MonotonicTime(nanoseconds: 0), series: UInt64 = 0, refusedBefore: UInt64 = 0,
     unusableBefore: UInt64 = 0, flags: FrameFlags = [], pixelType: PixelType = .u16, width: Int = 0, height: Int = 0,
-    step: UInt32 = .max, pixelCRC: UInt32 = 0
+    step: UInt32 = .max, pixelCRC: UInt32 = 0, statistics: FrameStatistics? = nil
   ) {
     self.frameNumber = frameNumber
     self.deviceNanoseconds = deviceNanoseconds
@@ -85,6 +65,7 @@ package struct FrameHeader: Equatable, Sendable {
     self.height = height
     self.step = step
     self.pixelCRC = pixelCRC
+    self.statistics = statistics
   }
 
   /// Bytes of the pixels.

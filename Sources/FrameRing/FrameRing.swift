@@ -2,6 +2,7 @@ internal import CFrameRing
 import CLinux
 import Glibc
 import Linux
+import Pixels
 package import Quantities
 import Synchronization
 
@@ -169,7 +170,8 @@ package final class FrameRing: @unchecked Sendable {
     unsafe slot.pointee.series = frame.series
     unsafe slot.pointee.refused_before = refusedSincePublished
     unsafe slot.pointee.unusable_before = unusableSincePublished
-    unsafe slot.pointee.flags = frame.flags.rawValue
+    unsafe slot.pointee.flags = frame.flags.rawValue & ~FRAME_RING_FLAG_STATISTICS
+    if let statistics = frame.statistics { unsafe slot.pointee.put(statistics) }
     unsafe slot.pointee.pixel_type = frame.pixelType.rawValue
     unsafe slot.pointee.width = UInt32(frame.width)
     unsafe slot.pointee.height = UInt32(frame.height)
@@ -269,6 +271,19 @@ package final class FrameRing: @unchecked Sendable {
     return frame
   }
 
+  /// What is known of a frame that nobody keeps for the caller, without its pixels; nil as with `copy`.
+  package func peek(_ sequence: UInt64) -> FrameHeader? {
+    let published = published
+    guard sequence < published, published - sequence <= UInt64(slotCount) else { return nil }
+    let index = Int(sequence % UInt64(slotCount))
+    // As in `copy`.
+    guard self.sequence(at: index).loadAcquiring() == sequence else { return nil }
+    let frame = header(at: index)
+    atomicMemoryFence(ordering: .acquiring)
+    guard self.sequence(at: index).loadRelaxed() == sequence, !frame.flags.contains(.malformed) else { return nil }
+    return frame
+  }
+
   // MARK: The layout
 
   static let publishedOffset = 64
@@ -308,9 +323,10 @@ package final class FrameRing: @unchecked Sendable {
       exposureNanoseconds: slot.pointee.exposure_ns,
       arrival: MonotonicTime(nanoseconds: slot.pointee.arrival_ns), series: slot.pointee.series,
       refusedBefore: slot.pointee.refused_before, unusableBefore: slot.pointee.unusable_before,
-      flags: FrameFlags(rawValue: slot.pointee.flags).subtracting(.malformed),
+      flags: FrameFlags(rawValue: slot.pointee.flags & ~FRAME_RING_FLAG_STATISTICS).subtracting(.malformed),
       pixelType: PixelType(rawValue: slot.pointee.pixel_type) ?? .u8, width: Int(slot.pointee.width),
-      height: Int(slot.pointee.height), step: slot.pointee.step, pixelCRC: slot.pointee.pixel_crc32c)
+      height: Int(slot.pointee.height), step: slot.pointee.step, pixelCRC: slot.pointee.pixel_crc32c,
+      statistics: slot.pointee.statistics)
     let isKnown = unsafe PixelType(rawValue: slot.pointee.pixel_type) != nil
     let bytes = unsafe slot.pointee.bytes
     // Checked multiplication: two 32-bit sides of four bytes each do not fit an Int.

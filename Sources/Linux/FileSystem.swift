@@ -101,6 +101,9 @@ package enum FileSystem {
     return count > 0 ? String(decoding: target[..<count], as: UTF8.self) : nil
   }
 
+  /// rename(2); false when it fails.
+  package static func rename(_ path: String, to other: String) -> Bool { unsafe Glibc.rename(path, other) == 0 }
+
   package static func remove(_ path: String) { unsafe _ = unlink(path) }
 
   /// Bytes an unprivileged writer may still write in the file system of `path`; nil when it cannot be asked.

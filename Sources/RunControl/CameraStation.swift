@@ -55,6 +55,13 @@ package final class CameraStation: Sendable {
     recorder.shutDown()
   }
 
+  /// Whether the ring has a frame that came since then.
+  func holdsFrames(since time: MonotonicTime) -> Bool {
+    let published = ring.published
+    guard published > 0, let newest = ring.peek(published - 1) else { return false }
+    return newest.arrival >= time
+  }
+
   /// Turns of the two loops.
   var beats: [String: UInt64] {
     ["\(name)": thread.read { $0 }?.beats ?? 0, camera.id == 0 ? "recorder" : "recorder of \(name)": recorder.beats]

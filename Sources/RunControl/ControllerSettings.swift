@@ -19,9 +19,16 @@ package struct ControllerSettings: Sendable {
   package var segmentBytes: Int64
   /// A run is refused, or ended, when less than this would stay free, bytes.
   package var keepFree: Int64
+  /// What is given up, in this order, when the disk does not keep up or fills.
+  package var degradations: [Degradation] = [.everyNth(2), .everyNth(4), .everyNth(8), .previews]
   /// e⁻/Å²/s at the sample; nil when nobody measured it.
   package var doseRate: Double?
   package var software: String
+
+  /// The cameras as runs know them.
+  package var runCameras: [RunCamera] {
+    cameras.enumerated().map { RunCamera(id: $0.offset, name: $0.element.name) }
+  }
 
   /// The cameras as protocols are held against them.
   var plannedCameras: [PlannedCamera] {
@@ -32,10 +39,8 @@ package struct ControllerSettings: Sendable {
     }
   }
 
-  /// The cameras as runs know them.
-  package var runCameras: [RunCamera] {
-    cameras.enumerated().map { RunCamera(id: $0.offset, name: $0.element.name) }
-  }
+  /// A run ends when less than this is free, bytes.
+  var leastFree: Int64 { degradations.contains(.previews) ? keepFree / 2 : keepFree }
 
   /// What no holder that switches contacts means for the cell, in a sentence; nil where there is one.
   package var holderLimitation: String? {

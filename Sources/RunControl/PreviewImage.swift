@@ -1,4 +1,5 @@
 import FrameRing
+import Pixels
 
 /// A frame binned and scaled to 8 bit, for viewers.
 struct PreviewImage {

@@ -31,17 +31,27 @@ extension RunController {
       }
     case .holder: holder(request, answer)
     case .devices: atDesk(answer) { [self] _ in .success(devices) }
+    case .framesKeep:
+      atDesk(answer) { [self] catalog in
+        Self.attempt { () throws(ControlError) in
+          try keepFrames(last: request.text("last") ?? "", camera: request.text("camera"), catalog)
+        }
+      }
+    case .framesLeft: atDesk(answer) { [self] _ in .success(framesLeft()) }
+    case .framesRecover:
+      atDesk(answer) { [self] catalog in Self.attempt { () throws(ControlError) in try recoverFrames(catalog) } }
+    case .framesDiscard:
+      atDesk(answer) { [self] _ in Self.attempt { () throws(ControlError) in try discardFrames() } }
     case .protocolCheck:
       atDesk(answer) { [self] _ in check(request.text("protocol") ?? "", request.text("file") ?? "protocol") }
     case .runStart:
       let stopsBefore = stops.read { $0 }
       atDesk(answer) { [self] catalog in
-        do throws(ControlError) {
-          return .success(
-            try start(
-              text: request.text("protocol") ?? "", file: request.text("file") ?? "protocol",
-              name: request.text("name"), stopsBefore: stopsBefore, catalog: catalog))
-        } catch { return .failure(error) }
+        Self.attempt { () throws(ControlError) in
+          try start(
+            text: request.text("protocol") ?? "", file: request.text("file") ?? "protocol",
+            name: request.text("name"), stopsBefore: stopsBefore, catalog: catalog)
+        }
       }
     case .runsList:
       atDesk(answer) { catalog in
@@ -67,6 +77,10 @@ extension RunController {
     if !taken {
       answer(.failure(ControlError(.busy, "too many requests wait already", remedy: "Ask again in a moment.")))
     }
+  }
+
+  static func attempt(_ work: () throws(ControlError) -> JSONValue) -> Result<JSONValue, ControlError> {
+    do throws(ControlError) { return .success(try work()) } catch { return .failure(error) }
   }
 
   private static func stored(_ work: () throws(RunStoreError) -> JSONValue) -> Result<JSONValue, ControlError> {

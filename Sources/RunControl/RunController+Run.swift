@@ -68,7 +68,7 @@ extension RunController {
   }
 
   /// Takes the one place there is for a run; false when it is taken.
-  private func claim() -> Bool {
+  func claim() -> Bool {
     occupation.update { state -> Bool in
       guard case .idle = state else { return false }
       state = .preparing
@@ -160,6 +160,16 @@ extension RunController {
     guard name != "last" else {
       throw ControlError(.usage, "a run cannot be named “last”", remedy: "“last” means the newest run.")
     }
+    let run = try make(compiled, text, name, planned: plan.duration, catalog)
+    endWatching()
+    for station in instruments.cameras { station.recorder.begin(run, recorderSettings) }
+    return run
+  }
+
+  /// Makes the record of a run, and its place in the catalog.
+  func make(
+    _ compiled: CompiledProtocol, _ text: String, _ name: String, planned: Seconds, _ catalog: Catalog
+  ) throws(ControlError) -> ActiveRun {
     let clock = HostClockReading.now
     let id = ULID(unixNanoseconds: clock.unixNanoseconds)
     do throws(RunStoreError) {
@@ -180,14 +190,17 @@ extension RunController {
           id: id.description, name: name, sampleID: compiled.sampleID, directory: directory.name,
           startedUnixNanoseconds: clock.unixNanoseconds))
       let run = ActiveRun(
-        id: id.description, name: name, directory: directory, compiled: compiled, planned: plan.duration, at: clock,
+        id: id.description, name: name, directory: directory, compiled: compiled, planned: planned, at: clock,
         writer: RunWriter(database) { FileSystem.remove(Self.reservePath(directory)) })
       run.writer.onFailure { [signals = run.signals] reason in signals.push(.failed("the record: \(reason)")) }
-      for station in instruments.cameras { station.recorder.begin(run, segmentBytes: settings.segmentBytes) }
       return run
     } catch {
       throw ControlError(.cannotCreate, "\(error)")
     }
+  }
+
+  var recorderSettings: RecorderSettings {
+    RecorderSettings(segmentBytes: settings.segmentBytes, degradations: settings.degradations)
   }
 
   /// Room that a run keeps for itself, so that its end can be recorded when the disk is full.
@@ -235,11 +248,15 @@ extension RunController {
     publisher.publish(event: "run_ended", "run “\(run.name)” ended: \(outcome.rawValue), \(reason)")
     journal.log(outcome == .complete ? .info : .warning, "run \(run.id) “\(run.name)” \(outcome.rawValue): \(reason)")
     publisher.setRun(nil)
+    watchBetweenRuns()
     occupation.update { $0 = .idle }
   }
 
   /// False when a recorder hangs.
   private func drainFrames(_ run: ActiveRun) -> Bool {
+    if let span = run.compiled.keepAtEnd {
+      for station in instruments.cameras { station.recorder.keep(last: span) }
+    }
     var areClosed = true
     for station in instruments.cameras { _ = station.stop(within: Self.drainPatience) }
     for station in instruments.cameras {
@@ -255,7 +272,7 @@ extension RunController {
   }
 
   /// Aligns, settles the ledger, and closes the run's record.
-  private func close(_ run: ActiveRun, _ database: RunDatabase, _ outcome: inout RunOutcome, _ reason: inout String) {
+  func close(_ run: ActiveRun, _ database: RunDatabase, _ outcome: inout RunOutcome, _ reason: inout String) {
     let clock = HostClockReading.now
     // On a full disk this is the room for the last words; they come before the alignment, which may need more.
     FileSystem.remove(Self.reservePath(database.directory))

@@ -3,6 +3,7 @@ package import ControlProtocol
 import FrameRing
 package import JSON
 import Linux
+import Pixels
 package import Quantities
 import RunStore
 package import ZeroMQ

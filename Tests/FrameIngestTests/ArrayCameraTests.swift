@@ -1,6 +1,7 @@
 import FrameRing
 import JSON
 import Linux
+import Pixels
 import Quantities
 import Testing
 import TwinBench

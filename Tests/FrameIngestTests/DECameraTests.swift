@@ -2,6 +2,7 @@ import DEMessaging
 import FrameRing
 import Linux
 import NanobatteryTwin
+import Pixels
 import Quantities
 import Testing
 

@@ -1,5 +1,6 @@
 import FrameRing
 import Linux
+import Pixels
 import Quantities
 import Testing
 import TwinBench

@@ -1,4 +1,4 @@
-import FrameRing
+import Pixels
 import Quantities
 import Testing
 import TwinBench

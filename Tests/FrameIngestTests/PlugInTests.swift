@@ -2,6 +2,7 @@ import FrameIngest
 import FrameRing
 import Glibc
 import Linux
+import Pixels
 import Quantities
 import Testing
 

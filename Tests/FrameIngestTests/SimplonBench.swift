@@ -3,6 +3,7 @@ import FrameRing
 import Glibc
 import Linux
 import NanobatteryTwin
+import Pixels
 import Quantities
 
 /// A receiver before the twin's camera, which sends as a DECTRIS detector.

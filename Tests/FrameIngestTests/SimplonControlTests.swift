@@ -3,6 +3,7 @@ import FrameRing
 import Glibc
 import Linux
 import NanobatteryTwin
+import Pixels
 import Quantities
 import Testing
 

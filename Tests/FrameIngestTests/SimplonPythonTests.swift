@@ -1,8 +1,8 @@
-import FrameRing
 import Glibc
 import JSON
 import Linux
 import NanobatteryTwin
+import Pixels
 import Testing
 
 /// Names a python that has the packages of Tests/requirements.txt.

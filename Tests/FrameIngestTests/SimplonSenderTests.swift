@@ -4,6 +4,7 @@ import Glibc
 import JSON
 import Linux
 import NanobatteryTwin
+import Pixels
 import Quantities
 import Testing
 

@@ -1,5 +1,6 @@
 import FrameRing
 import Linux
+import Pixels
 import Quantities
 import Testing
 
@@ -36,6 +37,27 @@ struct FrameRingTests {
     #expect(ring.published == 20)
     #expect(ring.consumed == 20)
     #expect(ring.refused == 0)
+  }
+
+  @Test("Statistics come out as they went in, and of a frame without them none of the frame before do")
+  func statistics() throws {
+    let ring = try FrameRing.create(file.path, slots: 1, slotBytes: 16)
+    var found = FrameStatistics(
+      sum: .max - 1, minimum: 2, maximum: .max, saturated: 4, change: 0.5, regionCount: FrameStatistics.mostRegions)
+    for index in 0..<found.regionCount { found[region: index] = Float(index) / 3 }
+    found[region: 5] = .nan
+    let none = FrameStatistics(sum: 0, minimum: 0, maximum: 0)
+    for (number, statistics) in [found, nil, none].enumerated() {
+      _ = ring.write { header, _ in
+        header = FrameHeader(flags: .repeated, pixelType: .u8, width: 4, height: 4, statistics: statistics)
+        return true
+      }
+      let seen = ring.read(UInt64(number)) { header, _ in header }
+      let header = try #require(seen)
+      #expect(header.statistics == statistics)
+      #expect(header.flags == .repeated)
+      ring.release(through: UInt64(number))
+    }
   }
 
   @Test("A full ring refuses, and the next slot says how many it refused")

@@ -1,3 +1,4 @@
+import CLinux
 import Linux
 import Testing
 
@@ -29,8 +30,8 @@ import Testing
   }
 
   /// The definition, bit by bit.
-  private func byDefinition(_ bytes: ArraySlice<UInt8>) -> UInt32 {
-    ~bytes.reduce(~0) { crc, byte in
+  private func byDefinition(_ bytes: ArraySlice<UInt8>, from start: UInt32 = ~0) -> UInt32 {
+    ~bytes.reduce(start) { crc, byte in
       (0..<8).reduce(crc ^ UInt32(byte)) { c, _ in c & 1 == 1 ? (c >> 1) ^ 0x82F6_3B78 : c >> 1 }
     }
   }
@@ -45,6 +46,23 @@ import Testing
         #expect(checksum(Array(part)) == byDefinition(part), "\(count) bytes")
         let misaligned = bytes.withUnsafeBytes { crc32c(UnsafeRawBufferPointer(rebasing: $0[start..<start + count])) }
         #expect(misaligned == byDefinition(part), "\(count) bytes from \(start)")
+      }
+    }
+  }
+
+  @Test("Each form that this processor can gives what the definition gives, at every length around its blocks")
+  func forms() {
+    let bytes = (0..<26_000).map { UInt8(truncatingIfNeeded: ($0 &* 2_246_822_519) >> 11) }
+    let forms = [CLINUX_CRC_TABLE, CLINUX_CRC_LANES, CLINUX_CRC_FOLDING]
+    for form in forms where form.rawValue <= clinux_crc_form().rawValue {
+      // Folding from 512 bytes on, 256 at a time; lanes of 256 and 4096 bytes.
+      for count in Array(505..<520) + [767, 768, 769, 1023, 1024, 1025, 12_287, 12_288, 12_289, 24_576 + 775] {
+        for start in [0, 1, 7] {
+          let part = bytes[start..<start + count]
+          let found = bytes.withUnsafeBytes { clinux_crc32c_by(form, 0xDEAD_BEEF, $0.baseAddress! + start, count) }
+          let expected = byDefinition(part, from: ~0xDEAD_BEEF)
+          #expect(found == expected, "form \(form.rawValue), \(count) bytes from \(start)")
+        }
       }
     }
   }

@@ -1,6 +1,7 @@
 import FrameIngest
 import FrameRing
 import Linux
+import Pixels
 import Quantities
 import RunStore
 import SQLite

@@ -34,6 +34,7 @@
 #define FRAME_RING_FLAG_REPEATED 1u   /* the source sent this frame number before */
 #define FRAME_RING_FLAG_NO_DEVICE_TIME 2u /* the source gave no time stamp */
 #define FRAME_RING_FLAG_SERIES_END 4u /* a marker without pixels: the series is over; frame_number = frames triggered */
+#define FRAME_RING_FLAG_STATISTICS 8u /* the fields from `sum` on are valid */
 
 struct frame_ring_header {
   uint64_t magic;
@@ -68,10 +69,23 @@ struct frame_ring_slot {
   uint32_t step;            /* index of the protocol step that asked for it, UINT32_MAX when none */
   uint32_t pixel_crc32c;    /* CRC-32C of the `bytes` pixel bytes, or 0 when not computed */
   uint64_t unusable_before; /* frames that arrived but could not be used since the slot before this one */
-  uint8_t reserved[4096 - 96];
+  /* statistics of the pixels, in counts; valid with FRAME_RING_FLAG_STATISTICS */
+  uint64_t sum;
+  uint64_t saturated;       /* pixels at or above the configured level; 0 without one */
+  uint32_t minimum;
+  uint32_t maximum;
+  float change;             /* from a running reference, per pixel (docs/ring.md); not a number when there is none yet */
+  uint32_t region_count;    /* of the means below; at most 16 */
+  float region_means[16];   /* in configured order; not a number for a region outside the frame */
+  uint8_t reserved[4096 - 192];
 };
 
 _Static_assert(sizeof(struct frame_ring_header) == 4096, "header is a page");
 _Static_assert(sizeof(struct frame_ring_slot) == 4096, "slot header is a page");
 _Static_assert(__builtin_offsetof(struct frame_ring_header, published) == 64, "published on a line of its own");
 _Static_assert(__builtin_offsetof(struct frame_ring_header, consumed) == 128, "consumed on a line of its own");
+_Static_assert(__builtin_offsetof(struct frame_ring_slot, unusable_before) == 88, "fields of all frames");
+_Static_assert(__builtin_offsetof(struct frame_ring_slot, sum) == 96, "statistics behind them");
+_Static_assert(__builtin_offsetof(struct frame_ring_slot, change) == 120, "statistics without gaps");
+_Static_assert(__builtin_offsetof(struct frame_ring_slot, region_means) == 128, "means on lines of their own");
+_Static_assert(__builtin_offsetof(struct frame_ring_slot, reserved) == 192, "what is left of the page");

@@ -37,8 +37,15 @@ int clinux_reserve(int fd, int64_t offset, int64_t length);
 int64_t clinux_free_bytes(const char *_Nonnull path);
 
 /// CRC-32C (Castagnoli, reflected, as in iSCSI RFC 3720 and ext4), continued from `crc` (0 to begin).
-/// Uses the SSE4.2 instruction where the processor has it.
+/// Uses carry-less multiplication of 512-bit vectors or the SSE4.2 instruction where the processor has them.
 uint32_t clinux_crc32c(uint32_t crc, const void *_Nullable bytes, size_t count);
+
+/// How it is computed, from what every processor can to what the newest can.
+enum clinux_crc_form { CLINUX_CRC_TABLE, CLINUX_CRC_LANES, CLINUX_CRC_FOLDING };
+/// The last one that this processor can.
+enum clinux_crc_form clinux_crc_form(void);
+/// The same checksum in a form that this processor can, for tests.
+uint32_t clinux_crc32c_by(enum clinux_crc_form form, uint32_t crc, const void *_Nullable bytes, size_t count);
 
 /// futex(2) FUTEX_WAIT on a word that processes share: sleeps while it holds `expected`, at most `timeout_ns`.
 /// 0: woken, changed or interrupted, look again; 1: the time is over; -1: the kernel will not wait on this memory.
@@ -50,3 +57,23 @@ ssize_t clinux_write_two(int fd, const void *_Nonnull a, size_t a_count, const v
                          int64_t offset);
 /// Clears O_DIRECT of an open file; 0 or -1 and errno.
 int clinux_use_cache(int fd);
+
+// Reads and writes that the kernel carries out beside the caller (io_uring(7)). Used by one thread at a time. Memory and
+// descriptor of each must stay until its completion was taken.
+typedef struct clinux_io_ring clinux_io_ring;
+/// Room for `entries` at a time; null and errno where the kernel has none (older than 5.11), or allows none.
+clinux_io_ring *_Nullable clinux_io_ring_open(unsigned entries);
+/// Everything must have been taken before.
+void clinux_io_ring_close(clinux_io_ring *_Nonnull ring);
+/// Begins a write; 0, or the error number and nothing has begun.
+int clinux_io_ring_write(clinux_io_ring *_Nonnull ring, int fd, const void *_Nonnull bytes, size_t count,
+                            int64_t offset, uint64_t tag);
+/// Begins a read; 0, or the error number and nothing has begun.
+int clinux_io_ring_read(clinux_io_ring *_Nonnull ring, int fd, void *_Nonnull bytes, size_t count, int64_t offset,
+                           uint64_t tag);
+/// Begins an fdatasync(2); 0, or the error number and nothing has begun.
+int clinux_io_ring_synchronize(clinux_io_ring *_Nonnull ring, int fd, uint64_t tag);
+/// Takes a completion, in the order they came: 1 with its tag and result (bytes, or minus the error number), or 0 when
+/// none came in time.
+int clinux_io_ring_next(clinux_io_ring *_Nonnull ring, int64_t timeout_ns, uint64_t *_Nonnull tag,
+                           int32_t *_Nonnull result);

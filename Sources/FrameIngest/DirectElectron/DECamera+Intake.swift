@@ -1,6 +1,7 @@
 import DEMessaging
 package import FrameRing
 import Linux
+import Pixels
 package import Quantities
 
 /// Movie buffers, one after the other, in as many looks as they take.

@@ -1,6 +1,7 @@
 import DEMessaging
 package import FrameRing
 import Linux
+import Pixels
 package import Quantities
 
 /// A Direct Electron camera behind its DE-Server (camera-streams.md §4): commanded over TCP, its frames fetched as movie

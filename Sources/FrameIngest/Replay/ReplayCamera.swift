@@ -1,6 +1,7 @@
 package import FrameRing
 import Glibc
 import Linux
+import Pixels
 package import Quantities
 
 /// Plays frames that are on files: of a recorded run, of an MRC file or of a raw file. The same frames with the same

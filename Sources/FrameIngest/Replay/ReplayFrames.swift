@@ -1,6 +1,7 @@
 import FrameRing
 import Glibc
 import Linux
+import Pixels
 
 /// One frame on a file, and what was recorded with it.
 struct ReplayFrame: Equatable {

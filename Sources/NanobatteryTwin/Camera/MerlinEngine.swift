@@ -1,5 +1,6 @@
 internal import FrameRing
 internal import Linux
+import Pixels
 internal import Quantities
 
 /// What the Merlin software does behind its two ports.

@@ -1,5 +1,6 @@
 internal import FrameRing
 internal import Linux
+import Pixels
 
 /// Messages of the Merlin's ports (camera-streams.md §3).
 enum MerlinText {

@@ -1,6 +1,7 @@
 internal import FrameRing
 internal import JSON
 package import Linux
+import Pixels
 internal import Quantities
 
 /// The command side of a DECTRIS detector control unit: SIMPLON API 1.8 over HTTP, before a `SimplonSender`

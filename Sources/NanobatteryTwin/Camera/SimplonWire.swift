@@ -1,7 +1,7 @@
 internal import CBitshuffle
 internal import CLZ4
-package import FrameRing
 internal import JSON
+package import Pixels
 
 /// What a DECTRIS detector control unit puts on the wire, message by message (camera-streams.md §1, §2).
 package struct SimplonWire: Sendable {

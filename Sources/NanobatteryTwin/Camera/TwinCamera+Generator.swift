@@ -1,5 +1,6 @@
 internal import FrameRing
 internal import Linux
+import Pixels
 internal import Quantities
 
 /// The thread "twin-camera".
