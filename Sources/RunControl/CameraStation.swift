@@ -2,6 +2,7 @@ import Alignment
 import FrameIngest
 package import FrameRing
 import Linux
+import Pixels
 import Quantities
 package import RunStore
 

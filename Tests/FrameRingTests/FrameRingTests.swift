@@ -42,7 +42,7 @@ struct FrameRingTests {
   @Test("A header can be had without its pixels, as long as its slot has not been given to another frame")
   func headers() throws {
     let ring = try FrameRing.create(file.path, slots: 2, slotBytes: 16)
-    let onlooker = try FrameRing.open(file.path)
+    let onlooker = try FrameRing.open(file.path, writable: false)
     #expect(onlooker.header(of: 0) == nil)
     for number in 0..<3 as Range<UInt64> {
       ring.put(number, filledWith: 1)
