@@ -73,6 +73,12 @@ struct RecordedFrames {
     }
   }
 
+  /// Every frame of the ring is handed over, so that the slots in use are the last ones.
+  private func release(_ next: UInt64, _ files: SegmentWriter, _ ring: FrameRing) {
+    let free = next - (files.framesHandedOver - files.framesReleased)
+    if free > 0 { ring.release(through: free - 1) }
+  }
+
   /// Nil, or why it ended early.
   private func record(_ ring: FrameRing, _ run: RunDirectory) -> String? {
     let files = SegmentWriter(run.frames)
@@ -82,6 +88,11 @@ struct RecordedFrames {
     var lastSynchronized = MonotonicTime.now
     do throws(SegmentError) {
       while next < UInt64(frames) {
+        if ring.published == next && files.isWriting {
+          try files.reap(waitingAtMost: Seconds(0.02))
+          release(next, files, ring)
+          continue
+        }
         guard ring.waitForPublished(beyond: next, atMost: Seconds(0.02)) else { continue }
         let published = ring.published
         while next < published {
@@ -96,11 +107,11 @@ struct RecordedFrames {
             do throws(SegmentError) { _ = unsafe try files.append(record, pixels, at: .now) } catch { failure = error }
           }
           if let failure { throw failure }
-          ring.release(through: next)
           next += 1
+          release(next, files, ring)
         }
         if MonotonicTime.now - lastSynchronized > Seconds(2) {
-          try files.synchronize()
+          files.synchronize()
           lastSynchronized = .now
         }
       }

@@ -26,6 +26,8 @@ extension CompiledProtocol {
         "range_A": .optional(range?.value),
         "voltage_range_V": .optional(voltageRange?.value),
         "wait_for_instruments_s": .optional(waitForInstruments?.value),
+        "keep_at_end_s": .optional(keepAtEnd?.value),
+        "cameras": .array(cameras.map(\.json)),
         "text": .string(text),
       ],
       "method": .array(steps.map(\.json)),
@@ -47,6 +49,7 @@ extension Step {
       "x_record": recording.json,
       "x_range_A": .optional(range?.value),
     ]
+    if let keepBefore { members["x_keep_before_s"] = .number(keepBefore.value) }
     if !marks.isEmpty { members["x_marks"] = .array(marks.map(JSONValue.string)) }
     let firstVoltage = until.first { $0.quantity == .voltage }
     switch action {
@@ -77,17 +80,6 @@ extension StopCondition {
       "quantity": .string(quantity.rawValue), "comparison": .string(comparison.rawValue),
       (quantity == .voltage ? "threshold_V" : "threshold_A"): .number(threshold), "magnitude": .bool(magnitude),
     ]
-  }
-}
-
-extension Recording {
-  /// "off", "all" or `{"rate_Hz": 400}`.
-  var json: JSONValue {
-    switch self {
-    case .off: "off"
-    case .all: "all"
-    case .rate(let rate): ["rate_Hz": .number(rate.value)]
-    }
   }
 }
 

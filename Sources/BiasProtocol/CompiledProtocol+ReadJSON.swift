@@ -5,7 +5,7 @@ extension CompiledProtocol {
   /// Reads what `json` gives, or steps in unicycler's own keys without loops. Checked against its limits like a file; the
   /// error names the member.
   package init(json document: JSONValue) throws(ProtocolError) {
-    let root = Member(value: document, name: "")
+    let root = JSONMember(value: document, name: "")
     let ours = root["x_insitud"]
     if let version = try ours["protocol"].integerIfPresent(), version != 1 {
       throw ours["protocol"].error("is \(version), which is not understood by this version")
@@ -43,83 +43,22 @@ extension CompiledProtocol {
     // The bound of a step without a time of its own has been put in already.
     checker.maximumStep = Seconds(.greatestFiniteMagnitude)
     for member in method { steps.append(try member.step(index: steps.count, checker)) }
-  }
-}
-
-/// A value of the document with its name for messages: "method[3].current_mA".
-private struct Member {
-  let value: JSONValue?
-  let name: String
-
-  subscript(_ key: String) -> Member { Member(value: value?[key], name: name.isEmpty ? key : "\(name).\(key)") }
-  var isMissing: Bool { value == nil || value == .null }
-
-  func error(_ message: String) -> ProtocolError { ProtocolError(line: 0, column: 0, "“\(name)” \(message)") }
-
-  func elements() throws(ProtocolError) -> [Member] {
-    guard let array = value?.array else { throw error(isMissing ? "is missing" : "is not an array") }
-    return array.enumerated().map { Member(value: $1, name: "\(name)[\($0)]") }
-  }
-
-  func textIfPresent() throws(ProtocolError) -> String? {
-    if isMissing { return nil }
-    guard let text = value?.string else { throw error("is not text") }
-    return text
-  }
-
-  func text() throws(ProtocolError) -> String {
-    guard let text = try textIfPresent() else { throw error("is missing") }
-    return text
-  }
-
-  func boolIfPresent() throws(ProtocolError) -> Bool? {
-    if isMissing { return nil }
-    guard let bool = value?.bool else { throw error("is neither true nor false") }
-    return bool
-  }
-
-  func integerIfPresent() throws(ProtocolError) -> Int? {
-    if isMissing { return nil }
-    guard let integer = value?.integer, (0...Int64(Int32.max)).contains(integer) else {
-      throw error("is not a whole number from 0 on")
+    keepAtEnd = try ours["keep_at_end_s"].lookBackIfPresent()
+    if !ours["cameras"].isMissing {
+      for member in try ours["cameras"].elements() { cameras.append(try member.camera()) }
     }
-    return Int(integer)
-  }
-
-  func numberIfPresent() throws(ProtocolError) -> Double? {
-    if isMissing { return nil }
-    guard let number = value?.double, number.isFinite else { throw error("is not a number") }
-    return number
-  }
-
-  func number() throws(ProtocolError) -> Double {
-    guard let number = try numberIfPresent() else { throw error("is missing") }
-    return number
-  }
-
-  func positiveIfPresent() throws(ProtocolError) -> Double? {
-    guard let number = try numberIfPresent() else { return nil }
-    guard number > 0 else { throw error("must be above 0") }
-    return number
-  }
-
-  func positive() throws(ProtocolError) -> Double {
-    guard let number = try positiveIfPresent() else { throw error("is missing") }
-    return number
-  }
-
-  func limit<Q: PhysicalQuantity>(_ low: String, _ high: String, _ make: (Double) -> Q) throws(ProtocolError)
-    -> ClosedRange<Q>
-  {
-    let ends = (make(try self[low].number()), make(try self[high].number()))
-    guard ends.0 < ends.1 else { throw self[low].error("must be lower than “\(high)”") }
-    return ends.0...ends.1
+    var named = Set(cameras.map(\.name))
+    for step in steps {
+      for name in step.recording.byCamera.keys.sorted() where named.insert(name).inserted {
+        cameras.append(NamedCamera(name: name, line: step.line, column: min(step.line, 1)))
+      }
+    }
   }
 }
 
 // MARK: - Steps
 
-extension Member {
+extension JSONMember {
   func step(index: Int, _ checker: SentenceChecker) throws(ProtocolError) -> Step {
     let bound = Seconds(try self["until_time_s"].positive())
     var sentence = Sentence(instruction: try instruction(), duration: bound)
@@ -140,7 +79,8 @@ extension Member {
     if !step.boundIsExplicit {
       step.sentence = SentenceChecker.canonical(step.action, duration: nil, until: step.until)
     }
-    step.recording = try self["x_record"].recording()
+    step.recording = try self["x_record"].stepRecording()
+    step.keepBefore = try self["x_keep_before_s"].lookBackIfPresent()
     return step
   }
 
@@ -170,7 +110,7 @@ extension Member {
         return try self["until_current_mA"].numberIfPresent().map {
           [Sentence.Condition(comparison: nil, value: .current(Milliamperes.amperes($0)), offset: 0)]
         } ?? []
-      case .rest, .record: return []
+      case .rest, .record, .keepLast: return []
       }
     }
     var conditions: [Sentence.Condition] = []
@@ -189,13 +129,5 @@ extension Member {
       return .init(comparison: comparison, value: .current(Amperes(try self["threshold_A"].number())), offset: 0)
     case nil: throw self["quantity"].error("is neither “voltage” nor “current”")
     }
-  }
-
-  func recording() throws(ProtocolError) -> Recording {
-    if isMissing || value == "off" { return .off }
-    if value == "all" { return .all }
-    let rate = Hertz(try self["rate_Hz"].positive())
-    guard rate <= CompiledProtocol.maximumFrameRate else { throw self["rate_Hz"].error("is too high") }
-    return .rate(rate)
   }
 }

@@ -42,6 +42,10 @@ package struct CompiledProtocol: Hashable, Sendable {
   /// An instrument that is unplugged is waited for so long, with the cell open; nil ends the run.
   package var waitForInstruments: Seconds?
   package var steps: [Step]
+  /// After the last step, the frames of so long a time that are still in the ring are written; nil: nobody looks back.
+  package var keepAtEnd: Seconds?
+  /// Cameras that steps name, each where it is named first.
+  package var cameras: [NamedCamera] = []
   /// The source as it was written; empty when there was none.
   package var text: String
 

@@ -11,31 +11,36 @@ extension Plan {
     let header =
       ["step"] + (hasCycles ? ["cycle"] : []) + ["sentence", "record", "at most", "charge", "frames", "size"]
     var cells: [[String]] = [header]
+    func remark(_ text: String) -> [String] { [""] + (hasCycles ? [""] : []) + [text, "", "", "", "", ""] }
     for step in steps.prefix(rows) {
-      for mark in step.marks {
-        cells.append([""] + (hasCycles ? [""] : []) + ["[\(mark)]", "", "", "", "", ""])
-      }
+      if let time = step.keepBefore { cells.append(remark("(the last \(time.exactText) are kept)")) }
+      for mark in step.marks { cells.append(remark("[\(mark)]")) }
       cells.append(
         ["\(step.index + 1)"] + (hasCycles ? ["\(step.cycle)"] : []) + [
-          step.sentence, step.recording == .off ? "" : "\(step.recording)", "\(step.duration)",
-          step.charge == .zero ? "" : "\(step.charge)", step.frames.map { $0 == 0 ? "" : "\($0)" } ?? "?",
-          step.bytes == 0 ? "" : Self.size(step.bytes),
+          step.sentence, step.recording.isOff ? "" : "\(step.recording)", "\(step.duration)",
+          step.charge == .zero ? "" : "\(step.charge)", step.frames.countText,
+          step.frames.bytes == 0 ? "" : Self.size(step.frames.bytes),
         ])
     }
+    if let keepAtEnd, steps.count <= rows { cells.append(remark("(the last \(keepAtEnd.exactText) are kept)")) }
     let left = hasCycles ? 2 : 1
     var lines = ["protocol “\(name)”", ""] + Self.aligned(cells, leftAligned: [left, left + 1])
     if steps.count > rows { lines.append("… and \(steps.count - rows) more steps") }
     lines += ["", summary]
+    if cameras.count > 1 {
+      lines += cameras.map {
+        "camera “\($0.camera.name)”: \($0.frames.frames) frames\($0.frames.more), \(Self.size($0.frames.bytes))"
+      }
+    }
     lines += warnings.map { "warning: \($0)" }
     return lines.joined(separator: "\n") + "\n"
   }
 
   /// "13 steps, at most 58.0 s, 60.0 pC, 5800 samples, 2260 frames, 4.74 GB".
   package var summary: String {
-    let more = hasUnplannedFrames ? " and what the camera sends" : ""
     let charge = charge == .zero ? "" : ", \(charge)"
     return "\(steps.count) step\(steps.count == 1 ? "" : "s"), at most \(duration)\(charge), \(samples) samples,"
-      + " \(frames) frames\(more), \(Self.size(bytes))"
+      + " \(frames.frames) frames\(frames.more), \(Self.size(frames.bytes))"
   }
 
   package var json: JSONValue {
@@ -43,9 +48,11 @@ extension Plan {
       "name": .string(name),
       "duration_s": .number(duration.value),
       "charge_C": .number(charge.value),
-      "frames": .integer(Int64(frames)),
-      "frames_are_complete": .bool(!hasUnplannedFrames),
-      "bytes": .integer(Int64(bytes)),
+      "frames": .integer(Int64(frames.frames)),
+      "frames_are_complete": .bool(frames.areComplete),
+      "bytes": .integer(Int64(frames.bytes)),
+      "cameras": .array(cameras.map(\.json)),
+      "keep_at_end_s": .optional(keepAtEnd?.value),
       "samples": .integer(Int64(samples)),
       "warnings": .array(warnings.map(JSONValue.string)),
       "steps": .array(steps.map(\.json)),
@@ -78,7 +85,27 @@ extension PlannedStep {
       "index": .integer(Int64(index)), "cycle": .integer(Int64(cycle)),
       "marks": .array(marks.map(JSONValue.string)), "sentence": .string(sentence), "record": recording.json,
       "duration_s": .number(duration.value), "charge_C": .number(charge.value),
-      "frames": .optional(frames.map { Int64($0) }), "bytes": .integer(Int64(bytes)),
+      "keep_before_s": .optional(keepBefore?.value),
+      "frames": frames.frames == 0 && !frames.areComplete ? .null : .integer(Int64(frames.frames)),
+      "frames_are_complete": .bool(frames.areComplete), "bytes": .integer(Int64(frames.bytes)),
     ]
   }
+}
+
+extension PlannedCameraFrames {
+  var json: JSONValue {
+    [
+      "name": .string(camera.name), "frames": .integer(Int64(frames.frames)),
+      "frames_are_complete": .bool(frames.areComplete), "bytes": .integer(Int64(frames.bytes)),
+    ]
+  }
+}
+
+extension PlannedFrames {
+  /// "800", "12+" where more may come, "?" where none is known.
+  fileprivate var countText: String {
+    if frames == 0 { areComplete ? "" : "?" } else { areComplete ? "\(frames)" : "\(frames)+" }
+  }
+
+  fileprivate var more: String { areComplete ? "" : " and what the camera sends" }
 }

@@ -6,15 +6,21 @@ package struct PlannedStep: Hashable, Sendable {
   package var cycle: Int
   package var marks: [String]
   package var sentence: String
-  package var recording: Recording
+  package var recording: StepRecording
+  /// Frames that are looked back for before the step.
+  package var keepBefore: Seconds?
   /// The bound in time, s.
   package var duration: Seconds
   /// Charge moved when a current flows for the whole bound; 0 for steps whose current the cell decides.
   package var charge: Coulombs
-  /// nil: the camera decides how many.
-  package var frames: Int?
-  /// Pixels and index records of `frames`.
-  package var bytes: Int
+  /// Of all cameras.
+  package var frames: PlannedFrames
+}
+
+/// What is written of one camera.
+package struct PlannedCameraFrames: Hashable, Sendable {
+  package var camera: PlannedCamera
+  package var frames: PlannedFrames
 }
 
 /// What a protocol will take at most: every step lasts until its bound in time.
@@ -24,76 +30,93 @@ package struct Plan: Hashable, Sendable {
   package var duration: Seconds
   /// Signed sum over the steps that set a current.
   package var charge: Coulombs
-  /// Without those of steps that record all frames of a camera that decides its own rate.
-  package var frames: Int
-  package var bytes: Int
+  /// Of all cameras.
+  package var frames = PlannedFrames()
+  /// By camera, in the order they were given.
+  package var cameras: [PlannedCameraFrames] = []
+  /// Frames that are looked back for after the last step.
+  package var keepAtEnd: Seconds?
   package var samples: Int
-  /// Steps record what the camera sends, so `frames` and `bytes` are not all.
-  package var hasUnplannedFrames: Bool
   /// What is allowed but may not be meant, in the order of lines, at most `maximumWarnings`.
   package var warnings: [String]
 
   package static let maximumWarnings = 50
+
+  /// Rounded up, so that disk space is not planned too small; a billionth more than a whole number is rounding.
+  static func count(_ exact: Double) -> Int {
+    let rounded = (exact * (1 - 1e-9)).rounded(.up)
+    return rounded < Double(Int.max / 2) ? max(0, Int(rounded)) : .max / 2
+  }
 }
 
 extension CompiledProtocol {
   /// - Parameters:
-  ///   - frameBytes: pixels of one frame.
+  ///   - cameras: those that are known; others write nothing here.
   ///   - indexBytes: index record of one frame.
   ///   - instrument: the potentiostat, where it is known.
-  ///   - cameraRate: frames per second of a camera that decides itself, where it is known.
-  package func plan(
-    frameBytes: Int, indexBytes: Int, instrument: PlannedInstrument? = nil, cameraRate: Hertz? = nil
-  ) -> Plan {
+  package func plan(cameras: [PlannedCamera], indexBytes: Int, instrument: PlannedInstrument? = nil) -> Plan {
     var plan = Plan(
-      name: name, steps: [], duration: .zero, charge: .zero, frames: 0, bytes: 0, samples: 0,
-      hasUnplannedFrames: false, warnings: warnings(instrument, cameraRate))
+      name: name, steps: [], duration: .zero, charge: .zero, keepAtEnd: keepAtEnd, samples: 0,
+      warnings: warnings(instrument, cameras))
+    var frames = FramePlan(cameras, indexBytes: indexBytes)
     for step in steps {
-      let rate: Hertz? =
-        switch step.recording {
-        case .off: .zero
-        case .rate(let rate): rate
-        case .all: cameraRate
-        }
-      let frames = rate.map { Self.count(step.bound.value * $0.value) }
-      let bytes = (frames ?? 0).saturatingProduct(frameBytes.saturatingSum(indexBytes))
       let charge: Coulombs =
         if case .current(let current) = step.action { Coulombs(current.value * step.bound.value) } else { .zero }
+      let written = frames.take(step)
       plan.steps.append(
         PlannedStep(
           index: step.index, cycle: step.cycle, marks: step.marks, sentence: step.sentence, recording: step.recording,
-          duration: step.bound, charge: charge, frames: frames, bytes: bytes))
+          keepBefore: step.keepBefore, duration: step.bound, charge: charge, frames: written))
       plan.duration = plan.duration + step.bound
       plan.charge = plan.charge + charge
-      plan.frames = plan.frames.saturatingSum(frames ?? 0)
-      plan.bytes = plan.bytes.saturatingSum(bytes)
-      plan.hasUnplannedFrames = plan.hasUnplannedFrames || frames == nil
+      plan.frames.add(written)
     }
-    plan.samples = Self.count(plan.duration / samplePeriod)
+    if let keepAtEnd { plan.frames.add(frames.lookBack(keepAtEnd)) }
+    plan.cameras = zip(cameras, frames.totals).map { PlannedCameraFrames(camera: $0, frames: $1) }
+    plan.samples = Plan.count(plan.duration / samplePeriod)
     return plan
-  }
-
-  /// Rounded up, so that disk space is not planned too small; a billionth more than a whole number is rounding.
-  private static func count(_ exact: Double) -> Int {
-    let rounded = (exact * (1 - 1e-9)).rounded(.up)
-    return rounded < Double(Int.max / 2) ? max(0, Int(rounded)) : .max / 2
   }
 
   // MARK: - Warnings
 
-  private func warnings(_ instrument: PlannedInstrument?, _ cameraRate: Hertz?) -> [String] {
+  private func warnings(_ instrument: PlannedInstrument?, _ cameras: [PlannedCamera]) -> [String] {
     var texts = instrument.map(doubts) ?? []
     var seen: Set<String> = []
+    var hasRun = false
     for step in steps where texts.count < Plan.maximumWarnings {
+      var found = warnings(step, instrument) + warnings(step.recording, cameras)
+      if let time = step.keepBefore, !hasRun { found.append(Self.nothingToKeep(time)) }
+      hasRun = hasRun || !step.recording.isOff
       // Repeats say it once.
-      for text in warnings(step, instrument, cameraRate) where seen.insert("\(step.line) \(text)").inserted {
+      for text in found where seen.insert("\(step.line) \(text)").inserted {
         texts.append(step.line > 0 ? "line \(step.line): \(text)" : "step \(step.index): \(text)")
       }
     }
+    if let keepAtEnd, !hasRun { texts.append(Self.nothingToKeep(keepAtEnd)) }
     return Array(texts.prefix(Plan.maximumWarnings))
   }
 
-  private func warnings(_ step: Step, _ instrument: PlannedInstrument?, _ cameraRate: Hertz?) -> [String] {
+  private static func nothingToKeep(_ time: Seconds) -> String {
+    "“Keep the last \(time.exactText)” may find nothing: no step before it runs a camera"
+  }
+
+  private func warnings(_ recording: StepRecording, _ cameras: [PlannedCamera]) -> [String] {
+    cameras.flatMap { camera -> [String] in
+      let own = recording[camera.name]
+      let name = cameras.count > 1 ? "camera “\(camera.name)”" : "the camera"
+      var texts: [String] = []
+      if own.writtenRate(camera: camera.rate) == nil {
+        texts.append("how many frames \(name) sends is not known, so their bytes are not counted")
+      }
+      if let trigger = own.trigger {
+        texts.append(
+          "how often “\(trigger)” starts the writing of \(name) is not known; its frames are counted as for once")
+      }
+      return texts
+    }
+  }
+
+  private func warnings(_ step: Step, _ instrument: PlannedInstrument?) -> [String] {
     let wanted = step.range ?? startRange
     let resolution =
       if case .current(let current) = step.action, current != .zero {
@@ -109,9 +132,6 @@ extension CompiledProtocol {
       if let reason = hindrance(to: stop, step, resolution) {
         texts.append("“until \(stop.thresholdText)” may never be seen: \(reason); the step then ends by its time")
       }
-    }
-    if step.recording == .all && cameraRate == nil {
-      texts.append("how many frames the camera sends is not known, so their bytes are not counted")
     }
     return texts
   }
@@ -134,17 +154,5 @@ extension CompiledProtocol {
       }
     }
     return nil
-  }
-}
-
-extension Int {
-  fileprivate func saturatingProduct(_ other: Int) -> Int {
-    let (product, overflow) = multipliedReportingOverflow(by: other)
-    return overflow ? .max : product
-  }
-
-  fileprivate func saturatingSum(_ other: Int) -> Int {
-    let (sum, overflow) = addingReportingOverflow(other)
-    return overflow ? .max : sum
   }
 }

@@ -1,17 +1,22 @@
+import Quantities
 import YAML
 
 /// A step of the file, before `repeat` is written out.
 indirect enum ProtocolElement {
-  case step(Step, ownRecording: Recording?)
+  case step(Step, ownRecording: StepRecording?)
   case mark(String, YAMLMark)
-  case recording(Recording, YAMLMark)
+  case recording(StepRecording, YAMLMark)
+  /// The frames of so long a time that are still in the ring are written.
+  case keepLast(Seconds, YAMLMark)
   case loop(Int, [ProtocolElement], YAMLMark)
+
+  var isStep: Bool { if case .step = self { true } else { false } }
 
   /// Steps after expansion; stays at the ends of `Int` rather than overflow.
   var expandedSteps: Int {
     switch self {
     case .step: 1
-    case .mark, .recording: 0
+    case .mark, .recording, .keepLast: 0
     case .loop(let count, let elements, _):
       count.multipliedReportingOverflow(by: elements.expandedSteps).overflow
         ? .max : count * elements.expandedSteps
@@ -31,11 +36,13 @@ extension [ProtocolElement] {
 /// Writes repeats out and carries marks and recording to the steps they hold for.
 struct Expansion {
   private(set) var steps: [Step] = []
+  /// A look back that no step follows; the longest where several meet.
+  private(set) var keepLast: Seconds?
   /// Marks and recordings that reached a step.
   private var effective: Set<YAMLMark> = []
   private var cycle = 0
   private var label: String?
-  private var recording = Recording.off
+  private var recording = StepRecording.off
   private var pendingMarks: [(String, YAMLMark)] = []
   private var pendingRecording: YAMLMark?
 
@@ -46,6 +53,7 @@ struct Expansion {
       switch element {
       case .mark(let name, let place): pendingMarks.append((name, place))
       case .recording(let value, let place): (recording, pendingRecording) = (value, place)
+      case .keepLast(let time, _): keepLast = max(time, keepLast ?? time)
       case .loop(let count, let body, _):
         for _ in 0..<count {
           if depth == 0 { cycle += 1 }
@@ -58,6 +66,8 @@ struct Expansion {
         label = step.marks.last ?? label
         step.label = label
         step.recording = ownRecording ?? recording
+        step.keepBefore = keepLast
+        keepLast = nil
         effective.formUnion(pendingMarks.map(\.1))
         if let place = pendingRecording { effective.insert(place) }
         pendingMarks = []
@@ -73,7 +83,7 @@ struct Expansion {
       switch element {
       case .mark(let name, let place) where !effective.contains(place):
         [ProtocolError(at: place, "the mark “\(name)” has no effect: no step follows", remedy: "remove it")]
-      case .recording(let value, let place) where value != .off && !effective.contains(place):
+      case .recording(let value, let place) where !value.isOff && !effective.contains(place):
         [
           ProtocolError(
             at: place,

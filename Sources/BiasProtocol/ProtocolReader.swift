@@ -62,7 +62,7 @@ struct ProtocolReader {
       }
       return wait
     }
-    let steps = readSteps(top, checker)
+    let (steps, keepAtEnd, cameras) = readSteps(top, checker)
     guard findings.errors.isEmpty, let name, let voltage = checker.voltage, let current = checker.current else {
       return nil
     }
@@ -71,6 +71,8 @@ struct ProtocolReader {
       limits: Limits(voltage: voltage, current: current, dose: dose), samplePeriod: checker.samplePeriod,
       range: checker.range, voltageRange: voltageRange, steps: steps, text: text)
     compiled.waitForInstruments = wait
+    compiled.keepAtEnd = keepAtEnd
+    compiled.cameras = cameras
     return compiled
   }
 
@@ -128,27 +130,30 @@ struct ProtocolReader {
     }
   }
 
-  private mutating func readSteps(_ top: YAMLMapping, _ checker: SentenceChecker) -> [Step] {
-    guard let field = findings.collect({ () throws(YAMLError) in try top.field("steps") }) else { return [] }
+  private mutating func readSteps(_ top: YAMLMapping, _ checker: SentenceChecker) -> (
+    steps: [Step], keepAtEnd: Seconds?, cameras: [NamedCamera]
+  ) {
+    let nothing: ([Step], Seconds?, [NamedCamera]) = ([], nil, [])
+    guard let field = findings.collect({ () throws(YAMLError) in try top.field("steps") }) else { return nothing }
     var reader = StepReader(checker: checker, source: SourceText(text))
     let elements = reader.elements(field, nesting: 0)
     findings.add(contentsOf: reader.findings.errors)
-    guard reader.findings.errors.isEmpty else { return [] }
+    guard reader.findings.errors.isEmpty else { return nothing }
     let total = elements.expandedSteps
     guard total > 0 else {
       findings.add(field.node.mark, "“steps” has no step", remedy: "add for example “- Rest for 60 s”")
-      return []
+      return nothing
     }
     guard total <= CompiledProtocol.maximumSteps else {
       findings.add(
         field.node.mark,
         "written out, the protocol has \(total == .max ? "far too many" : "\(total)") steps; at most"
           + " \(CompiledProtocol.maximumSteps) are possible", remedy: "repeat less often")
-      return []
+      return nothing
     }
     let expansion = Expansion(elements)
     findings.add(contentsOf: expansion.errors(in: elements))
-    return expansion.steps
+    return (expansion.steps, expansion.keepLast, reader.cameras)
   }
 
   private mutating func section(_ top: YAMLMapping, _ key: String, _ keys: [String]) -> YAMLMapping? {

@@ -8,7 +8,9 @@ struct Sentence: Equatable {
     case current(Amperes)
     case hold(Volts)
     /// Sets what is recorded from here on.
-    case record(Recording)
+    case record(StepRecording)
+    /// Has the frames of so long a time written that are still in the ring.
+    case keepLast(Seconds)
   }
 
   struct Condition: Equatable {

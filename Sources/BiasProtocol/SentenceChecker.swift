@@ -12,14 +12,14 @@ struct SentenceChecker {
   /// Current range of the protocol.
   var range: Amperes?
 
-  /// The step of a sentence, without its place in the protocol; nil for a sentence that only sets the recording.
+  /// The step of a sentence, without its place in the protocol; nil for a sentence about recording.
   /// - Parameters:
   ///   - ownRange: the step's own current range.
   ///   - report: takes each error; the step is of no use when there was one.
   func step(_ sentence: Sentence, ownRange: Amperes?, report: (SentenceError) -> Void) -> Step? {
     let action: Step.Action
     switch sentence.instruction {
-    case .record: return nil
+    case .record, .keepLast: return nil
     case .rest: action = .rest
     case .current(let value):
       action = .current(value)

@@ -6,15 +6,12 @@ import YAML
 /// ```
 /// sentence  = instruction clause*                     clauses in any order
 /// instruction = "Rest" | ("Charge" | "Discharge" | "Hold") "at" quantity
-///             | "Record" ("frames at" rate | "all frames") | "Stop recording"
+///             | "Record" … | "Stop recording"              see `RecordingParser`
+///             | "Keep the last" time
 /// clause    = ["or"] ("for" time | "until" condition ("or" condition)*)
 /// condition = [">" | "<"] quantity
 /// ```
 struct SentenceParser {
-  private struct Phrase {
-    var text: String
-    var offset: Int
-  }
   private enum Keyword: String { case at, `for`, until, or }
   private struct Clause {
     var keyword: Keyword
@@ -22,7 +19,10 @@ struct SentenceParser {
     var phrase: Phrase
   }
 
-  static let instructions = ["Rest", "Charge at", "Discharge at", "Hold at", "Record", "Stop recording"]
+  static let instructions = [
+    "Rest", "Charge at", "Discharge at", "Hold at", "Record", "Stop recording", "Keep the last",
+  ]
+  private static let verbs = ["Rest", "Charge", "Discharge", "Hold", "Record", "Stop", "Keep"]
   /// Words of the language that this version does not know yet.
   private static let later: Set<String> = [
     "cycle", "eis", "peis", "geis", "sweep", "scan", "ramp", "pulse", "gitt", "pitt", "expose", "approach", "heat",
@@ -48,13 +48,15 @@ struct SentenceParser {
     case "charge", "discharge", "hold":
       return try readSetPoint(word, head, clauses)
     case "record", "stop":
-      return try readRecording(word, head, clauses)
+      return Sentence(instruction: .record(StepRecording(try RecordingParser.sentence(sentence))))
+    case "keep":
+      return try readKeepLast(head, clauses)
     case _ where Self.later.contains(word):
       let phrase = head.count > 1 ? "\(first.text) \(head[1].text)" : first.text
       throw SentenceError(
         first.offset, "“\(phrase)” is not understood by this version", remedy: Self.knownInstructions)
     default:
-      let hint = Spelling.suggestion(for: first.text, among: ["Rest", "Charge", "Discharge", "Hold", "Record", "Stop"])
+      let hint = Spelling.suggestion(for: first.text, among: Self.verbs)
       throw SentenceError(
         first.offset, "“\(first.text)” is not an instruction",
         remedy: hint.map { "did you mean “\($0)”?" } ?? Self.knownInstructions)
@@ -115,32 +117,31 @@ struct SentenceParser {
     return try read(rest, into: sentence)
   }
 
-  private func readRecording(_ word: String, _ head: [Phrase], _ clauses: [Clause]) throws(SentenceError) -> Sentence {
-    let words = head.map { $0.text.lowercased() }
-    if let clause = clauses.first(where: { $0.keyword != .at }) {
-      throw SentenceError(
-        clause.offset, "“\(clause.keyword.rawValue)” does not belong to recording",
-        remedy: "recording holds for the steps that follow, until it is changed")
+  private func readKeepLast(_ head: [Phrase], _ clauses: [Clause]) throws(SentenceError) -> Sentence {
+    let example = "write for example “Keep the last 10 s”"
+    if let clause = clauses.first {
+      throw SentenceError(clause.offset, "“\(clause.keyword.rawValue)” does not belong here", remedy: example)
     }
-    switch words {
-    case ["stop", "recording"] where clauses.isEmpty:
-      return Sentence(instruction: .record(.off))
-    case ["record", "all", "frames"] where clauses.isEmpty:
-      return Sentence(instruction: .record(.all))
-    case ["record", "frames"] where clauses.count == 1:
-      let phrase = clauses[0].phrase
-      do throws(QuantityError) {
-        return Sentence(
-          instruction: .record(.rate(try FrameRate.parse(phrase.text))), setPointOffset: phrase.offset)
-      } catch {
-        throw SentenceError(phrase.offset, error.description)
+    for (index, word) in ["keep", "the", "last"].enumerated() {
+      guard index < head.count else {
+        throw SentenceError(sentence.count, "“\(word)” is missing here", remedy: example)
       }
-    default:
-      let place = head.count > 1 ? head[1].offset : head[0].offset
-      throw SentenceError(
-        place, "“\(sentence)” is not understood",
-        remedy: "write “Record frames at 10 fps”, “Record all frames” or “Stop recording”")
+      guard head[index].text.lowercased() == word else {
+        throw SentenceError(
+          head[index].offset, "“\(head[index].text)” stands where “\(word)” is needed", remedy: example)
+      }
     }
+    let place = head.count > 3 ? head[3].offset : sentence.count
+    let time: Seconds = try quantity(Phrase(text: head.dropFirst(3).map(\.text).joined(separator: " "), offset: place))
+    guard time.value > 0 else {
+      throw SentenceError(place, "\(time.exactText) keeps nothing", remedy: "remove the step")
+    }
+    guard time <= FrameTrigger.maximumBefore else {
+      throw SentenceError(
+        place, "\(time.exactText) is longer than any camera's ring holds",
+        remedy: "at most \(FrameTrigger.maximumBefore.exactText) is possible")
+    }
+    return Sentence(instruction: .keepLast(time))
   }
 
   // MARK: - Clauses
@@ -243,7 +244,7 @@ struct SentenceParser {
   private func split() -> (head: [Phrase], clauses: [Clause]) {
     var head: [Phrase] = []
     var clauses: [Clause] = []
-    for word in words() {
+    for word in Phrase.words(of: sentence) {
       if let keyword = Keyword(rawValue: word.text.lowercased()) {
         let end = word.offset + word.text.count
         clauses.append(Clause(keyword: keyword, offset: word.offset, phrase: Phrase(text: "", offset: end)))
@@ -257,44 +258,8 @@ struct SentenceParser {
     }
     return (head, clauses)
   }
-
-  /// Words between spaces, without a comma at their end.
-  private func words() -> [Phrase] {
-    var words: [Phrase] = []
-    var word = Phrase(text: "", offset: 0)
-    for (offset, character) in (sentence + " ").enumerated() {
-      if character.isWhitespace {
-        if word.text.last == "," { word.text.removeLast() }
-        if !word.text.isEmpty { words.append(word) }
-        word = Phrase(text: "", offset: offset + 1)
-      } else {
-        word.text.append(character)
-      }
-    }
-    return words
-  }
 }
 
 private let comparisonSigns: [(String, StopCondition.Comparison)] = [
   (">=", .above), ("<=", .below), (">", .above), ("<", .below), ("≥", .above), ("≤", .below),
 ]
-
-/// Frames per second as people write them.
-enum FrameRate {
-  /// Reads "400 fps", "0.5 fps" and, as its equal, "400 Hz".
-  static func parse(_ text: String) throws(QuantityError) -> Hertz {
-    let (number, unit) = try splitNumber(text, unit: "fps")
-    if unit.isEmpty { throw QuantityError("“\(text)” has no unit; write for example “\(text) fps”") }
-    guard unit == "fps" || unit.hasSuffix("Hz") else {
-      throw QuantityError("“\(text)”: “\(unit)” is not a frame rate; write for example “400 fps”")
-    }
-    let rate = unit == "fps" ? Hertz(number) : try Hertz(parsing: text)
-    guard rate.value > 0 else {
-      throw QuantityError("“\(text)” records nothing; write “Stop recording” or “record: off”")
-    }
-    guard rate <= CompiledProtocol.maximumFrameRate else {
-      throw QuantityError("“\(text)” is more than \(Recording.rate(CompiledProtocol.maximumFrameRate))")
-    }
-    return rate
-  }
-}

@@ -1,22 +1,5 @@
 package import Quantities
 
-/// What the camera records during a step.
-package enum Recording: Hashable, Sendable, CustomStringConvertible {
-  case off
-  case rate(Hertz)
-  /// Whatever the camera sends: the sender decides the rate.
-  case all
-
-  /// "off", "400 fps", "all".
-  package var description: String {
-    switch self {
-    case .off: "off"
-    case .rate(let rate): "\(ShortNumber.text(rate.value)) fps"
-    case .all: "all"
-    }
-  }
-}
-
 /// One step of an expanded protocol.
 package struct Step: Hashable, Sendable {
   package enum Action: Hashable, Sendable {
@@ -46,13 +29,15 @@ package struct Step: Hashable, Sendable {
   package var bound: Seconds
   /// False: the sentence gives no time and the protocol's `max_step` applies.
   package var boundIsExplicit: Bool
-  package var recording: Recording
+  package var recording: StepRecording
   /// Current range for this step; nil: the one of the protocol.
   package var range: Amperes?
+  /// Before the step begins, the frames of so long a time that are still in the ring are written; nil: nobody looks back.
+  package var keepBefore: Seconds?
 
   package init(
     index: Int, line: Int, cycle: Int, label: String?, marks: [String], sentence: String, action: Action,
-    until: [StopCondition], bound: Seconds, boundIsExplicit: Bool, recording: Recording, range: Amperes?
+    until: [StopCondition], bound: Seconds, boundIsExplicit: Bool, recording: StepRecording, range: Amperes?
   ) {
     self.index = index
     self.line = line

@@ -6,6 +6,8 @@ struct StepReader {
   let checker: SentenceChecker
   let source: SourceText
   private(set) var findings = Findings()
+  /// Cameras named so far, each where it is named first.
+  private(set) var cameras: [NamedCamera] = []
 
   init(checker: SentenceChecker, source: SourceText) {
     self.checker = checker
@@ -88,11 +90,11 @@ struct StepReader {
   private static let options = ["record", "range"]
 
   private mutating func sentence(_ node: YAMLNode, options: YAMLNode?, name: String) -> ProtocolElement? {
-    let ownRecording: Recording?
+    let ownRecording: StepRecording?
     let ownRange: Amperes?
     if let options {
       guard let mapping = findings.open(options, name, Self.options) else { return nil }
-      ownRecording = findings.collectIfPresent { () throws(YAMLError) in try mapping.ifPresent("record")?.recording() }
+      ownRecording = mapping.ifPresent("record").flatMap { recording($0) }
       ownRange = findings.collectIfPresent { () throws(YAMLError) in
         try mapping.ifPresent("range")?.positive(Amperes.self)
       }
@@ -115,14 +117,17 @@ struct StepReader {
     var element: ProtocolElement?
     do throws(SentenceError) {
       let sentence = try SentenceParser.parse(text)
-      if case .record(let recording) = sentence.instruction {
-        if options != nil {
-          found.append(SentenceError(0, "a sentence about recording takes no options", remedy: "remove the options"))
+      switch sentence.instruction {
+      case .record(let recording): element = .recording(recording, node.mark)
+      case .keepLast(let time): element = .keepLast(time, node.mark)
+      case .rest, .current, .hold:
+        if var step = checker.step(sentence, ownRange: ownRange, report: { found.append($0) }) {
+          step.line = node.mark.line
+          element = .step(step, ownRecording: ownRecording)
         }
-        element = .recording(recording, node.mark)
-      } else if var step = checker.step(sentence, ownRange: ownRange, report: { found.append($0) }) {
-        step.line = node.mark.line
-        element = .step(step, ownRecording: ownRecording)
+      }
+      if element?.isStep == false, options != nil {
+        found.append(SentenceError(0, "a sentence about recording takes no options", remedy: "remove the options"))
       }
     } catch {
       found.append(error)
@@ -133,21 +138,11 @@ struct StepReader {
     return findings.errors.count == known ? element : nil
   }
 
-}
-
-extension YAMLField {
-  /// "off", "all" or a frame rate.
-  func recording() throws(YAMLError) -> Recording {
-    let text = try text()
-    switch text.lowercased() {
-    case "off": return .off
-    case "all": return .all
-    default:
-      do throws(QuantityError) {
-        return .rate(try FrameRate.parse(text))
-      } catch {
-        throw self.error(error.description, remedy: "or write “off” or “all”")
-      }
-    }
+  private mutating func recording(_ field: YAMLField) -> StepRecording? {
+    var reader = RecordingReader(source: source)
+    let recording = reader.read(field)
+    findings.add(contentsOf: reader.findings.errors)
+    for camera in reader.cameras where !cameras.contains(where: { $0.name == camera.name }) { cameras.append(camera) }
+    return recording
   }
 }

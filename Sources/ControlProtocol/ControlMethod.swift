@@ -16,6 +16,10 @@ package enum ControlMethod: String, CaseIterable, Sendable {
   case runResume = "run.resume"
   case emergencyStop = "estop"
   case note
+  case framesKeep = "frames.keep"
+  case framesLeft = "frames.left"
+  case framesRecover = "frames.recover"
+  case framesDiscard = "frames.discard"
   case protocolCheck = "protocol.check"
   case runsList = "runs.list"
   case runsShow = "runs.show"
@@ -32,8 +36,13 @@ package enum ControlMethod: String, CaseIterable, Sendable {
   package var parameters: [Parameter] {
     switch self {
     case .hello, .status, .devices, .beamStop, .beamShow, .beamForget, .runStop, .runPause, .runResume, .emergencyStop,
-      .runsList:
+      .runsList,
+      .framesLeft, .framesRecover, .framesDiscard:
       []
+    case .framesKeep:
+      [
+        Parameter(name: "last", isRequired: true, limit: 64), Parameter(name: "camera", isRequired: false, limit: 64),
+      ]
     case .runStart:
       [
         Parameter(name: "protocol", isRequired: true, limit: ControlServerCodec.maximumMessageBytes),

@@ -31,7 +31,11 @@ package struct GapDetector: Sendable {
   private var refusals = Reported()
   private var unusable = Reported()
 
-  package init(series: UInt64) { self.series = series }
+  /// - Parameter first: the first number that counts; nothing is missing before it.
+  package init(series: UInt64, first: UInt64 = 0) {
+    self.series = series
+    expected = first
+  }
 
   /// Distinct frames that are there.
   package var frames: UInt64 { newFrames + lateFrames }

@@ -12,6 +12,10 @@ package struct FrameFlags: OptionSet, Hashable, Sendable {
   package static let noDeviceTime = FrameFlags(rawValue: 2)
   /// A marker without pixels: the series is over, `frameNumber` frames were triggered.
   package static let seriesEnd = FrameFlags(rawValue: 4)
+  /// In files: a binned frame, written in place of the whole one.
+  package static let preview = FrameFlags(rawValue: 16)
+  /// In files: written by looking back.
+  package static let kept = FrameFlags(rawValue: 32)
   /// Never stored: the fields of a slot written by somebody else contradict each other, and no pixels are given.
   package static let malformed = FrameFlags(rawValue: 1 << 31)
 }

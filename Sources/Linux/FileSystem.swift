@@ -88,7 +88,7 @@ package enum FileSystem {
     if let failure { throw LinuxError(failure.call, beside, number: failure.number) }
     if durably { try file.synchronizeData() }
     try file.close()
-    if unsafe rename(beside, path) != 0 { throw LinuxError("rename", path) }
+    if unsafe Glibc.rename(beside, path) != 0 { throw LinuxError("rename", path) }
     if durably { try synchronizeDirectory(of: path) }
   }
 
@@ -112,6 +112,9 @@ package enum FileSystem {
     }
     return count > 0 ? String(decoding: target[..<count], as: UTF8.self) : nil
   }
+
+  /// rename(2); false when it fails.
+  package static func rename(_ path: String, to other: String) -> Bool { unsafe Glibc.rename(path, other) == 0 }
 
   package static func remove(_ path: String) { unsafe _ = unlink(path) }
 

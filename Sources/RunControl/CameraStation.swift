@@ -20,7 +20,9 @@ package final class CameraStation: Sendable {
     camera = place.camera
     ring = place.ring
     self.setup = setup
-    recorder = FrameRecorder(camera: place.camera, ring: place.ring, publisher: publisher)
+    recorder = FrameRecorder(camera: place.camera, ring: place.ring, publisher: publisher) { frame, _ in
+      setup.counted(frame)
+    }
     clock = DeviceClock(place.camera.name)
   }
 
@@ -53,6 +55,13 @@ package final class CameraStation: Sendable {
     thread?.send(.close)
     thread?.join()
     recorder.shutDown()
+  }
+
+  /// Whether the ring has a frame that came since then.
+  func holdsFrames(since time: MonotonicTime) -> Bool {
+    let published = ring.published
+    guard published > 0, let newest = ring.peek(published - 1) else { return false }
+    return newest.arrival >= time
   }
 
   /// Turns of the two loops.

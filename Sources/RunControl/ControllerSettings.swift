@@ -1,4 +1,5 @@
 package import Alignment
+import BiasProtocol
 package import HolderDriver
 package import Potentiostat
 package import RunStore
@@ -19,6 +20,8 @@ package struct ControllerSettings: Sendable {
   package var segmentBytes: Int64
   /// A run is refused, or ended, when less than this would stay free, bytes.
   package var keepFree: Int64
+  /// What is given up, in this order, when the disk does not keep up or fills.
+  package var degradations: [Degradation] = [.everyNth(2), .everyNth(4), .everyNth(8), .previews]
   /// At the specimen, as it is configured; nil when nobody told. A calibration goes before it (`Beam`).
   package var doseRate: DoseRate?
   package var software: String
@@ -27,6 +30,17 @@ package struct ControllerSettings: Sendable {
   package var runCameras: [RunCamera] {
     cameras.enumerated().map { RunCamera(id: $0.offset, name: $0.element.name) }
   }
+
+  /// The cameras as protocols are held against them.
+  var plannedCameras: [PlannedCamera] {
+    cameras.map {
+      PlannedCamera(
+        name: $0.name, width: $0.width, height: $0.height, bytesPerPixel: $0.frameBytes / ($0.width * $0.height))
+    }
+  }
+
+  /// A run ends when less than this is free, bytes.
+  var leastFree: Int64 { degradations.contains(.previews) ? keepFree / 2 : keepFree }
 
   /// What no holder that switches contacts means for the cell, in a sentence; nil where there is one.
   package var holderLimitation: String? {

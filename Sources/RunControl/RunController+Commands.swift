@@ -35,17 +35,27 @@ extension RunController {
     case .beamShow: answer(.success(beam.details(now: HostClockReading.now.unixNanoseconds)))
     case .beamForget: atDesk(answer) { [self] _ in forgetBeam() }
     case .devices: atDesk(answer) { [self] _ in .success(devices) }
+    case .framesKeep:
+      atDesk(answer) { [self] catalog in
+        Self.attempt { () throws(ControlError) in
+          try keepFrames(last: request.text("last") ?? "", camera: request.text("camera"), catalog)
+        }
+      }
+    case .framesLeft: atDesk(answer) { [self] _ in .success(framesLeft()) }
+    case .framesRecover:
+      atDesk(answer) { [self] catalog in Self.attempt { () throws(ControlError) in try recoverFrames(catalog) } }
+    case .framesDiscard:
+      atDesk(answer) { [self] _ in Self.attempt { () throws(ControlError) in try discardFrames() } }
     case .protocolCheck:
       atDesk(answer) { [self] _ in check(request.text("protocol") ?? "", request.text("file") ?? "protocol") }
     case .runStart:
       let stopsBefore = stops.read { $0 }
       atDesk(answer) { [self] catalog in
-        do throws(ControlError) {
-          return .success(
-            try start(
-              text: request.text("protocol") ?? "", file: request.text("file") ?? "protocol",
-              name: request.text("name"), stopsBefore: stopsBefore, catalog: catalog))
-        } catch { return .failure(error) }
+        Self.attempt { () throws(ControlError) in
+          try start(
+            text: request.text("protocol") ?? "", file: request.text("file") ?? "protocol",
+            name: request.text("name"), stopsBefore: stopsBefore, catalog: catalog)
+        }
       }
     case .runsList:
       atDesk(answer) { catalog in
@@ -71,6 +81,10 @@ extension RunController {
     if !taken {
       answer(.failure(ControlError(.busy, "too many requests wait already", remedy: "Ask again in a moment.")))
     }
+  }
+
+  static func attempt(_ work: () throws(ControlError) -> JSONValue) -> Result<JSONValue, ControlError> {
+    do throws(ControlError) { return .success(try work()) } catch { return .failure(error) }
   }
 
   private static func stored(_ work: () throws(RunStoreError) -> JSONValue) -> Result<JSONValue, ControlError> {
@@ -160,8 +174,7 @@ extension RunController {
       let compiled = try compile(text, file)
       _ = try checkAcquisition(compiled, file)
       let plan = compiled.plan(
-        frameBytes: settings.cameras.first?.frameBytes ?? 0, indexBytes: IndexRecord.byteCount,
-        instrument: plannedInstrument)
+        cameras: settings.plannedCameras, indexBytes: IndexRecord.byteCount, instrument: plannedInstrument)
       return .success(["plan": plan.json, "compiled": compiled.json])
     } catch { return .failure(error) }
   }

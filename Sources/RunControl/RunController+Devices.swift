@@ -7,6 +7,7 @@ import JSON
 import Linux
 import Potentiostat
 import Quantities
+import RunStore
 import USB
 
 /// What `insituctl devices` shows.
@@ -22,9 +23,9 @@ extension RunController {
           station.name, connection: station.setup.source.url, clock: station.clock,
           [
             "clock_meaning": .optional(identity?.clock),
-            "model": .string(identity?.model ?? station.setup.source.model),
-            "width": .integer(Int64(station.setup.width)), "height": .integer(Int64(station.setup.height)),
-            "frame_bytes": .integer(Int64(station.setup.frameBytes)), "is_camera": true,
+            "model": .string(identity?.model ?? station.setup.source.model), "name": .string(station.name),
+            "frame_bytes": .integer(Int64(station.setup.frameBytes)),
+            "frame_width": .integer(Int64(station.setup.width)), "frame_height": .integer(Int64(station.setup.height)),
           ]))
     }
     return ["devices": .array(list)]

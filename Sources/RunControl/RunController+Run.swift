@@ -43,7 +43,7 @@ extension RunController {
     }
     do throws(ControlError) {
       let compiled = try compile(text, file)
-      let plan = compiled.plan(frameBytes: settings.cameras.first?.frameBytes ?? 0, indexBytes: IndexRecord.byteCount)
+      let plan = compiled.plan(cameras: settings.plannedCameras, indexBytes: IndexRecord.byteCount)
       try checkDisk(plan)
       try connectInstruments()
       let warnings = try checkAcquisition(compiled, file)
@@ -73,7 +73,7 @@ extension RunController {
   }
 
   /// Takes the one place there is for a run; false when it is taken.
-  private func claim() -> Bool {
+  func claim() -> Bool {
     occupation.update { state -> Bool in
       guard case .idle = state else { return false }
       state = .preparing
@@ -98,22 +98,23 @@ extension RunController {
           "Measure it with the beam on vacuum: insituctl beam calibrate; or write beam.dose_rate into the daemon's "
           + "configuration, or take the limit out.")
     }
-    if settings.cameras.isEmpty, let step = compiled.steps.first(where: { $0.recording != .off }) {
+    if settings.cameras.isEmpty, let step = compiled.steps.first(where: { !$0.recording.isOff }) {
       throw ControlError(
         .data, "\(file):\(step.line): frames are to be recorded, and this instrument has no camera",
         remedy: "Add a camera to the daemon's configuration, or take “record” out.")
     }
+    try refuse(compiled.hindrances(on: settings.plannedCameras), file)
     return compiled
   }
 
   private func checkDisk(_ plan: Plan) throws(ControlError) {
     guard let free = FileSystem.freeBytes(at: data.path) else { return }
     let samples = Double(plan.samples) * 120  // bytes of a sample's row
-    guard Double(free) < Double(plan.bytes) + samples + Double(settings.keepFree) else { return }
+    guard Double(free) < Double(plan.frames.bytes) + samples + Double(settings.keepFree) else { return }
     throw ControlError(
       .cannotCreate,
-      "the run needs \(Plan.size(plan.bytes)) and \(Plan.size(Int(settings.keepFree))) must stay free, but \(data.path) has "
-        + Plan.size(Int(free)),
+      "the run needs \(Plan.size(plan.frames.bytes)) and \(Plan.size(Int(settings.keepFree))) must stay free, but"
+        + " \(data.path) has \(Plan.size(Int(free)))",
       remedy: "Free some space, record fewer frames, or move `data:` to a larger disk.")
   }
 
@@ -138,15 +139,17 @@ extension RunController {
   /// - Returns: what is served otherwise than it was asked for.
   func checkAcquisition(_ compiled: CompiledProtocol, _ file: String) throws(ControlError) -> [String] {
     guard let instrument = plannedInstrument else { return [] }
-    let hindrances = compiled.hindrances(on: instrument)
-    guard hindrances.isEmpty else {
-      throw ControlError(
-        file: file,
-        places: hindrances.map {
-          ControlError.Place(line: $0.line, column: $0.column, message: $0.message, remedy: $0.remedy ?? "")
-        })
-    }
+    try refuse(compiled.hindrances(on: instrument), file)
     return compiled.doubts(on: instrument)
+  }
+
+  private func refuse(_ hindrances: [ProtocolError], _ file: String) throws(ControlError) {
+    guard !hindrances.isEmpty else { return }
+    throw ControlError(
+      file: file,
+      places: hindrances.map {
+        ControlError.Place(line: $0.line, column: $0.column, message: $0.message, remedy: $0.remedy ?? "")
+      })
   }
 
   /// The potentiostat as data; nil when it has never been reached.
@@ -164,6 +167,16 @@ extension RunController {
     guard name != "last" else {
       throw ControlError(.usage, "a run cannot be named “last”", remedy: "“last” means the newest run.")
     }
+    let run = try make(compiled, text, name, planned: plan.duration, catalog)
+    endWatching()
+    for station in instruments.cameras { station.recorder.begin(run, recorderSettings) }
+    return run
+  }
+
+  /// Makes the record of a run, and its place in the catalog.
+  func make(
+    _ compiled: CompiledProtocol, _ text: String, _ name: String, planned: Seconds, _ catalog: Catalog
+  ) throws(ControlError) -> ActiveRun {
     let clock = HostClockReading.now
     let id = ULID(unixNanoseconds: clock.unixNanoseconds)
     do throws(RunStoreError) {
@@ -184,14 +197,17 @@ extension RunController {
           id: id.description, name: name, sampleID: compiled.sampleID, directory: directory.name,
           startedUnixNanoseconds: clock.unixNanoseconds))
       let run = ActiveRun(
-        id: id.description, name: name, directory: directory, compiled: compiled, planned: plan.duration, at: clock,
+        id: id.description, name: name, directory: directory, compiled: compiled, planned: planned, at: clock,
         writer: RunWriter(database) { FileSystem.remove(Self.reservePath(directory)) })
       run.writer.onFailure { [signals = run.signals] reason in signals.push(.failed("the record: \(reason)")) }
-      for station in instruments.cameras { station.recorder.begin(run, segmentBytes: settings.segmentBytes) }
       return run
     } catch {
       throw ControlError(.cannotCreate, "\(error)")
     }
+  }
+
+  var recorderSettings: RecorderSettings {
+    RecorderSettings(segmentBytes: settings.segmentBytes, degradations: settings.degradations)
   }
 
   /// Room that a run keeps for itself, so that its end can be recorded when the disk is full.
@@ -240,11 +256,15 @@ extension RunController {
     publisher.publish(event: "run_ended", "run “\(run.name)” ended: \(outcome.rawValue), \(reason)")
     journal.log(outcome == .complete ? .info : .warning, "run \(run.id) “\(run.name)” \(outcome.rawValue): \(reason)")
     publisher.setRun(nil)
+    watchBetweenRuns()
     occupation.update { $0 = .idle }
   }
 
   /// False when a recorder hangs.
   private func drainFrames(_ run: ActiveRun) -> Bool {
+    if let span = run.compiled.keepAtEnd {
+      for station in instruments.cameras { station.recorder.keep(last: span) }
+    }
     var areClosed = true
     for station in instruments.cameras { _ = station.stop(within: Self.drainPatience) }
     for station in instruments.cameras {
@@ -260,7 +280,7 @@ extension RunController {
   }
 
   /// Aligns, settles the ledger, and closes the run's record.
-  private func close(_ run: ActiveRun, _ database: RunDatabase, _ outcome: inout RunOutcome, _ reason: inout String) {
+  func close(_ run: ActiveRun, _ database: RunDatabase, _ outcome: inout RunOutcome, _ reason: inout String) {
     let clock = HostClockReading.now
     // On a full disk this is the room for the last words; they come before the alignment, which may need more.
     FileSystem.remove(Self.reservePath(database.directory))

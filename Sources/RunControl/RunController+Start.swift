@@ -12,6 +12,7 @@ extension RunController {
   /// Reaches for the instruments without holding anybody up, and notes in the log what state they are in.
   package func connectAtStart() {
     noteHostClock()
+    watchBetweenRuns()
     if settings.holder == nil, let limitation = settings.holderLimitation { journal.log(.warning, limitation) }
     desk.post { [self] _ in
       let holder = reachHolder()

@@ -58,14 +58,18 @@ package final class RunController: Sendable {
   let beamStops = Monitor(UInt64(0))
   /// When instruments that are away were reached for last.
   let reachedAt = Monitor(MonotonicTime.now)
+  /// Rings that an earlier daemon left, until somebody recovers or discards them.
+  let leftRings: Monitor<[LeftRing]>
   /// The bus tells by itself of what is plugged in.
   let busTellsChanges: Bool
 
   package init(
     _ settings: ControllerSettings, data: DataDirectory, catalog: Catalog, beam: Beam, bus: any USBBus,
-    rings: [CameraRing], publisher: StreamPublisher, interrupted: [RunDirectory], journal: Journal
+    rings: [CameraRing], left: [LeftRing] = [], publisher: StreamPublisher, interrupted: [RunDirectory],
+    journal: Journal
   ) throws(ControlError) {
     self.interrupted = interrupted
+    leftRings = Monitor(left)
     busTellsChanges = bus.tellsChanges
     freeBytes = Monitor(FileSystem.freeBytes(at: data.path))
     self.settings = settings
@@ -123,7 +127,11 @@ package final class RunController: Sendable {
   package func keepHouse() {
     let free = FileSystem.freeBytes(at: data.path)
     freeBytes.update { $0 = free }
-    if let free, free < settings.keepFree, let run = activeRun, run.progress.state != .stopping {
+    let isNearlyFull = free.map { $0 < settings.keepFree } ?? false
+    // Previews take little: what must stay free is given half to them.
+    let isFull = free.map { $0 < settings.leastFree } ?? false
+    for station in instruments.cameras { station.recorder.set(diskIsFull: isNearlyFull) }
+    if let free, isFull, let run = activeRun, run.progress.state != .stopping {
       run.signals.push(.failed("only \(free / 1_000_000) MB are free in \(data.path); storage.keep_free must stay"))
     }
     publisher.publish(status: status)

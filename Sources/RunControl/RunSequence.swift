@@ -28,7 +28,8 @@ struct RunSequence {
   private var range: Amperes?
   /// Somebody wants the run paused.
   private var isPauseWanted = false
-  var recording = Recording.off
+  /// What the cameras have been told to do, by name.
+  var demands: [String: CameraDemand] = [:]
   /// Some step has asked for frames.
   var hasRecorded = false
   var series: UInt64 = 0
@@ -121,6 +122,7 @@ struct RunSequence {
     // What was measured before the step may say that there is nothing to do.
     while let signal = run.signals.pop(atMost: Seconds(0)) { _ = try take(signal) }
 
+    keepFrames(before: step)
     let began = MonotonicTime.now
     let chargeBefore = run.progress.charge
     run.update { progress in
@@ -242,10 +244,7 @@ struct RunSequence {
   private mutating func pause(_ step: Step) throws(Ending) {
     run.update { $0.state = .paused }
     tell("paused", "the run is paused at 0 A, and no frames are recorded", [:])
-    if recording != .off {
-      recording = .off
-      for station in instruments.cameras { station.send(.stop) }
-    }
+    stopRecording()
     do throws(InstrumentFailure) { try apply(.rest) } catch { throw Ending(error) }
     while isPauseWanted {
       try holdDoseLimit()

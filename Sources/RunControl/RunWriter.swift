@@ -13,6 +13,8 @@ enum RunEntry: Sendable {
   case frames([StoredFrame], RunCamera)
   case gaps([GapRecord])
   case ledger(SeriesLedger)
+  case choices([ChoiceRecord])
+  case statistics([StoredStatistics], RunCamera)
   case device(kind: String, model: String, identity: String, connection: String, details: [String: JSONValue])
   case stepBegan(Step, at: MonotonicTime)
   case stepEnded(Int, at: MonotonicTime, by: String, charge: Coulombs)
@@ -123,6 +125,8 @@ final class RunWriter: Sendable {
     case .gaps(let gaps):
       try database.append(gaps: gaps)
     case .ledger(let ledger): try database.set(ledger: ledger)
+    case .choices(let choices): try database.append(choices: choices)
+    case .statistics(let statistics, let camera): try database.append(statistics: statistics, of: camera)
     case .device(let kind, let model, let identity, let connection, let details):
       try database.set(
         device: DeviceRecord(

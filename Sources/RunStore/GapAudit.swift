@@ -12,8 +12,8 @@ struct GapAudit {
   /// Numbers that are there more than once without the flag of a repeated frame.
   var doubled: [UInt64] = []
   /// Numbers that are absent within choices, less those that gaps explain, and how many the choices say there are.
-  var leftOut: UInt64 = 0
-  var chosen: UInt64 = 0
+  var leftOut: Int64 = 0
+  var chosen: Int64 = 0
 
   /// What people call the series.
   var name: String {
@@ -27,7 +27,7 @@ struct GapAudit {
   private struct Account {
     var gaps: [Numbers] = []
     var choices: [Numbers] = []
-    var chosen: UInt64 = 0
+    var chosen: Int64 = 0
     var missing: [Numbers] = []
     var next: UInt64 = 0
     var doubled: [UInt64] = []
@@ -48,11 +48,11 @@ struct GapAudit {
       if first <= last { accounts[SeriesKey(row), default: Account()].gaps.append(first...last) }
     }
     for row in try run.database.rows(
-      "SELECT camera, series, first_frame, last_frame, skipped + merged AS n FROM choice ORDER BY first_frame")
-    {
+      "SELECT camera, series, first_frame, last_frame, skipped + merged + dropped AS n FROM choice ORDER BY first_frame"
+    ) {
       let (first, last) = (row.count("first_frame"), row.count("last_frame"))
       if first <= last { accounts[SeriesKey(row), default: Account()].choices.append(first...last) }
-      accounts[SeriesKey(row), default: Account()].chosen += row.count("n")
+      accounts[SeriesKey(row), default: Account()].chosen += row.integer("n") ?? 0
     }
     for ledger in try run.ledgers() {
       let key = SeriesKey(camera: ledger.camera, series: ledger.series)
@@ -82,7 +82,7 @@ struct GapAudit {
     contradicted = Self.subtract(missing, from: gaps)
     doubled = account.doubled
     chosen = account.chosen
-    leftOut = Self.total(withoutGap) - Self.total(unexplained)
+    leftOut = Int64(Self.total(withoutGap) - Self.total(unexplained))
   }
 
   private static func total(_ ranges: [Numbers]) -> UInt64 {

@@ -9,7 +9,8 @@ import Linux
 ///         16  i64   arrival_raw_ns    arrival here, CLOCK_MONOTONIC_RAW
 ///         24  i64   exposure_ns
 ///         32  u32   series
-///         36  u32   flags             1 repeated, 2 no device time
+///         36  u32   flags             1 repeated, 2 no device time, 16 binned preview, 32 kept by looking back;
+///                                     bits 16-31: camera frames in this one, less one
 ///         40  u64   position          index of the frame in the run, from 0
 ///         48  u32   step              index of the protocol step, 0xFFFFFFFF none
 ///         52  u32   pixel_crc32c      CRC-32C of the frame's pixel bytes
@@ -25,6 +26,11 @@ package struct IndexRecord: Hashable, Sendable {
   package static let noStep = UInt32.max
   /// Bit of `flags`: the camera gave no time stamp that can be used (FRAME_RING_FLAG_NO_DEVICE_TIME).
   package static let noDeviceTime: UInt32 = 2
+
+  /// The bits of `flags` that say how many camera frames are added up in one, at most 65 536.
+  package static func sumBits(of frames: UInt64) -> UInt32 { UInt32(min(max(frames, 1), 65_536) - 1) << 16 }
+  /// Camera frames in this one.
+  package var frames: UInt64 { UInt64(flags >> 16) + 1 }
 
   package var frameNumber: UInt64
   package var deviceNanoseconds: Int64

@@ -60,13 +60,13 @@ extension RunDatabase {
   package func append(choices: [ChoiceRecord]) throws(DatabaseError) {
     let insert = try database.statement(
       """
-      INSERT INTO choice (camera, series, first_frame, last_frame, skipped, merged, rule)
-      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+      INSERT INTO choice (camera, series, first_frame, last_frame, skipped, merged, dropped, rule)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
       """)
     for choice in choices {
       try insert.run([
         .integer(Int64(choice.camera)), .count(choice.series), .count(choice.first), .count(choice.last),
-        .count(choice.skipped), .count(choice.merged), .text(choice.rule),
+        .integer(choice.skipped), .integer(choice.merged), .integer(choice.dropped), .text(choice.rule),
       ])
     }
   }

@@ -219,10 +219,15 @@ package final class RunRecovery {
       ledgers[key, default: empty].written = row.count("n")
     }
     for row in try run.database.rows(
-      "SELECT camera, series, sum(skipped) AS skipped, sum(merged) AS merged FROM choice GROUP BY camera, series")
+      """
+      SELECT camera, series, sum(skipped) AS skipped, sum(merged) AS merged, sum(dropped) AS dropped FROM choice
+      GROUP BY camera, series
+      """)
     {
-      ledgers[SeriesKey(row)]?.skipped = row.count("skipped")
-      ledgers[SeriesKey(row)]?.merged = row.count("merged")
+      let key = SeriesKey(row)
+      ledgers[key]?.skipped = row.count("skipped")
+      ledgers[key]?.merged = row.count("merged")
+      if row.count("dropped") > 0 { ledgers[key]?.dropped[SeriesLedger.behindCause] = row.count("dropped") }
     }
     for var ledger in ledgers.values {
       let known = ledger.written + ledger.skipped + ledger.merged + ledger.totalDropped

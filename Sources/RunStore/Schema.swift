@@ -166,10 +166,13 @@ package enum Schema {
       written INTEGER NOT NULL, skipped INTEGER NOT NULL, merged INTEGER NOT NULL, dropped INTEGER NOT NULL,
       PRIMARY KEY (camera, series, step)
     ) STRICT;
-    CREATE TABLE choice (                -- frames that are not there because nobody wanted them, or that are in a sum
+    CREATE TABLE choice (                -- frames that are not there on purpose, and how many of first_frame … last_frame
       id INTEGER PRIMARY KEY, camera INTEGER NOT NULL, series INTEGER NOT NULL,
       first_frame INTEGER NOT NULL, last_frame INTEGER NOT NULL,
-      skipped INTEGER NOT NULL, merged INTEGER NOT NULL, rule TEXT NOT NULL
+      skipped INTEGER NOT NULL,          -- not wanted; below 0: kept afterwards by looking back
+      merged INTEGER NOT NULL,           -- in a sum
+      dropped INTEGER NOT NULL,          -- given up for others
+      rule TEXT NOT NULL                 -- what was wanted, in words
     ) STRICT;
     """
 

@@ -1,17 +1,12 @@
 import Glibc
 import Linux
+import Quantities
 
-/// One open segment: `frames-NNNN.mrc`, its index, and what is on the way to them.
-///
-/// Frames of whole pages are written straight from where they are. Others are gathered in an aligned staging buffer and
-/// written in whole blocks, because `O_DIRECT` takes nothing else; `flush` writes the last, incomplete block padded, cuts
-/// the file to its exact size and keeps the incomplete block to write it again when it is full. A frame gets its index
-/// record when its last byte is on the file.
+/// One open segment: the file of its frames, its index, and what is on the way to them. A frame gets its index record when
+/// its last byte is on the file.
 @safe
 final class SegmentFile {
-  private static let stagingBytes = 4 << 20
-  /// From here on a write of its own costs less than gathering.
-  private static let leastStraightBytes = 512 << 10
+  /// Frames that may wait for others before they are written.
   private static let mostPending = 65536
 
   let number: Int
@@ -19,40 +14,33 @@ final class SegmentFile {
   let path: String
   private let indexPath: String
   private let settings: SegmentSettings
-  private let file: FileDescriptor
+  private let blocks: BlockFile
+  private let writes: WritesUnderWay
   private let index: FileDescriptor
-  private let stored: (StoredFrame) -> Void
-  private(set) var isDirect: Bool
+  private let stored: ([StoredFrame]) -> Void
 
   /// Frames taken in.
   private(set) var frames = 0
   /// Frames with an index record.
   private(set) var indexed = 0
   private var headerFrames = 0
-  private var pending: [IndexRecord] = []
-
-  private let header = AlignedBuffer(count: MRCHeader.byteCount)
-  private let staging = AlignedBuffer(count: stagingBytes)
-  /// Where the first byte of `staging` belongs in the file: a whole number of blocks.
-  private var stagingOffset = Int64(MRCHeader.byteCount)
-  private var staged = 0
-  private var reserved: Int64 = 0
+  /// Frames without an index record: those from `firstPending` on.
+  private var pending: [StoredFrame] = []
+  private var firstPending = 0
   private var records: [UInt8] = []
 
   init(
-    _ files: FrameFiles, number: Int, shape: FrameShape, settings: SegmentSettings,
-    stored: @escaping (StoredFrame) -> Void
+    _ files: FrameFiles, number: Int, shape: FrameShape, settings: SegmentSettings, _ writes: WritesUnderWay,
+    stored: @escaping ([StoredFrame]) -> Void
   ) throws(LinuxError) {
     self.number = number
     self.shape = shape
     self.settings = settings
+    self.writes = writes
     self.stored = stored
     path = files.pixelsPath(number)
     indexPath = files.indexPath(number)
-    if let fault = settings.fault?(path, 0) { throw LinuxError("open", path, number: fault.number) }
-    var direct = settings.direct
-    file = try Self.create(path, direct: &direct)
-    isDirect = direct
+    blocks = try BlockFile(path, settings, writes)
     do throws(LinuxError) {
       index = try FileDescriptor.open(indexPath, O_WRONLY | O_CREAT | O_EXCL)
     } catch {
@@ -61,206 +49,125 @@ final class SegmentFile {
     }
   }
 
-  /// A file system that cannot do `O_DIRECT` refuses it when the file is opened, after it has made the file.
-  private static func create(_ path: String, direct: inout Bool) throws(LinuxError) -> FileDescriptor {
-    let flags = O_RDWR | O_CREAT | O_EXCL
-    if direct {
-      do throws(LinuxError) {
-        return try FileDescriptor.open(path, flags, direct: true)
-      } catch {
-        guard error.number == EINVAL else { throw error }
-        FileSystem.remove(path)
-        direct = false
-      }
-    }
-    return try FileDescriptor.open(path, flags)
-  }
-
-  var bytesAfterNextFrame: Int64 { Int64(MRCHeader.byteCount) + Int64(frames + 1) * Int64(shape.bytes) }
+  var isDirect: Bool { blocks.isDirect }
+  /// Where what is being gathered belongs in the file; nil when everything taken in is written or being written.
+  var gatheringFrom: Int64? { blocks.staged > 0 && frames > indexed ? blocks.stagingOffset : nil }
+  var bytesAfterNextFrame: Int64 { blocks.length + Int64(shape.bytes) }
   func offset(ofFrame ordinal: Int) -> Int64 { Int64(MRCHeader.byteCount) + Int64(ordinal) * Int64(shape.bytes) }
 
   /// Takes a frame in.
-  func add(_ record: IndexRecord, _ pixels: UnsafeRawBufferPointer) throws(LinuxError) {
-    reserve(through: bytesAfterNextFrame)
+  /// - Parameter lender: named by `WritesUnderWay.firstLender` as long as the pixels must stay where they are.
+  func add(_ record: IndexRecord, _ pixels: UnsafeRawBufferPointer, lender: UInt64) throws(LinuxError) {
+    pending.append(StoredFrame(record: record, segment: number, offsetBytes: blocks.length))
     frames += 1
-    pending.append(record)
-    if unsafe goesStraight(pixels) {
-      try writeStaged(andTail: false)
-      unsafe try write(pixels, at: offset(ofFrame: frames - 1), endsFrames: frames)
-      stagingOffset = offset(ofFrame: frames)
-    } else {
-      unsafe try stage(pixels)
-      if pending.count >= Self.mostPending { try writeStaged(andTail: false) }
-    }
+    unsafe try blocks.append(pixels, lender: lender, head: header)
+    if frames - indexed >= Self.mostPending { try blocks.writeStaged(header) }
   }
 
-  private func goesStraight(_ pixels: UnsafeRawBufferPointer) -> Bool {
-    let block = AlignedBuffer.alignment
-    return pixels.count >= Self.leastStraightBytes && pixels.count.isMultiple(of: block)
-      && UInt(bitPattern: pixels.baseAddress).isMultiple(of: UInt(block)) && staged.isMultiple(of: block)
-  }
-
-  private func stage(_ pixels: UnsafeRawBufferPointer) throws(LinuxError) {
-    var done = 0
-    while done < pixels.count {
-      let part = min(pixels.count - done, Self.stagingBytes - staged)
-      let target = unsafe UnsafeMutableRawBufferPointer(rebasing: staging.bytes[staged..<staged + part])
-      unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: pixels[done..<done + part]))
-      done += part
-      staged += part
-      if staged == Self.stagingBytes { try writeStaged(andTail: false) }
+  /// Takes in what has been written meanwhile and indexes it; when nothing has, waits for something.
+  func reap(atMost span: Seconds) throws(LinuxError) {
+    do throws(LinuxError) {
+      try blocks.reap(atMost: span)
+    } catch {
+      // What came before the write that failed is on the file.
+      try? writeRecords()
+      throw error
     }
-  }
-
-  /// Writes the whole blocks of the staging buffer; with `andTail` the incomplete last one too.
-  private func writeStaged(andTail: Bool) throws(LinuxError) {
-    let block = AlignedBuffer.alignment
-    let whole = staged / block * block
-    let tail = staged - whole
-    if whole > 0 {
-      let bytes = unsafe UnsafeRawBufferPointer(rebasing: staging.bytes[..<whole])
-      let offset = stagingOffset
-      let end = offset + Int64(whole)
-      unsafe try write(bytes, at: offset, endsFrames: wholeFrames(before: end))
-      unsafe staging.bytes.baseAddress!.copyMemory(from: staging.bytes.baseAddress! + whole, byteCount: tail)
-      staged = tail
-      stagingOffset = end
-    }
-    guard andTail, tail > 0 else { return }
-    unsafe UnsafeMutableRawBufferPointer(rebasing: staging.bytes[tail..<block]).initializeMemory(
-      as: UInt8.self, repeating: 0)
-    let padded = unsafe UnsafeRawBufferPointer(rebasing: staging.bytes[..<block])
-    let end = stagingOffset + Int64(tail)
-    unsafe try write(padded, at: stagingOffset, endsFrames: wholeFrames(before: end), cutTo: end)
-  }
-
-  private func wholeFrames(before end: Int64) -> Int { Int((end - Int64(MRCHeader.byteCount)) / Int64(shape.bytes)) }
-
-  /// Writes pixels, then the index records of the frames that are complete with them.
-  private func write(
-    _ bytes: UnsafeRawBufferPointer, at offset: Int64, endsFrames complete: Int, cutTo end: Int64? = nil
-  ) throws(LinuxError) {
-    if indexed == 0 && headerFrames == 0 && complete > 0 && offset == Int64(MRCHeader.byteCount) {
-      // The file begins with its first frames: header and pixels in one write, so that no reader meets nz = 0.
-      fillHeader(complete)
-      unsafe try put(UnsafeRawBufferPointer(header.bytes), bytes, at: 0)
-      headerFrames = complete
-    } else {
-      unsafe try put(bytes, nil, at: offset)
-    }
-    if let end {
-      try file.truncate(to: end)
-      reserved = 0  // the cut gave the reservation back
-    }
-    try writeRecords(upTo: complete)
+    try writeRecords()
     if headerFrames == 0 && indexed > 0 { try writeHeader() }
   }
 
-  private func writeRecords(upTo complete: Int) throws(LinuxError) {
-    let count = complete - indexed
+  /// Records of the frames that are complete on the file.
+  private func writeRecords() throws(LinuxError) {
+    var count = 0
+    while firstPending + count < pending.count,
+      pending[firstPending + count].offsetBytes + Int64(shape.bytes) <= blocks.written
+    { count += 1 }
     guard count > 0 else { return }
-    if records.count < count * IndexRecord.byteCount {
-      records = [UInt8](repeating: 0, count: count * IndexRecord.byteCount)
-    }
-    let offset = Int64(indexed * IndexRecord.byteCount)
-    let path = indexPath
-    let fault = settings.fault
-    let pending = self.pending
+    let each = IndexRecord.byteCount
+    if records.count < count * each { records = [UInt8](repeating: 0, count: count * each) }
+    let frames = pending[firstPending..<firstPending + count]
+    let place = Int64(indexed * each)
     let failure = unsafe records.withUnsafeMutableBytes { all -> LinuxError? in
-      for k in 0..<count {
-        let place = k * IndexRecord.byteCount
-        unsafe pending[k].write(
-          to: UnsafeMutableRawBufferPointer(rebasing: all[place..<place + IndexRecord.byteCount]))
+      for (k, frame) in frames.enumerated() {
+        unsafe frame.record.write(to: UnsafeMutableRawBufferPointer(rebasing: all[k * each..<(k + 1) * each]))
       }
-      let bytes = unsafe UnsafeRawBufferPointer(rebasing: all[..<(count * IndexRecord.byteCount)])
+      let bytes = unsafe UnsafeRawBufferPointer(rebasing: all[..<(count * each)])
       do throws(LinuxError) {
-        unsafe try Self.write(index, path, bytes, nil, at: offset, fault)
+        unsafe try index.write(bytes, nil, at: place, indexPath, settings.fault)
         return nil
       } catch {
         return error
       }
     }
     if let failure { throw failure }
-    for record in pending[..<count] {
-      stored(
-        StoredFrame(record: record, segment: number, offsetBytes: self.offset(ofFrame: Int(record.ordinal))))
+    indexed += count
+    firstPending += count
+    stored(Array(frames))
+    if firstPending == pending.count {
+      pending.removeAll(keepingCapacity: true)
+      firstPending = 0
+    } else if firstPending > Self.mostPending {
+      pending.removeFirst(firstPending)
+      firstPending = 0
     }
-    self.pending.removeFirst(count)
-    indexed = complete
   }
 
-  /// Makes the header's frame count what is on the file.
+  /// Begins to make the header's frame count what is on the file.
   func writeHeader() throws(LinuxError) {
-    guard headerFrames != indexed else { return }
-    fillHeader(indexed)
-    unsafe try put(UnsafeRawBufferPointer(header.bytes), nil, at: 0)
-    headerFrames = indexed
+    guard headerFrames != indexed, indexed > 0 else { return }
+    _ = try blocks.writeHeader(header)
   }
 
-  private func fillHeader(_ frames: Int) {
-    unsafe header.bytes.copyBytes(from: MRCHeader(shape: shape, frames: frames, note: settings.note).bytes)
+  /// The header never counts more than what is indexed, but for the first write, which brings header and frames at once.
+  private func header(_ end: Int64) -> [UInt8]? {
+    let frames = indexed > 0 ? indexed : Int((end - Int64(MRCHeader.byteCount)) / Int64(shape.bytes))
+    guard frames > 0 else { return nil }
+    headerFrames = frames
+    return MRCHeader(shape: shape, frames: frames, note: settings.note).bytes
   }
 
-  /// Everything taken in is on the file, has its record, and is counted in the header.
+  /// Everything taken in is on the file and has its record.
+  func gather() throws(LinuxError) { try settle(exactly: false) }
+
+  /// Everything taken in is on the file, has its record, and is counted in the header; the file holds nothing else.
   func flush() throws(LinuxError) {
-    try writeStaged(andTail: true)
-    try writeHeader()
+    try settle(exactly: true)
+    if headerFrames != indexed { try blocks.writeHeaderNow(header) }
   }
 
-  func synchronize() throws(LinuxError) {
-    try file.synchronizeData()
-    try index.synchronizeData()
+  private func settle(exactly: Bool) throws(LinuxError) {
+    do throws(LinuxError) {
+      try blocks.settle(exactly: exactly, header)
+    } catch {
+      try? writeRecords()
+      throw error
+    }
+    try writeRecords()
+  }
+
+  /// Begins fdatasync(2) of what has its record, unless the last is still under way.
+  func synchronize() {
+    if !writes.isSynchronizing(self) { writes.synchronize(blocks.descriptor, index.number, of: self) }
   }
 
   /// Ends the segment: everything is on the file, the reservation is given back.
   func close() throws(LinuxError) {
     try flush()
-    try file.truncate(to: offset(ofFrame: indexed))
+    try blocks.cut(to: offset(ofFrame: indexed))
+    writes.synchronize(blocks.descriptor, index.number, of: self)
   }
 
   /// Ends the segment after a failure: cut to its last frame with an index record, removed when it has none.
   func seal() {
+    writes.abandon()
     guard indexed > 0 else {
       FileSystem.remove(path)
       FileSystem.remove(indexPath)
       return
     }
     try? index.truncate(to: Int64(indexed * IndexRecord.byteCount))
-    try? file.truncate(to: offset(ofFrame: indexed))
-    try? writeHeader()
-  }
-
-  private func reserve(through end: Int64) {
-    guard end > reserved, settings.reservationBytes > 0 else { return }
-    reserved = min(end + settings.reservationBytes, max(end, settings.segmentBytes))
-    file.reserve(reserved)
-  }
-
-  private func put(_ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer?, at offset: Int64)
-    throws(LinuxError)
-  {
-    do throws(LinuxError) {
-      unsafe try Self.write(file, path, first, second, at: offset, settings.fault)
-    } catch {
-      // Some file systems take O_DIRECT when the file is opened and refuse it when it is written.
-      guard isDirect, error.number == EINVAL, file.useCache() else { throw error }
-      isDirect = false
-      unsafe try Self.write(file, path, first, second, at: offset, settings.fault)
-    }
-  }
-
-  private static func write(
-    _ file: borrowing FileDescriptor, _ path: String, _ first: UnsafeRawBufferPointer,
-    _ second: UnsafeRawBufferPointer?, at offset: Int64, _ fault: ((String, Int) -> WriteFault?)?
-  ) throws(LinuxError) {
-    if let fault = unsafe fault?(path, first.count + (second?.count ?? 0)) {
-      unsafe try file.write(UnsafeRawBufferPointer(rebasing: first[..<min(fault.after, first.count)]), at: offset)
-      throw LinuxError("pwrite", number: fault.number)
-    }
-    if let second = unsafe second {
-      unsafe try file.write(first, second, at: offset)
-    } else {
-      unsafe try file.write(first, at: offset)
-    }
+    try? blocks.cut(to: offset(ofFrame: indexed))
+    try? blocks.writeHeaderNow(header)
   }
 }

@@ -1,4 +1,4 @@
-import Linux
+package import Linux
 package import Quantities
 
 /// How segments of frames are written.
@@ -13,10 +13,14 @@ package struct SegmentSettings: Sendable {
   package var headerInterval = Seconds(1)
   /// Frames too small for a write of their own wait at most this long for others, as long as frames keep coming.
   package var gatherInterval = Seconds(0.1)
+  /// Writes that may be under way at a time. As long as one is, its pixels must stay where they are.
+  package var writesUnderWay = 4
   /// The second label of each header, for people: run and sample.
   package var note = ""
   /// Asked before every write; an answer makes the write fail after that many bytes, as a full disk would. For tests.
   package var fault: (@Sendable (_ path: String, _ bytes: Int) -> WriteFault?)?
+  /// Makes the queue of transfers, with room for so many; nil: the best this kernel has.
+  package var queue: (@Sendable (_ limit: Int) -> any FileQueue)?
 
   package init() {}
 }

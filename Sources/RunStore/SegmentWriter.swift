@@ -48,22 +48,26 @@ package struct WrittenFrame: Hashable, Sendable {
 /// Writes the frames of a run into segments (design §5): `frames-NNNN.mrc`, 4096 bytes of header and then raw frames, and
 /// `frames-NNNN.idx`. Used by one thread at a time.
 ///
-/// The records of a segment are written after the pixels they describe, the header's frame count after both. What a killed
-/// process wrote stays in the kernel; against a power cut, `synchronize` about every 2 s bounds what may be missing.
+/// Several writes are under way at a time (docs/decisions/0011). The records of a segment are written after the pixels they
+/// describe, the header's frame count after both. What a killed process wrote stays in the kernel; against a power cut,
+/// `synchronize` about every 2 s bounds what may be missing.
 package final class SegmentWriter: @unchecked Sendable {
   private static let mostSide = 1 << 20
   private static let mostFrameBytes = 1 << 30
 
   private let files: FrameFiles
   private let settings: SegmentSettings
-  private let stored: (StoredFrame) -> Void
+  private let stored: ([StoredFrame]) -> Void
+  private let writes: WritesUnderWay
   private var segment: SegmentFile?
   private var nextSegment = 0
   private var headerDue = MonotonicTime(nanoseconds: .min)
-  private var gatheringSince = MonotonicTime(nanoseconds: 0)
+  private var gathering: (from: Int64, since: MonotonicTime)?
 
   /// Position of the next frame: frames taken in so far.
   package private(set) var position: UInt64 = 0
+  /// Frames given to `append`, the refused ones included.
+  package private(set) var framesHandedOver: UInt64 = 0
   /// Frames that are on the file and have their index record.
   package private(set) var framesOnFile: UInt64 = 0
   /// Bytes of the frames on the file.
@@ -71,24 +75,42 @@ package final class SegmentWriter: @unchecked Sendable {
   /// What the operator should know, such as a file system without `O_DIRECT`.
   package private(set) var notice: String?
 
-  /// - Parameter stored: called on the writer's thread for each frame as its index record has been written: in order,
-  ///   at once for frames of 512 KiB and more in whole pages, at the latest in `flush` for others.
+  /// - Parameter stored: called on the writer's thread with frames whose index records have been written: each once and in
+  ///   order, from within `append`, `reap`, `flush` and `close`.
   package init(
     _ files: FrameFiles, _ settings: SegmentSettings = SegmentSettings(),
-    stored: @escaping (StoredFrame) -> Void = { _ in }
+    stored: @escaping ([StoredFrame]) -> Void = { _ in }
   ) {
     self.files = files
     self.settings = settings
     self.stored = stored
+    writes = WritesUnderWay(settings)
   }
 
-  /// Takes a frame in. After a `SegmentError` the frame is not taken in, the segment is valid and ended, and the next
-  /// frame begins a new one.
-  /// - Parameter pixels: `frame.shape.bytes` bytes; 4096-aligned ones of whole pages are written from where they are.
+  /// The kernel must not go on writing from memory that others have by then.
+  deinit {
+    writes.abandon()
+    try? writes.waitForSynchronizing()
+  }
+
+  /// Of the frames given to `append`, the memory of the first so many is not needed any more. Grows within `append`, `reap`,
+  /// `flush` and `close`, and is `framesHandedOver` after the last two, and after a segment has failed.
+  package var framesReleased: UInt64 { writes.firstLender ?? framesHandedOver }
+
+  /// Whether there is something to wait for with `reap`.
+  package var isWriting: Bool { writes.count > 0 }
+
+  /// Takes a frame in and begins to write it; waits only when too much is under way already. After a `SegmentError` the frame
+  /// is not taken in, the segment is valid and ended, and the next frame begins a new one.
+  /// - Parameter pixels: `frame.shape.bytes` bytes; 4096-aligned ones of whole pages are written from where they are, and must
+  ///   stay there until `framesReleased` has counted them.
   package func append(_ frame: RecordedFrame, _ pixels: UnsafeRawBufferPointer, at now: MonotonicTime)
     throws(SegmentError) -> WrittenFrame
   {
+    let lender = framesHandedOver
+    framesHandedOver += 1
     try check(frame, pixels.count)
+    try reap(waitingAtMost: Seconds(0))
     if let open = segment,
       open.shape != frame.shape || open.bytesAfterNextFrame > settings.segmentBytes || open.frames >= Int(Int32.max)
     {
@@ -108,9 +130,9 @@ package final class SegmentWriter: @unchecked Sendable {
       ordinal: UInt32(ordinal))
     position += 1
     do throws(LinuxError) {
-      if file.frames == file.indexed { gatheringSince = now }
-      unsafe try file.add(record, pixels)
-      if file.frames > file.indexed, now - gatheringSince >= settings.gatherInterval { try file.flush() }
+      unsafe try file.add(record, pixels, lender: lender)
+      try file.reap(atMost: Seconds(0))
+      try gather(file, now)
     } catch {
       let isStored = file.indexed > ordinal
       let failure = fail(file, error, refusing: 1)
@@ -121,6 +143,12 @@ package final class SegmentWriter: @unchecked Sendable {
     return WrittenFrame(position: record.position, segment: file.number, offsetBytes: file.offset(ofFrame: ordinal))
   }
 
+  /// Takes in what has been written meanwhile; when nothing has, waits for something, if there is something to wait for.
+  package func reap(waitingAtMost span: Seconds) throws(SegmentError) {
+    guard let file = segment else { return }
+    do throws(LinuxError) { try file.reap(atMost: span) } catch { throw fail(file, error, refusing: 0) }
+  }
+
   /// Everything taken in is on the files, indexed and counted in the header. To be called when no frame has come for a
   /// moment, so that small frames do not wait in memory.
   package func flush() throws(SegmentError) {
@@ -128,14 +156,19 @@ package final class SegmentWriter: @unchecked Sendable {
     do throws(LinuxError) { try file.flush() } catch { throw fail(file, error, refusing: 0) }
   }
 
-  /// fdatasync(2) of pixels and index: what was written before is safe from a power cut. Once in about 2 s.
-  package func synchronize() throws(SegmentError) {
-    guard let file = segment else { return }
-    do throws(LinuxError) { try file.synchronize() } catch { throw fail(file, error, refusing: 0) }
-  }
+  /// Begins fdatasync(2) of pixels and index, and does not wait for it: what is indexed now is safe from a power cut soon.
+  /// Once in about 2 s. A segment that ends is synchronized as well, and `close` waits until all are.
+  package func synchronize() { segment?.synchronize() }
 
-  /// Ends the last segment: exact size, exact frame count.
-  package func close() throws(SegmentError) { try endSegment() }
+  /// Ends the last segment: exact size, exact frame count, safe from a power cut.
+  package func close() throws(SegmentError) {
+    try endSegment()
+    do throws(LinuxError) {
+      try writes.waitForSynchronizing()
+    } catch {
+      throw SegmentError(error, path: files.pixelsPath(max(0, nextSegment - 1)), lostFrames: 0)
+    }
+  }
 
   private func check(_ frame: RecordedFrame, _ count: Int) throws(SegmentError) {
     let shape = frame.shape
@@ -154,13 +187,26 @@ package final class SegmentWriter: @unchecked Sendable {
     }
   }
 
+  /// Frames that wait for others do so for a limited time.
+  private func gather(_ file: SegmentFile, _ now: MonotonicTime) throws(LinuxError) {
+    guard let from = file.gatheringFrom else {
+      gathering = nil
+      return
+    }
+    if gathering?.from != from { gathering = (from, now) }
+    guard let since = gathering?.since, now - since >= settings.gatherInterval else { return }
+    try file.gather()
+    gathering = nil
+  }
+
   private func openSegment(_ shape: FrameShape) throws(SegmentError) -> SegmentFile {
     if let open = segment { return open }
     do throws(LinuxError) {
-      let file = try SegmentFile(files, number: nextSegment, shape: shape, settings: settings) { [unowned self] in
-        framesOnFile += 1
-        bytesOnFile += UInt64(shape.bytes)
-        stored($0)
+      let file = try SegmentFile(files, number: nextSegment, shape: shape, settings: settings, writes) {
+        [unowned self] frames in
+        framesOnFile += UInt64(frames.count)
+        bytesOnFile += UInt64(frames.count * shape.bytes)
+        stored(frames)
       }
       nextSegment += 1
       segment = file
@@ -175,6 +221,7 @@ package final class SegmentWriter: @unchecked Sendable {
     guard let file = segment else { return }
     do throws(LinuxError) { try file.close() } catch { throw fail(file, error, refusing: 0) }
     segment = nil
+    gathering = nil
   }
 
   /// Ends a segment that could not be written on, and goes back to the last frame that is on it.
@@ -183,6 +230,7 @@ package final class SegmentWriter: @unchecked Sendable {
     file.seal()
     if file.indexed == 0 { nextSegment = file.number }
     segment = nil
+    gathering = nil
     position -= UInt64(lost)
     return SegmentError(error, path: file.path, lostFrames: UInt64(max(0, lost - refusing)))
   }

@@ -29,6 +29,9 @@ package struct StepLedger: Hashable, Sendable {
 /// The account of one series of one camera: triggered = received + lost at source;
 /// received = written + skipped by choice + merged into sums + dropped by cause.
 package struct SeriesLedger: Hashable, Sendable {
+  /// Cause of frames that were given up because the disk did not keep up.
+  package static let behindCause = "disk_behind"
+
   /// Id of the camera in the run.
   package var camera: Int
   package var series: UInt64
@@ -96,19 +99,22 @@ package struct SeriesLedger: Hashable, Sendable {
   }
 }
 
-/// Frames `first…last` of a series of which some are not there: `skipped` by choice, and `merged` into sums.
+/// Frames `first…last` of a series of which some are not there: `skipped` by choice, `merged` into sums, and `dropped` to
+/// keep up with the camera. Below 0 where frames that had been skipped were kept afterwards.
 package struct ChoiceRecord: Hashable, Sendable {
   package var camera: Int
   package var series: UInt64
   package var first: UInt64
   package var last: UInt64
-  package var skipped: UInt64
-  package var merged: UInt64
+  package var skipped: Int64
+  package var merged: Int64
+  package var dropped: Int64
   /// What was wanted, in words: "every 10th", "sums of 8".
   package var rule: String
 
   package init(
-    camera: Int, series: UInt64, first: UInt64, last: UInt64, skipped: UInt64, merged: UInt64, rule: String
+    camera: Int, series: UInt64, first: UInt64, last: UInt64, skipped: Int64 = 0, merged: Int64 = 0,
+    dropped: Int64 = 0, rule: String
   ) {
     self.camera = camera
     self.series = series
@@ -116,6 +122,7 @@ package struct ChoiceRecord: Hashable, Sendable {
     self.last = last
     self.skipped = skipped
     self.merged = merged
+    self.dropped = dropped
     self.rule = rule
   }
 }

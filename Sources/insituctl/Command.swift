@@ -15,6 +15,10 @@ enum Command: Equatable, Sendable {
   case runsList
   case runsShow(String)
   case runsVerify(String)
+  case framesKeep(last: String, camera: String?)
+  case framesLeft
+  case framesRecover
+  case framesDiscard
   case protocolCheck(String)
   case export(id: String, format: ExportFormat, output: String)
   case plot(id: String, output: String)

@@ -86,6 +86,19 @@ extension CommandForm {
       words: ["runs", "verify"], arguments: ["ID"], summary: "check a run: ledger, checksums, headers, gaps",
       explanation: identifier + "\nExit code 65 when something is wrong with it."),
     CommandForm(
+      words: ["frames", "keep"],
+      options: [
+        OptionForm(name: "--last", value: "TIME", isRequired: true, summary: "how far back, such as 10s or \"2 min\""),
+        OptionForm(name: "--camera", value: "NAME", summary: "of this camera alone (else of all)"),
+      ], summary: "record what has already happened: frames that the ring still holds",
+      explanation: """
+        They go into the run that is going on, else into a run of their own. Needs a camera that is running: in a step that
+        records, or between runs with camera.watch in the daemon's configuration.
+        """),
+    CommandForm(words: ["frames", "left"], summary: "frames that a daemon which died left in memory"),
+    CommandForm(words: ["frames", "recover"], summary: "write them into a run of their own"),
+    CommandForm(words: ["frames", "discard"], summary: "give them up, and their memory free"),
+    CommandForm(
       words: ["protocol", "check"], arguments: ["FILE"], summary: "check a protocol and print what it will do",
       explanation: "Needs no daemon; asks one for the size of its frames where it can."),
     CommandForm(

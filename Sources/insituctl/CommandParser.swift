@@ -119,6 +119,10 @@ enum CommandParser {
     case "runs": return .runsList
     case "runs show": return .runsShow(arguments[0])
     case "runs verify": return .runsVerify(arguments[0])
+    case "frames keep": return .framesKeep(last: values["--last"] ?? "", camera: values["--camera"])
+    case "frames left": return .framesLeft
+    case "frames recover": return .framesRecover
+    case "frames discard": return .framesDiscard
     case "protocol check": return .protocolCheck(arguments[0])
     case "export":
       let name = values["--format"] ?? ""

@@ -1,5 +1,6 @@
 import ControlProtocol
 import JSON
+import Linux
 import Quantities
 
 extension Program {

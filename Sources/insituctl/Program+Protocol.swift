@@ -7,18 +7,21 @@ import RunStore
 extension Program {
   /// What the plan is reckoned with, from the daemon's instruments or assumed.
   struct Instruments: Equatable {
-    /// The camera this program is made for: 1024 × 1024 pixels of 16 bit.
-    static let assumedFrameBytes = 1024 * 1024 * 2
-
-    var frameBytes: Int?
+    var cameras: [PlannedCamera] = []
     var potentiostat: PlannedInstrument?
 
     /// - Parameter devices: the result of the method `devices`; null without a daemon.
     init(devices: JSONValue) {
       for device in devices["devices"]?.array ?? [] {
-        if let bytes = device["frame_bytes"]?.integer, bytes > 0 { frameBytes = Int(bytes) }
+        if device["kind"] == "camera", let camera = PlannedCamera(device: device) { cameras.append(camera) }
         if let capabilities = device["capabilities"] { potentiostat = PlannedInstrument(json: capabilities) }
       }
+    }
+
+    /// The camera this program is made for, once for each name that the protocol has.
+    static func assumedCameras(of compiled: CompiledProtocol) -> [PlannedCamera] {
+      let names = compiled.cameras.isEmpty ? ["camera"] : compiled.cameras.map(\.name)
+      return names.map { PlannedCamera(name: $0, width: 1024, height: 1024, bytesPerPixel: 2) }
     }
   }
 
@@ -29,37 +32,48 @@ extension Program {
     do throws(ProtocolErrors) {
       compiled = try CompiledProtocol(parsing: file.text)
     } catch {
-      throw ControlError(
-        file: file.name,
-        places: error.errors.map {
-          ControlError.Place(line: $0.line, column: $0.column, message: $0.message, remedy: $0.remedy ?? "")
-        })
+      throw Self.refusal(error.errors, of: file)
     }
     let instruments = Instruments(devices: askedDevices())
-    if instruments.frameBytes == nil && !invocation.quiet {
+    let isAssumed = instruments.cameras.isEmpty
+    if isAssumed && !invocation.quiet {
       console.remark("insituctl: the camera is not known here; frames of 1024 × 1024 × 16 bit are assumed")
     }
-    if let potentiostat = instruments.potentiostat {
-      let hindrances = compiled.hindrances(on: potentiostat)
-      guard hindrances.isEmpty else {
-        throw ControlError(
-          file: file.name,
-          places: hindrances.map {
-            ControlError.Place(line: $0.line, column: $0.column, message: $0.message, remedy: $0.remedy ?? "")
-          })
-      }
-    }
+    let cameras = isAssumed ? Instruments.assumedCameras(of: compiled) : instruments.cameras
+    let hindrances =
+      compiled.hindrances(on: cameras) + (instruments.potentiostat.map { compiled.hindrances(on: $0) } ?? [])
+    guard hindrances.isEmpty else { throw Self.refusal(hindrances, of: file) }
     let plan = compiled.plan(
-      frameBytes: instruments.frameBytes ?? Instruments.assumedFrameBytes, indexBytes: IndexRecord.byteCount,
-      instrument: instruments.potentiostat)
+      cameras: cameras, indexBytes: IndexRecord.byteCount, instrument: instruments.potentiostat)
     var document = compiled.json.object ?? [:]
     document["x_plan"] = plan.json
     try output(.object(document)) { _ in [String(plan.table().dropLast())] }
+  }
+
+  private static func refusal(_ errors: [ProtocolError], of file: ProtocolFile) -> ControlError {
+    ControlError(
+      file: file.name,
+      places: errors.map {
+        ControlError.Place(line: $0.line, column: $0.column, message: $0.message, remedy: $0.remedy ?? "")
+      })
   }
 
   /// The daemon's instruments; null when no daemon answers, for a check needs none.
   private func askedDevices() -> JSONValue {
     guard let client = try? ControlClient(invocation.endpoint, within: Seconds(1)) else { return .null }
     return (try? client.call(.devices, within: Seconds(2))) ?? .null
+  }
+}
+
+extension PlannedCamera {
+  /// - Returns: nil for an entry that does not say what its frames are like.
+  fileprivate init?(device: JSONValue) {
+    guard let width = device["frame_width"]?.integer, let height = device["frame_height"]?.integer,
+      let bytes = device["frame_bytes"]?.integer, (1...Int64(Int32.max)).contains(width),
+      (1...Int64(Int32.max)).contains(height), bytes > 0
+    else { return nil }
+    self.init(
+      name: device["name"]?.string ?? "camera", width: Int(width), height: Int(height),
+      bytesPerPixel: max(1, Int(bytes / (width * height))))
   }
 }

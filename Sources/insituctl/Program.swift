@@ -68,6 +68,14 @@ struct Program {
     case .runsShow(let id):
       try output(try RunSource(invocation).summary(id)) { RunText.summary($0, steps: true) }
     case .runsVerify(let id): return try verify(id)
+    case .framesKeep(let last, let camera):
+      var parameters: [String: JSONValue] = ["last": .string(last)]
+      if let camera { parameters["camera"] = .string(camera) }
+      try ask(.framesKeep, parameters, within: Seconds(60), text: FramesText.kept)
+    case .framesLeft: try ask(.framesLeft, text: FramesText.left)
+    case .framesRecover: try ask(.framesRecover, within: Seconds(300), text: FramesText.recovered)
+    case .framesDiscard:
+      try ask(.framesDiscard) { ["\(Wording.count($0["frames"])) frames are given up."] }
     case .protocolCheck(let file): try checkProtocol(file)
     case .export(let id, let format, let path): try export(id, format: format, to: path)
     case .plot(let id, let path): try plot(id, to: path)

@@ -34,7 +34,7 @@ struct Configuration {
       let runtime = override ?? raw["runtime"]?.scalar ?? "/run/insitud"
       let top = try raw.replacing("{runtime}", with: runtime).mapping(keys: Self.topKeys)
       let control = try top.mappingOrEmpty("control", keys: ["endpoint", "streams"])
-      let storage = try top.mappingOrEmpty("storage", keys: ["segment", "keep_free"])
+      let storage = try top.mappingOrEmpty("storage", keys: ["segment", "keep_free", "degrade"])
       let beam = try top.mappingOrEmpty("beam", keys: ["dose_rate"])
 
       var data = dataOverride ?? ""
@@ -52,6 +52,8 @@ struct Configuration {
           DoseRate(try doseRate(field), from: .configuration)
         },
         software: Software.title("insitud"))
+
+      if let field = storage.ifPresent("degrade") { controller.degradations = try Self.degradations(field) }
 
       // The twin's own keys are the twin's to check.
       twinCommand = raw["twin"] == nil ? nil : raw["twin"]?["command"]?.scalar ?? "insitu-twin"
@@ -100,6 +102,30 @@ struct Configuration {
   }
 
   private static let potentiostatKeys = ["model", "usb", "terminals", "sense", "channel", "trigger_out", "trigger_in"]
+
+  /// What is given up when the disk does not keep up: [every 2nd, every 8th, previews, stop], in the operator's order.
+  private static func degradations(_ field: YAMLField) throws(YAMLError) -> [Degradation] {
+    var order: [Degradation] = []
+    for item in try field.sequence() {
+      let text = try item.text()
+      let words = text.split(separator: " ")
+      let count = words.count == 2 && words[0] == "every" ? Int(words[1].prefix { $0.isNumber }) : nil
+      let measure: Degradation? =
+        switch text {
+        case "previews": .previews
+        case "stop": .stop
+        default: count.flatMap { (2...1_000_000).contains($0) ? .everyNth($0) : nil }
+        }
+      guard let measure else {
+        throw item.error("“\(text)” is nothing to give up", remedy: "write “every 2nd”, “previews” or “stop”")
+      }
+      if order.last == .stop {
+        throw item.error("comes after “stop”", remedy: "after it there is nothing to give up")
+      }
+      order.append(measure)
+    }
+    return order
+  }
 
   /// "16 GB", "500 MB", "2 TB" in powers of 1000.
   static func bytes(_ field: YAMLField?, default fallback: Int64) throws(YAMLError) -> Int64 {

@@ -75,13 +75,20 @@ struct Daemon {
     let controller: RunController
     let server: ControlServer
     do {
+      let left = settings.runCameras.compactMap { LeftRing.setAside(runtime: settings.runtime, $0) }
+      for ring in left {
+        journal.log(
+          .warning,
+          "an earlier daemon left \(ring.frames) frames of \(ring.camera.name) in memory: insituctl frames recover, or"
+            + " insituctl frames discard")
+      }
       let rings = try rings(settings)
       for place in rings {
         if let memory = place.ring.memory { journal.log(.info, "ring of \(place.camera.name): \(memory)") }
       }
       let publisher = try StreamPublisher(context, endpoint: settings.streamsEndpoint, rings: rings)
       controller = try RunController(
-        settings, data: data, catalog: catalog, beam: beam, bus: bus, rings: rings, publisher: publisher,
+        settings, data: data, catalog: catalog, beam: beam, bus: bus, rings: rings, left: left, publisher: publisher,
         interrupted: interrupted, journal: journal)
       server = try ControlServer(
         context, endpoint: settings.controlEndpoint, streams: settings.streamsEndpoint, controller: controller,

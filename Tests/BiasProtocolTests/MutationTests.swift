@@ -17,7 +17,11 @@ private struct SplitMix64: RandomNumberGenerator {
 @Suite struct MutationTests {
   private let splices = [
     " ", "\n", "  ", "- ", ": ", "{", "}", "[", "]", "\"", "'", "#", "&a ", "*a", "!t ", "---\n", "\t", "%", "@", "`",
-    "repeat: 99999", "steps:", "mark:", "record: all", " or ", " until ", " for ", " at ", "-", "+", "e", "1e308",
+    "repeat: 99999", "steps:", "mark:", "record: all", "record: {cameras: {a: all}}",
+    "record: {rate: 400 fps, keep: every 10th}",
+    "record: {keep: none, trigger: {when: change > 0.5, after: 1 s}}", "region: 8 x 8 at 0, 0", "average: 8",
+    "- Keep the last 10 s\n", "- Record every 10th frame at 400 fps\n", "keep 10 fps", " or ", " until ", " for ",
+    " at ", "-", "+", "e", "1e308",
     "1e-400",
     "99999999999999999999", "NaN", "inf", "V", "A", "s", "m", "M", "µ", "Å", "e/A^2", "pA", "> ", "<", ",", ".", "𝄞",
     "\r",
@@ -47,9 +51,9 @@ private struct SplitMix64: RandomNumberGenerator {
 
   @Test("Whatever becomes of a protocol, it compiles or its errors have places in it", arguments: 0..<8)
   func mutations(block: Int) throws {
-    let sources = try exampleNames.map { try distributed($0) }
+    let sources = try exampleNames.map { try distributed($0) } + [Array(recordingText.utf8)]
     var outcomes = (compiled: 0, refused: 0)
-    for seed in UInt64(block * 250)..<UInt64(block * 250 + 250) {
+    for seed in UInt64(block * 400)..<UInt64(block * 400 + 400) {
       var random = SplitMix64(state: seed)
       let bytes = mutated(sources.randomElement(using: &random)!, &random)
       let lines = String(decoding: bytes, as: UTF8.self).split(omittingEmptySubsequences: false) { $0.isNewline }
@@ -59,7 +63,7 @@ private struct SplitMix64: RandomNumberGenerator {
         #expect(!compiled.steps.isEmpty, "seed \(seed)")
         #expect(compiled.steps.allSatisfy { $0.bound.value > 0 && $0.bound.value.isFinite }, "seed \(seed)")
         let plan = compiled.plan(
-          frameBytes: 2 << 20, indexBytes: 64,
+          cameras: camera(bytes: 2 << 20), indexBytes: 64,
           instrument: PlannedInstrument(
             model: "test", ranges: [.init(full: Amperes(1e-6), resolution: Amperes(5e-13), accuracy: Amperes(0))]))
         #expect(plan.duration.value > 0, "seed \(seed)")

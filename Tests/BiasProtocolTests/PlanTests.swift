@@ -3,6 +3,11 @@ import JSON
 import Quantities
 import Testing
 
+/// A camera whose frames have so many bytes.
+func camera(bytes: Int, rate: Hertz? = nil) -> [PlannedCamera] {
+  [PlannedCamera(name: "camera", width: bytes, height: 1, bytesPerPixel: 1, rate: rate)]
+}
+
 @Suite struct PlanTests {
   @Test("Time, charge, frames, bytes and samples are the sums over the bounds")
   func sums() throws {
@@ -14,28 +19,28 @@ import Testing
       - Discharge at 1 pA for 3 s: {record: off}
       - Hold at 4 V for 0.25 s
       """
-    ).plan(frameBytes: 1000, indexBytes: 64)
-    #expect(plan.steps.map(\.frames) == [40, 800, 0, 3])
-    #expect(plan.frames == 843)
-    #expect(plan.bytes == 843 * 1064)
+    ).plan(cameras: camera(bytes: 1000), indexBytes: 64)
+    #expect(plan.steps.map(\.frames.frames) == [40, 800, 0, 3])
+    #expect(plan.frames.frames == 843)
+    #expect(plan.frames.bytes == 843 * 1064)
     #expect(abs(plan.duration.value - 9.25) < 1e-12)
     #expect(abs(plan.charge.value - 1e-12) < 1e-24)
     #expect(plan.steps.map(\.charge.description) == ["0 C", "4.00 pC", "-3.00 pC", "0 C"])
     #expect(plan.samples == 925)
-    #expect(!plan.hasUnplannedFrames)
+    #expect(plan.frames.areComplete)
     #expect(plan.warnings == [])
   }
 
   @Test("Frames of a camera that decides itself are unknown, or planned at its rate where that is known")
   func everyFrame() throws {
     let compiled = try compiled("- Rest for 30 s: {record: all}")
-    let unknown = compiled.plan(frameBytes: 1000, indexBytes: 64)
-    #expect(unknown.hasUnplannedFrames)
-    #expect(unknown.steps[0].frames == nil)
+    let unknown = compiled.plan(cameras: camera(bytes: 1000), indexBytes: 64)
+    #expect(!unknown.frames.areComplete)
+    #expect(unknown.json["steps"]?.array?[0]["frames"] == .null)
     #expect(unknown.warnings.count == 1)
     #expect(unknown.summary == "1 step, at most 30.0 s, 3000 samples, 0 frames and what the camera sends, 0 B")
-    let known = compiled.plan(frameBytes: 1000, indexBytes: 64, cameraRate: Hertz(100))
-    #expect(known.frames == 3000)
+    let known = compiled.plan(cameras: camera(bytes: 1000, rate: Hertz(100)), indexBytes: 64)
+    #expect(known.frames.frames == 3000)
     #expect(known.warnings == [])
   }
 
@@ -50,7 +55,7 @@ import Testing
     ])
   func warnings(step: String, words: String) throws {
     let plan = try compiled("- repeat: 3\n  steps:\n    - \(step)").plan(
-      frameBytes: 1, indexBytes: 1,
+      cameras: camera(bytes: 1), indexBytes: 1,
       instrument: PlannedInstrument(
         model: "test", ranges: [.init(full: Amperes(1e-6), resolution: Amperes(5e-13), accuracy: Amperes(0))]))
     let warning = try #require(plan.warnings.first { $0.contains(words) }, "\(plan.warnings)")
@@ -75,7 +80,8 @@ import Testing
     #expect(
       doubts.first?.contains("5 pA is below what the test can be trusted with on its 1 nA range") == true, "\(doubts)")
     #expect(
-      held.plan(frameBytes: 1, indexBytes: 1, instrument: instrument).warnings == doubts, "a voltage is held on 100 pA")
+      held.plan(cameras: camera(bytes: 1), indexBytes: 1, instrument: instrument).warnings == doubts,
+      "a voltage is held on 100 pA")
     let read = try #require(PlannedInstrument(json: instrument.json))
     #expect(read == instrument)
     #expect(read.rangeHolding(Amperes(2e-9)) == nil)
@@ -85,9 +91,9 @@ import Testing
   func huge() throws {
     let plan = try compiled(
       "- repeat: 100000\n  steps:\n    - Rest until > 1 V: {record: 100000 fps}", header: "max_step: 100000 d"
-    ).plan(frameBytes: .max, indexBytes: 64)
-    #expect(plan.bytes == .max)
-    #expect(plan.frames > 0)
+    ).plan(cameras: camera(bytes: .max), indexBytes: 64)
+    #expect(plan.frames.bytes == .max)
+    #expect(plan.frames.frames > 0)
     #expect(plan.warnings.count == 1)
     #expect(plan.table(rows: 3).contains("… and 99997 more steps"))
   }
@@ -96,7 +102,7 @@ import Testing
   func table() throws {
     let plan = try compiled(
       "- Rest for 4 s\n- repeat: 1\n  steps:\n    - mark: charge\n    - Charge at 2 pA for 2 s: {record: 400 fps}"
-    ).plan(frameBytes: 2 << 20, indexBytes: 64)
+    ).plan(cameras: camera(bytes: 2 << 20), indexBytes: 64)
     #expect(
       plan.table() == """
         protocol “test”

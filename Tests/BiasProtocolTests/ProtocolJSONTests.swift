@@ -42,6 +42,94 @@ import Testing
     #expect(try CompiledProtocol(json: JSONValue(parsing: compiled.json.text)) == compiled)
   }
 
+  @Test("What is said about recording comes back, with the cameras named and where")
+  func recording() throws {
+    let compiled = try CompiledProtocol(parsing: recordingText)
+    let again = try CompiledProtocol(json: JSONValue(parsing: compiled.json.text))
+    #expect(again == compiled)
+    #expect(again.cameras.count == 3 && again.keepAtEnd == Seconds(60))
+    let method = try #require(compiled.json["method"]?.array)
+    #expect(method[0]["x_record"] == ["rate_Hz": 400.0, "keep": ["every": 10]])
+    #expect(method[2]["x_record"] == ["rate_Hz": 400.0, "average": 8])
+    #expect(method[3]["x_keep_before_s"] == 2.5)
+    #expect(
+      method[8]["x_record"]?["cameras"]?["diffraction pattern"] == [
+        "rate_Hz": 100.0, "keep": ["rate_Hz": 50.0], "region": ["width": 512, "height": 512, "left": 0, "top": 0],
+      ])
+  }
+
+  @Test("A document of an earlier version is read: recording said for all cameras alone, and no look back")
+  func earlier() throws {
+    let compiled = try compiled(
+      "- Record frames at 10.5 fps\n- Rest for 1 s\n- Rest for 1 s: {record: all}\n- Rest for 1 s: {record: off}")
+    var document = try #require(compiled.json.object)
+    var ours = try #require(document["x_insitud"]?.object)
+    ours["cameras"] = nil
+    ours["keep_at_end_s"] = nil
+    document["x_insitud"] = .object(ours)
+    let method = try #require(compiled.json["method"]?.array)
+    #expect(method.map { $0["x_record"] } == [["rate_Hz": 10.5], "all", "off"])
+    #expect(method.allSatisfy { $0["x_keep_before_s"] == nil })
+    #expect(try CompiledProtocol(json: .object(document)) == compiled)
+    var bare = try #require(method[0].object)
+    bare["x_record"] = nil
+    document["method"] = [.object(bare)]
+    #expect(try CompiledProtocol(json: .object(document)).steps.map(\.recording) == [.off])
+  }
+
+  @Test("A camera that only the steps of a document name is listed with the line of its step")
+  func listed() throws {
+    var document = try #require(CompiledProtocol(parsing: recordingText).json.object)
+    document["x_insitud"] = ["protocol": 1]
+    let cameras = try CompiledProtocol(json: .object(document)).cameras
+    #expect(cameras.map(\.name) == ["diffraction pattern", "hologram", "image"])
+    #expect(cameras.map(\.line) == [29, 29, 29])
+  }
+
+  @Test(
+    "Recording that breaks a rule is refused with the name of the member",
+    arguments: [
+      ("\"on\"", "“method[0].x_record” is neither “off”, “all” nor an object"),
+      ("{}", "“method[0].x_record” is neither “off”, “all” nor an object"),
+      ("{\"rate_Hz\":0}", "“method[0].x_record.rate_Hz” must be above 0"),
+      ("{\"rate_Hz\":1e6}", "“method[0].x_record.rate_Hz” is too high"),
+      ("{\"keep\":{\"every\":1}}", "“method[0].x_record.keep.every” is 1; it must be from 2 to 1000000000"),
+      ("{\"keep\":\"some\"}", "“method[0].x_record.keep.rate_Hz” is missing"),
+      ("{\"average\":65537}", "“method[0].x_record.average” is 65537; it must be from 2 to 65536"),
+      ("{\"average\":8,\"keep\":{\"every\":2}}", "exclude each other"),
+      ("{\"rate_Hz\":10,\"keep\":{\"rate_Hz\":20}}", "20 fps cannot be kept of 10 fps"),
+      ("{\"region\":{\"width\":0,\"height\":1,\"left\":0,\"top\":0}}", "“method[0].x_record.region” has no pixel"),
+      ("{\"region\":{\"width\":1}}", "“method[0].x_record.region.height” is missing"),
+      ("{\"trigger\":{\"statistic\":\"mood\"},\"keep\":\"none\"}", "trigger.statistic” is none of mean, minimum"),
+      (
+        "{\"trigger\":{\"statistic\":\"mean\",\"comparison\":\"near\"},\"keep\":\"none\"}",
+        "comparison” is neither “above” nor “below”"
+      ),
+      (
+        "{\"trigger\":{\"statistic\":\"mean\",\"comparison\":\"above\",\"threshold\":1},\"keep\":\"none\"}",
+        "says neither how long before nor how long after"
+      ),
+      (
+        "{\"trigger\":{\"statistic\":\"mean\",\"comparison\":\"above\",\"before_s\":3601},\"keep\":\"none\"}",
+        "before_s” is more than 1 h"
+      ),
+      (
+        "{\"trigger\":{\"statistic\":\"mean\",\"comparison\":\"above\",\"before_s\":1},\"keep\":\"none\"}",
+        "trigger.threshold” is missing"
+      ),
+      ("{\"cameras\":{}}", "“method[0].x_record.cameras” names 0 cameras; at most 16 are possible"),
+      ("{\"cameras\":{\"a\":null}}", "“method[0].x_record.cameras.a” is neither"),
+      ("{\"cameras\":[]}", "“method[0].x_record.cameras” is not an object"),
+    ])
+  func refusedRecording(record: String, words: String) throws {
+    let text = try compiled("- Rest for 60 s").json.text
+    let correct = "\"x_record\":\"off\""
+    try #require(text.contains(correct), "\(text)")
+    let json = try JSONValue(parsing: text.replacing(correct, with: "\"x_record\":\(record)"))
+    let error = #expect(throws: ProtocolError.self) { try CompiledProtocol(json: json) }
+    #expect(error?.description.contains(words) == true, "\(String(describing: error))")
+  }
+
   @Test("unicycler's keys are there in unicycler's units")
   func unicycler() throws {
     let json = try compiled(

@@ -1,4 +1,5 @@
 import DEMessaging
+import FrameRing
 import Linux
 import NanobatteryTwin
 import Pixels

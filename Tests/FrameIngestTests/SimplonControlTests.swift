@@ -1,4 +1,5 @@
 import FrameIngest
+import FrameRing
 import Glibc
 import Linux
 import NanobatteryTwin

@@ -85,7 +85,7 @@ struct MigrationTests {
     let shape = FrameShape(width: 16, height: 8, bytesPerPixel: 2)
     try record(run, shape, numbers: [0, 1, 2])
     var stored: [StoredFrame] = []
-    let writer = SegmentWriter(FrameFiles(run.directory, second), .small) { stored.append($0) }
+    let writer = SegmentWriter(FrameFiles(run.directory, second), .small) { stored += $0 }
     for k in 0..<4 where k != 2 { try writer.write(shape, k, number: k) }
     try writer.close()
     try run.transaction { () throws(DatabaseError) in

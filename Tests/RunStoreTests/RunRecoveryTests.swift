@@ -111,7 +111,7 @@ struct RunRecoveryTests {
     var stored: [StoredFrame] = []
     var settings = SegmentSettings.small
     settings.headerInterval = Seconds(100)
-    let writer = SegmentWriter(run.directory.frames, settings) { stored.append($0) }
+    let writer = SegmentWriter(run.directory.frames, settings) { stored += $0 }
     for k in 0..<200 { try writer.write(shape, k) }  // neither flushed nor closed: 0.1 s gather, nz stays behind
     let onFile = stored.count
     #expect(onFile > 100 && onFile < 200)

@@ -124,7 +124,7 @@ struct RunVerificationTests {
     let run = try temporary.run()
     var stored: [StoredFrame] = []
     let shape = FrameShape(width: 4, height: 4, bytesPerPixel: 2)
-    let writer = SegmentWriter(run.directory.frames, .small) { stored.append($0) }
+    let writer = SegmentWriter(run.directory.frames, .small) { stored += $0 }
     for k in 0..<3 { try writer.write(shape, k) }
     try writer.close()
     stored[2].record.frameNumber = 1

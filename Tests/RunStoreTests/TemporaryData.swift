@@ -61,7 +61,7 @@ func holds(_ all: [UInt8], at offset: Int, _ shape: FrameShape, _ k: Int) -> Boo
 }
 
 extension SegmentWriter {
-  /// Writes frame `k` from page-aligned memory, numbered `number`, one every 2.5 ms.
+  /// Writes frame `k` from page-aligned memory, numbered `number`, one every 2.5 ms, and waits until the memory is not needed.
   @discardableResult
   func write(_ shape: FrameShape, _ k: Int, number: Int? = nil, series: UInt64 = 0) throws -> WrittenFrame {
     let buffer = AlignedBuffer(count: shape.bytes)
@@ -70,7 +70,10 @@ extension SegmentWriter {
     let frame = RecordedFrame(
       frameNumber: UInt64(number ?? k), deviceNanoseconds: Int64(k) * 2_500_000, exposureNanoseconds: 2_400_000,
       arrival: time, series: series, step: 1, shape: shape)
-    return try append(frame, UnsafeRawBufferPointer(rebasing: buffer.bytes[..<shape.bytes]), at: time)
+    let place = try append(frame, UnsafeRawBufferPointer(rebasing: buffer.bytes[..<shape.bytes]), at: time)
+    // The buffer goes with this call.
+    while framesReleased < framesHandedOver { try reap(waitingAtMost: Seconds(1)) }
+    return place
   }
 }
 
@@ -89,7 +92,7 @@ func record(
   rows: Int = .max
 ) throws {
   var stored: [StoredFrame] = []
-  let writer = SegmentWriter(run.directory.frames, settings) { stored.append($0) }
+  let writer = SegmentWriter(run.directory.frames, settings) { stored += $0 }
   for (k, number) in numbers.enumerated() { try writer.write(shape, k, number: number) }
   try writer.close()
   try run.transaction { () throws(DatabaseError) in try run.append(frames: Array(stored.prefix(rows))) }

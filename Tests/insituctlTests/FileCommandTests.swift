@@ -156,12 +156,19 @@ struct FileCommandTests {
     let daemon = try FakeDaemonServer("frames") { request in
       if request.method == .hello { return .success(FakeDaemonServer.hello) }
       return .success([
-        "devices": [["kind": "camera", "frame_bytes": 32768], ["kind": "potentiostat", "resolution_A": 1e-15]]
+        "devices": [
+          ["kind": "camera", "name": "camera", "frame_bytes": 32768, "frame_width": 128, "frame_height": 128],
+          ["kind": "potentiostat", "resolution_A": 1e-15],
+        ]
       ])
     }
     let json = try check(text, "--json", endpoint: daemon.endpoint)
     #expect(json.document?["x_plan"]?["bytes"]?.integer == Int64(100 * (32768 + IndexRecord.byteCount)))
     #expect(json.remarks.isEmpty)
+    let foreign = try check(
+      text.replacing("record: 10 fps", with: "record: {cameras: {imgae: 400 fps}}"), "--json", endpoint: daemon.endpoint)
+    #expect(foreign.code == 65)
+    #expect(foreign.remarks.first?.contains("there is no camera “imgae”") == true, "\(foreign.remarks)")
   }
 
   @Test("2 mA written for 2 pA is stopped with line, limit and remedy, code 65")

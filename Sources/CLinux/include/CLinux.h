@@ -57,3 +57,23 @@ ssize_t clinux_write_two(int fd, const void *_Nonnull a, size_t a_count, const v
                          int64_t offset);
 /// Clears O_DIRECT of an open file; 0 or -1 and errno.
 int clinux_use_cache(int fd);
+
+// Reads and writes that the kernel carries out beside the caller (io_uring(7)). Used by one thread at a time. Memory and
+// descriptor of each must stay until its completion was taken.
+typedef struct clinux_io_ring clinux_io_ring;
+/// Room for `entries` at a time; null and errno where the kernel has none (older than 5.11), or allows none.
+clinux_io_ring *_Nullable clinux_io_ring_open(unsigned entries);
+/// Everything must have been taken before.
+void clinux_io_ring_close(clinux_io_ring *_Nonnull ring);
+/// Begins a write; 0, or the error number and nothing has begun.
+int clinux_io_ring_write(clinux_io_ring *_Nonnull ring, int fd, const void *_Nonnull bytes, size_t count,
+                            int64_t offset, uint64_t tag);
+/// Begins a read; 0, or the error number and nothing has begun.
+int clinux_io_ring_read(clinux_io_ring *_Nonnull ring, int fd, void *_Nonnull bytes, size_t count, int64_t offset,
+                           uint64_t tag);
+/// Begins an fdatasync(2); 0, or the error number and nothing has begun.
+int clinux_io_ring_synchronize(clinux_io_ring *_Nonnull ring, int fd, uint64_t tag);
+/// Takes a completion, in the order they came: 1 with its tag and result (bytes, or minus the error number), or 0 when
+/// none came in time.
+int clinux_io_ring_next(clinux_io_ring *_Nonnull ring, int64_t timeout_ns, uint64_t *_Nonnull tag,
+                           int32_t *_Nonnull result);

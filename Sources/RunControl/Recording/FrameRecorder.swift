@@ -1,0 +1,313 @@
+import ControlProtocol
+import FrameIngest
+import FrameRing
+import Linux
+import Quantities
+import RunStore
+
+/// What the camera's thread knew of a series when it ended.
+struct EndedSeries: Sendable {
+  var series: UInt64
+  var triggered: UInt64?
+  var refusedByRing: UInt64
+  var unusable: [String: UInt64]
+}
+
+/// How frames are recorded.
+struct RecorderSettings: Sendable {
+  /// A segment ends before it grows beyond this, bytes.
+  var segmentBytes: Int64
+  var degradations: [Degradation]
+}
+
+/// What was found when somebody looked back.
+struct KeptFrames: Sendable {
+  var frames: UInt64 = 0
+  /// Arrival of the oldest that the ring still held; nil: it held none of that time.
+  var oldest: MonotonicTime?
+}
+
+/// The reader of the ring that must not lose: takes every frame, has it written from where it lies, and gives its slot back
+/// when the disk has it. Slots are given back as late as the camera allows, so that the last seconds can still be kept.
+final class FrameRecorder: Sendable {
+  /// fdatasync(2) of pixels and index about this often: what a power cut may take.
+  private static let synchronizeInterval = Seconds(2)
+  /// Small frames do not wait in memory longer than this when no more come.
+  private static let flushAfter = Seconds(0.1)
+  /// Slots that are free for the camera while the recorder keeps up: half of a small ring, an eighth of a large one.
+  private static let fewestFree = 256
+  private static let shareFree = 8
+
+  private enum Command: Sendable {
+    case begin(ActiveRun, RecorderSettings)
+    case seriesStarted(UInt64)
+    /// `upTo`: the ring's `published` when the series ended; all its frames lie below.
+    case seriesEnded(EndedSeries, upTo: UInt64)
+    case keep(Seconds, Monitor<KeptFrames?>)
+    case end(forgetsSeries: Bool)
+  }
+
+  private struct Shared {
+    var commands: [Command] = []
+    var openSeries: Set<UInt64> = []
+    var isRecording = false
+    var isEnding = false
+    var diskIsFull = false
+    var waiting = 0
+    var beats: UInt64 = 0
+  }
+
+  private let camera: RunCamera
+  private let ring: FrameRing
+  private let publisher: StreamPublisher
+  private let counted: @Sendable (FrameHeader, UInt64) -> StoredStatistics.Uncertain?
+  private let shared = Monitor(Shared())
+  private let thread = Monitor<NamedThread?>(nil)
+
+  /// - Parameter counted: electrons per Å² that a frame of this camera counted.
+  init(
+    camera: RunCamera, ring: FrameRing, publisher: StreamPublisher,
+    counted: @escaping @Sendable (FrameHeader, UInt64) -> StoredStatistics.Uncertain? = { _, _ in nil }
+  ) {
+    self.camera = camera
+    self.ring = ring
+    self.publisher = publisher
+    self.counted = counted
+    thread.update { $0 = NamedThread(camera.id == 0 ? "recorder" : "rec-\(camera.name)") { [self] in work() } }
+  }
+
+  /// Slots with frames that have not been dealt with.
+  var waiting: Int { shared.read { $0.waiting } }
+
+  var beats: UInt64 { shared.read { $0.beats } }
+
+  /// From now on frames belong to `run`.
+  /// - Parameter span: what was there before is kept, before another frame is taken; nil: nothing is.
+  @discardableResult
+  func begin(_ run: ActiveRun, _ settings: RecorderSettings, keeping span: Seconds? = nil) -> Monitor<KeptFrames?> {
+    let answer = Monitor<KeptFrames?>(nil)
+    shared.update {
+      $0.isRecording = true
+      $0.commands.append(.begin(run, settings))
+      if let span { $0.commands.append(.keep(span, answer)) }
+    }
+    return answer
+  }
+
+  /// Called on the camera's thread.
+  func seriesStarted(_ series: UInt64) {
+    shared.update {
+      $0.openSeries.insert(series)
+      $0.commands.append(.seriesStarted(series))
+    }
+  }
+
+  /// Called on the camera's thread, after the last frame of the series was published.
+  func seriesEnded(_ ended: EndedSeries) {
+    shared.update { $0.commands.append(.seriesEnded(ended, upTo: ring.published)) }
+  }
+
+  /// The frames of the last `span` that are still in the ring, and were not written, are written now. Nothing happens
+  /// without a run.
+  /// - Returns: where to wait for what came of it.
+  @discardableResult
+  func keep(last span: Seconds) -> Monitor<KeptFrames?> {
+    let answer = Monitor<KeptFrames?>(nil)
+    shared.update { $0.commands.append(.keep(span, answer)) }
+    return answer
+  }
+
+  /// Whether the disk is so full that only the smallest is written.
+  func set(diskIsFull: Bool) { shared.update { $0.diskIsFull = diskIsFull } }
+
+  /// Waits for the series that are open, then writes what is left and ends the files.
+  /// - Parameter forgetsSeries: false for cameras that go on.
+  /// - Returns: whether all series ended within `limit` (else they are closed as they are), and whether the files were
+  ///   closed.
+  func end(within limit: Seconds, forgetsSeries: Bool = true) -> (seriesEnded: Bool, isClosed: Bool) {
+    let ended = shared.wait(atMost: limit) { $0.openSeries.isEmpty ? true : nil } ?? false
+    shared.update { $0.commands.append(.end(forgetsSeries: forgetsSeries)) }
+    return (ended, shared.wait(atMost: Seconds(30)) { $0.isRecording ? nil : true } ?? false)
+  }
+
+  func shutDown() {
+    shared.update { $0.isEnding = true }
+    thread.read { $0 }?.join()
+  }
+
+  // MARK: The thread
+
+  private func work() {
+    var slots = RingSlots(count: ring.slotCount, next: ring.consumed)
+    var session: RecordingSession?
+    var lastFrame = MonotonicTime.now
+    var lastSynchronized = MonotonicTime.now
+    while true {
+      let waiting = Int(clamping: ring.published - slots.next)
+      let (commands, isEnding, diskIsFull) = shared.update { state -> ([Command], Bool, Bool) in
+        state.beats += 1
+        state.waiting = waiting
+        defer { state.commands = [] }
+        return (state.commands, state.isEnding, state.diskIsFull)
+      }
+      if isEnding { return }
+      session?.note(waiting: waiting, of: ring.slotCount, diskIsFull: diskIsFull)
+      for command in commands { obey(command, &session, &slots) }
+
+      if ring.waitForPublished(beyond: slots.next, atMost: Seconds(session?.isWriting == true ? 0.002 : 0.02)) {
+        let published = ring.published
+        while slots.next < published { take(session, &slots) }
+        lastFrame = .now
+      } else if MonotonicTime.now - lastFrame > Self.flushAfter {
+        session?.flush()
+        lastFrame = .now
+      } else {
+        session?.reap(waitingAtMost: Seconds(0))
+      }
+      giveBack(session, &slots)
+      if let session, MonotonicTime.now - lastSynchronized > Self.synchronizeInterval {
+        session.synchronize()
+        lastSynchronized = .now
+      }
+    }
+  }
+
+  private func obey(_ command: Command, _ session: inout RecordingSession?, _ slots: inout RingSlots) {
+    switch command {
+    case .begin(let run, let settings):
+      slots.forgetSession()
+      session = RecordingSession(run, camera, settings, publisher, counted: counted)
+    case .seriesStarted(let series):
+      session?.begin(series)
+    case .seriesEnded(let ended, let upTo):
+      while slots.next < upTo { take(session, &slots) }
+      session?.end(ended)
+      shared.update { _ = $0.openSeries.remove(ended.series) }
+    case .keep(let span, let answer):
+      let kept = session.map { keep(span, $0, &slots) } ?? KeptFrames()
+      answer.update { $0 = kept }
+    case .end(let forgetsSeries):
+      while slots.next < ring.published { take(session, &slots) }
+      session?.close()
+      giveBack(session, &slots)
+      session = nil
+      slots.forgetSession()
+      shared.update { state in
+        state.isRecording = false
+        if forgetsSeries { state.openSeries = [] }
+      }
+    }
+  }
+
+  private func take(_ session: RecordingSession?, _ slots: inout RingSlots) {
+    let sequence = slots.next
+    var lookBack: Seconds?
+    var fate = RecordingSession.Fate.none
+    unsafe _ = ring.read(sequence) { frame, pixels in
+      guard let session else { return }
+      (fate, lookBack) = unsafe session.record(frame, pixels)
+    }
+    slots.take(isWritten: fate == .written, wasSeen: session != nil, lentUntil: session?.lent ?? 0)
+    giveBack(session, &slots)
+    if let lookBack, let session { _ = keep(lookBack, session, &slots) }
+    // A full ring on a slow disk takes a while: each frame is a turn.
+    if sequence % 16 == 0 {
+      let waiting = Int(clamping: ring.published - slots.next)
+      shared.update {
+        $0.beats += 1
+        $0.waiting = waiting
+      }
+      session?.note(waiting: waiting, of: ring.slotCount, diskIsFull: shared.read { $0.diskIsFull })
+    }
+  }
+
+  /// Writes what arrived within the last `span`, is still there, and has not been written.
+  private func keep(_ span: Seconds, _ session: RecordingSession, _ slots: inout RingSlots) -> KeptFrames {
+    let since = MonotonicTime.now - span
+    var kept = KeptFrames()
+    var sequence = slots.oldest
+    slots.holdFrom = sequence
+    while sequence < slots.next {
+      let place = slots[sequence]
+      var fate = RecordingSession.Fate.none
+      var arrival: MonotonicTime?
+      unsafe _ = ring.read(sequence) { frame, pixels in
+        guard frame.arrival >= since, frame.bytes > 0 else { return }
+        arrival = frame.arrival
+        if !place.isWritten { fate = unsafe session.keep(frame, pixels, wasSeen: place.wasSeen) }
+      }
+      if let arrival { kept.oldest = kept.oldest ?? arrival }
+      if fate == .written {
+        kept.frames += 1
+        slots.keep(sequence, lentUntil: session.lent)
+      }
+      sequence += 1
+      slots.holdFrom = sequence
+      giveBack(session, &slots)
+      if sequence % 16 == 0 { shared.update { $0.beats += 1 } }
+    }
+    slots.holdFrom = nil
+    return kept
+  }
+
+  /// Gives slots back to the camera: as many as it needs to find free ones, of those that nobody reads any more.
+  private func giveBack(_ session: RecordingSession?, _ slots: inout RingSlots) {
+    let free = UInt64(min(ring.slotCount / 2, max(Self.fewestFree, ring.slotCount / Self.shareFree)))
+    let published = ring.published
+    guard published + free > UInt64(ring.slotCount) else { return }
+    let wanted = published + free - UInt64(ring.slotCount)
+    let last = slots.release(upTo: wanted, returned: session?.returned ?? .max)
+    if let last { ring.release(through: last) }
+  }
+}
+
+/// What the recorder knows of each slot that it has not given back. Belongs to its thread.
+struct RingSlots {
+  struct Place {
+    var isWritten = false
+    /// The session has it in an account.
+    var wasSeen = false
+    /// The writer needs its memory until it has returned so many frames.
+    var lentUntil: UInt64 = 0
+  }
+
+  private var places: [Place]
+  /// The first that has not been given back, and the first that has not been dealt with.
+  private(set) var oldest: UInt64
+  private(set) var next: UInt64
+  /// Slots from here on are about to be read again.
+  var holdFrom: UInt64?
+
+  init(count: Int, next: UInt64) {
+    places = Array(repeating: Place(), count: count)
+    oldest = next
+    self.next = next
+  }
+
+  subscript(_ sequence: UInt64) -> Place { places[Int(sequence % UInt64(places.count))] }
+
+  /// The next slot has been dealt with.
+  mutating func take(isWritten: Bool, wasSeen: Bool, lentUntil: UInt64) {
+    places[Int(next % UInt64(places.count))] = Place(isWritten: isWritten, wasSeen: wasSeen, lentUntil: lentUntil)
+    next += 1
+  }
+
+  /// A slot that was dealt with before is written now.
+  mutating func keep(_ sequence: UInt64, lentUntil: UInt64) {
+    places[Int(sequence % UInt64(places.count))].isWritten = true
+    places[Int(sequence % UInt64(places.count))].wasSeen = true
+    places[Int(sequence % UInt64(places.count))].lentUntil = lentUntil
+  }
+
+  /// Nothing is known any more of what was written, and by whom.
+  mutating func forgetSession() { for index in places.indices { places[index] = Place() } }
+
+  /// Lets go of slots below `wanted` that were dealt with and that the writer has returned.
+  /// - Returns: the last of them; nil when there is none.
+  mutating func release(upTo wanted: UInt64, returned: UInt64) -> UInt64? {
+    let end = min(wanted, next, holdFrom ?? .max)
+    let before = oldest
+    while oldest < end, self[oldest].lentUntil <= returned { oldest += 1 }
+    return oldest > before ? oldest - 1 : nil
+  }
+}

@@ -1,0 +1,211 @@
+import BiasProtocol
+import ControlProtocol
+import FrameRing
+import JSON
+import Journal
+import Linux
+import Quantities
+import RunStore
+import SQLite
+
+/// Frames that have happened already: those that the rings still hold, and those that a dead daemon left behind.
+extension RunController {
+  /// How long a recorder may take to write what is kept.
+  private static let keepPatience = Seconds(30)
+  private static let longestLook = Seconds(3600)
+
+  // MARK: Cameras between runs
+
+  /// Cameras with `watch` go on while no run needs them, so that there is something to look back on.
+  /// - Parameter stations: nil: all.
+  func watchBetweenRuns(_ stations: [CameraStation]? = nil) {
+    for station in stations ?? instruments.cameras where station.setup.watch != nil {
+      let demand = CameraDemand(.off, watch: station.setup.watch)
+      station.send(demand.command(series: 0, exposure: station.setup.exposure, step: .max))
+    }
+  }
+
+  /// Ends their series before a run begins its own.
+  func endWatching() {
+    for station in instruments.cameras where station.setup.watch != nil { _ = station.stop(within: Seconds(2)) }
+  }
+
+  // MARK: Looking back
+
+  /// Writes the frames of the last seconds into the run that is going on, or into a run of their own. On the desk's thread.
+  func keepFrames(last text: String, camera name: String?, _ catalog: Catalog) throws(ControlError) -> JSONValue {
+    let span = try Self.span(text)
+    let stations = try stations(named: name)
+    if let run = activeRun {
+      let answers = stations.map { ($0, $0.recorder.keep(last: span)) }
+      var kept: [(CameraStation, KeptFrames)] = []
+      for (station, answer) in answers {
+        guard let frames = answer.wait(atMost: Self.keepPatience, for: { $0 }) else {
+          throw ControlError(.io, "the recorder of \(station.name) is still writing; look at: insituctl status")
+        }
+        kept.append((station, frames))
+      }
+      return told(kept, span, in: run)
+    }
+    return try keepInOwnRun(span, stations, catalog)
+  }
+
+  private static func span(_ text: String) throws(ControlError) -> Seconds {
+    let span: Seconds
+    do throws(QuantityError) { span = try Seconds(parsing: text) } catch {
+      throw ControlError(.usage, "--last: \(error)", remedy: "Write for example: --last 10s")
+    }
+    guard span.value > 0, span <= longestLook else {
+      throw ControlError(
+        .usage, "--last \(text) is not possible", remedy: "Write more than 0 and at most \(longestLook).")
+    }
+    return span
+  }
+
+  private func stations(named name: String?) throws(ControlError) -> [CameraStation] {
+    guard !instruments.cameras.isEmpty else {
+      throw ControlError(
+        .unavailable, "this instrument has no camera", remedy: "Add one to the daemon's configuration.")
+    }
+    guard let name else { return instruments.cameras }
+    guard let station = instruments.cameras.first(where: { $0.name == name }) else {
+      let names = instruments.cameras.map(\.name).joined(separator: ", ")
+      throw ControlError(.usage, "there is no camera “\(name)”", remedy: "There are: \(names).")
+    }
+    return [station]
+  }
+
+  private func told(_ kept: [(CameraStation, KeptFrames)], _ span: Seconds, in run: ActiveRun) -> JSONValue {
+    let now = MonotonicTime.now
+    let total = kept.reduce(0) { $0 + $1.1.frames }
+    event("frames_kept", "\(total) frames of the last \(span) are kept by looking back", in: run)
+    return [
+      "run": .string(run.id), "name": .string(run.name), "frames": .integer(Int64(clamping: total)),
+      "cameras": .array(
+        kept.map { station, frames in
+          [
+            "name": .string(station.name), "frames": .integer(Int64(clamping: frames.frames)),
+            "reaches_back_s": .optional(frames.oldest.map { (now - $0).value }),
+          ]
+        }),
+    ]
+  }
+
+  private func keepInOwnRun(_ span: Seconds, _ stations: [CameraStation], _ catalog: Catalog) throws(ControlError)
+    -> JSONValue
+  {
+    guard stations.contains(where: { $0.holdsFrames(since: .now - span) }) else {
+      let watches = stations.contains { $0.setup.watch != nil }
+      throw ControlError(
+        .unavailable, "no frame of the last \(span) is in the ring",
+        remedy: watches
+          ? "Look at: insituctl status." : "Let the camera go on between runs: camera.watch in the configuration.")
+    }
+    let run = try occupied { () throws(ControlError) in try createFrameRun("kept frames", catalog) }
+    defer { occupation.update { $0 = .idle } }
+    let answers = stations.map { ($0, $0.recorder.begin(run, recorderSettings, keeping: span)) }
+    var kept: [(CameraStation, KeptFrames)] = []
+    for (station, answer) in answers {
+      kept.append((station, answer.wait(atMost: Self.keepPatience) { $0 } ?? KeptFrames()))
+    }
+    let result = told(kept, span, in: run)
+    for (station, _) in answers { _ = station.recorder.end(within: .zero, forgetsSeries: false) }
+    finish(run, "frames of the last \(span), kept by looking back")
+    return result
+  }
+
+  /// Nobody may begin a run meanwhile.
+  private func occupied<R>(_ work: () throws(ControlError) -> R) throws(ControlError) -> R {
+    guard claim() else {
+      throw ControlError(
+        .busy, "a run is being prepared, or an operator is at the holder", remedy: "Try again in a moment.")
+    }
+    do throws(ControlError) { return try work() } catch {
+      occupation.update { $0 = .idle }
+      throw error
+    }
+  }
+
+  /// A run that has frames and nothing else: no step, no sample, and the cell is not touched.
+  private func createFrameRun(_ name: String, _ catalog: Catalog) throws(ControlError) -> ActiveRun {
+    let limits = Limits(voltage: Volts(0)...Volts(0), current: .zero ... .zero, dose: nil)
+    let compiled = CompiledProtocol(
+      name: name, sampleID: nil, sampleArea: nil, limits: limits, samplePeriod: CompiledProtocol.defaultSamplePeriod,
+      range: nil, voltageRange: nil, steps: [], text: "")
+    let run = try make(compiled, "", name, planned: .zero, catalog)
+    for station in instruments.cameras { put(station, in: run) }
+    return run
+  }
+
+  private func finish(_ run: ActiveRun, _ reason: String) {
+    run.writer.put(.hostClock(.now))
+    var (outcome, reason) = (RunOutcome.complete, reason)
+    if let failure = run.writer.failure { (outcome, reason) = (.failed, "the record is not complete: \(failure)") }
+    if let database = run.writer.end() { close(run, database, &outcome, &reason) }
+    journal.log(.info, "run \(run.id) “\(run.name)” \(outcome.rawValue): \(reason)")
+  }
+
+  // MARK: What a dead daemon left
+
+  /// What the rings of an earlier daemon still hold.
+  func framesLeft() -> JSONValue {
+    [
+      "rings": .array(
+        leftRings.read { $0 }.map { left in
+          [
+            "camera": .string(left.camera.name), "frames": .integer(Int64(clamping: left.frames)),
+            "bytes": .integer(left.bytes), "path": .string(left.ring.path),
+            "first_frame": .optional(left.first.map { Int64(clamping: $0.frameNumber) }),
+            "last_frame": .optional(left.last.map { Int64(clamping: $0.frameNumber) }),
+            "age_s": .optional(left.last.map { (MonotonicTime.now - $0.arrival).value }),
+          ]
+        })
+    ]
+  }
+
+  /// Writes what they hold into a run of its own, and gives their memory back.
+  func recoverFrames(_ catalog: Catalog) throws(ControlError) -> JSONValue {
+    let rings = leftRings.read { $0 }
+    guard !rings.isEmpty else { throw Self.nothingLeft }
+    let run = try occupied { () throws(ControlError) in try createFrameRun("recovered frames", catalog) }
+    defer { occupation.update { $0 = .idle } }
+    var (written, damaged) = (UInt64(0), UInt64(0))
+    for left in rings {
+      let setup = instruments.cameras.first { $0.camera == left.camera }?.setup
+      let session = RecordingSession(run, left.camera, recorderSettings, publisher) { frame, _ in
+        setup?.counted(frame)
+      }
+      let found = left.write(into: session)
+      written += found.written
+      damaged += found.damaged
+    }
+    event(
+      "frames_recovered",
+      "\(written) frames from the rings that an earlier daemon left; \(damaged) slots were not whole", in: run)
+    finish(run, "frames from the rings that an earlier daemon left")
+    if run.writer.failure == nil, run.progress.frames.written == written { discardLeft() }
+    return [
+      "run": .string(run.id), "name": .string(run.name), "frames": .integer(Int64(clamping: written)),
+      "damaged": .integer(Int64(clamping: damaged)),
+    ]
+  }
+
+  func discardFrames() throws(ControlError) -> JSONValue {
+    guard !leftRings.read({ $0.isEmpty }) else { throw Self.nothingLeft }
+    let frames = leftRings.read { $0.reduce(0) { $0 + $1.frames } }
+    discardLeft()
+    return ["frames": .integer(Int64(clamping: frames))]
+  }
+
+  private func discardLeft() {
+    let rings = leftRings.update { rings in
+      defer { rings = [] }
+      return rings
+    }
+    for left in rings { FrameRing.remove(left.ring.path) }
+  }
+
+  private static let nothingLeft = ControlError(
+    .unavailable, "no earlier daemon left frames in memory",
+    remedy: "They are there after a crash, until they are recovered or discarded, or the computer is restarted.")
+}

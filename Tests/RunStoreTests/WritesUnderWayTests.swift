@@ -1,0 +1,168 @@
+import Glibc
+import Linux
+import Quantities
+import RunStore
+import Testing
+
+@Suite("Several writes under way")
+struct WritesUnderWayTests {
+  private static let pages = FrameShape(width: 512, height: 512, bytesPerPixel: 2)  // 512 KiB: written straight
+  private static let odd = FrameShape(width: 515, height: 515, bytesPerPixel: 2)  // gathered, ends within a block
+  private static let small = FrameShape(width: 33, height: 7, bytesPerPixel: 2)
+  private static let shapes = [pages, odd, small]
+
+  private func settings(_ shape: FrameShape, _ queue: UnrulyQueue) -> SegmentSettings {
+    var settings = SegmentSettings.small
+    settings.segmentBytes = 4096 + 9 * Int64(shape.bytes) + 100
+    settings.headerInterval = Seconds(0.005)
+    settings.gatherInterval = Seconds(0.01)
+    settings.queue = { _ in queue }
+    return settings
+  }
+
+  /// Frames that the index describes; each must be on the file as it was handed over, and the header must not count more.
+  private func described(_ files: FrameFiles) throws -> Int {
+    var count = 0
+    for number in try files.segments() {
+      let contents = try SegmentContents(files, number)
+      let all = try bytes(files.pixelsPath(number))
+      for record in contents.records {
+        let record = try #require(record)
+        let same = holds(
+          all, at: Int(contents.offset(ofFrame: Int(record.ordinal))), contents.header!.shape, Int(record.frameNumber))
+        #expect(same, "frame \(record.frameNumber)")
+        count += 1
+      }
+      if let header = contents.header { #expect(header.frames <= contents.records.count && header.frames > 0) }
+    }
+    return count
+  }
+
+  @Test(
+    "in whatever order writes end, a record comes after its pixels and memory is released in order", arguments: 0..<6)
+  func reordered(seed: UInt64) throws {
+    for shape in Self.shapes {
+      let temporary = try TemporaryData()
+      let run = try temporary.run()
+      let queue = UnrulyQueue(limit: 64, seed: seed)
+      var stored: [StoredFrame] = []
+      let writer = SegmentWriter(run.directory.frames, settings(shape, queue)) { stored += $0 }
+      let slots = FrameSlots(writer, shape)
+      for k in 0..<23 {
+        slots.write(k)
+        if k % 11 == 10 { slots.flush() }
+        if k % 5 == 4 { writer.synchronize() }
+        #expect(try described(run.directory.frames) == stored.count)
+      }
+      slots.close()
+      #expect(slots.errors.isEmpty)
+      #expect(slots.held == 0)
+      #expect(stored.map(\.record.position) == Array(0..<23))
+      #expect(try described(run.directory.frames) == 23)
+      // The queue was used as it is meant to be.
+      if shape == Self.pages { #expect(queue.mostUnderWay > 1) }
+    }
+  }
+
+  /// The N-th write fails as it ends, for every N, while others are under way.
+  @Test("a write that fails while others are under way costs what comes after it, and nothing before", arguments: 0..<4)
+  func failing(seed: UInt64) throws {
+    for shape in Self.shapes {
+      var failing = 0
+      while true {
+        let temporary = try TemporaryData()
+        let run = try temporary.run()
+        let queue = UnrulyQueue(limit: 64, seed: seed, failing: failing)
+        var stored: [StoredFrame] = []
+        let writer = SegmentWriter(run.directory.frames, settings(shape, queue)) { stored += $0 }
+        let slots = FrameSlots(writer, shape)
+        for k in 0..<13 { slots.write(k) }
+        slots.close()
+        if queue.endedWrites <= failing {
+          #expect(slots.errors.isEmpty && stored.count == 13)
+          break
+        }
+        #expect(slots.errors.count <= 1 && slots.errors.allSatisfy { $0.kind == .diskFull })
+        #expect(slots.held == 0)
+        #expect(UInt64(stored.count) + slots.lost == 13, "write \(failing) of \(shape)")
+        #expect(stored.map(\.record.position) == Array(0..<UInt64(stored.count)))
+        #expect(writer.position == UInt64(stored.count))
+        #expect(try described(run.directory.frames) == stored.count)
+        for number in try run.directory.frames.segments() {
+          let contents = try SegmentContents(run.directory.frames, number)
+          #expect(contents.header?.frames == contents.records.count)
+          #expect(contents.fileBytes == contents.offset(ofFrame: contents.records.count))
+        }
+        failing += 1
+      }
+      // Straight frames have a write each, but for the first of a segment, which is waited for.
+      #expect(failing >= (shape == Self.pages ? 11 : 2), "\(shape)")
+    }
+  }
+
+  @Test("a daemon killed between any two writes leaves what was indexed, and nothing is taken for a frame that is none")
+  func killed() throws {
+    for shape in Self.shapes {
+      let temporary = try TemporaryData()
+      let run = try temporary.run()
+      let queue = UnrulyQueue(limit: 64, seed: 5)
+      var stored: [StoredFrame] = []
+      let writer = SegmentWriter(run.directory.frames, settings(shape, queue)) { stored += $0 }
+      var kills: [(TemporaryData, RunDirectory, frames: Int)] = []
+      queue.ended = {
+        do {
+          let left = try TemporaryData()
+          kills.append((left, try copy(run.directory, to: left), stored.count))
+        } catch { Issue.record(error) }
+      }
+      let slots = FrameSlots(writer, shape)
+      for k in 0..<13 { slots.write(k) }
+      slots.close()
+      #expect(kills.count >= (shape == Self.pages ? 13 : 2))
+      for (left, directory, frames) in kills {
+        let recovery = try RunRecovery(
+          directory,
+          now: HostClockReading(
+            raw: MonotonicTime(nanoseconds: 50), monotonicNanoseconds: 60, unixNanoseconds: 2_000_000_000_000))
+        try recovery.perform()
+        #expect(recovery.framesTaken == frames)
+        #expect(try RunVerification.verify(directory).isSound)
+        #expect(try described(directory.frames) == frames)
+        withExtendedLifetime(left) {}
+      }
+    }
+  }
+
+  /// The files as they are at this moment.
+  private func copy(_ directory: RunDirectory, to other: TemporaryData) throws -> RunDirectory {
+    let path = "\(other.data.runsPath)/\(directory.name)"
+    try FileSystem.makeDirectories(path)
+    for name in try FileSystem.list(directory.path) {
+      try FileSystem.replace("\(path)/\(name)", with: bytes("\(directory.path)/\(name)"))
+    }
+    return try #require(RunDirectory(existing: path))
+  }
+
+  @Test("where the kernel has no queue, the same frames are written one after the other", arguments: [true, false])
+  func blocking(isBlocking: Bool) throws {
+    for shape in Self.shapes {
+      let temporary = try TemporaryData(onDisk: true)
+      let run = try temporary.run()
+      var settings = SegmentSettings.small
+      settings.segmentBytes = 4096 + 9 * Int64(shape.bytes) + 100
+      if isBlocking { settings.queue = { BlockingFileQueue(limit: $0) } }
+      var stored: [StoredFrame] = []
+      let writer = SegmentWriter(run.directory.frames, settings) { stored += $0 }
+      let slots = FrameSlots(writer, shape)
+      for k in 0..<25 {
+        slots.write(k)
+        // Nothing stays under way in a queue that waits.
+        if isBlocking { #expect(slots.held == 0) }
+        if k == 12 { writer.synchronize() }
+      }
+      slots.close()
+      #expect(slots.errors.isEmpty && stored.count == 25)
+      #expect(try described(run.directory.frames) == 25)
+    }
+  }
+}
