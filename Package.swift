@@ -85,7 +85,7 @@ let package = Package(
 
     // meaning
     room("Alignment", ["Quantities"]),
-    room("BiasProtocol", ["YAML", "JSON", "Quantities"]),
+    room("BiasProtocol", ["YAML", "JSON", "Pixels", "Quantities"]),
 
     // runs
     room("RunStore", ["SQLite", "Alignment", "JSON", "CLinux", "Linux", "Quantities"]),
@@ -164,7 +164,7 @@ let package = Package(
     suite(
       "Potentiostat", ["TwinBench", "Potentiostat", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite("Alignment", ["Alignment", "Quantities"]),
-    suite("BiasProtocol", ["BiasProtocol", "YAML", "JSON", "Linux", "Quantities"]),
+    suite("BiasProtocol", ["BiasProtocol", "YAML", "JSON", "Pixels", "Linux", "Quantities"]),
     suite("RunStore", ["RunStore", "SQLite", "Alignment", "JSON", "Linux", "Quantities"]),
     suite("RunExport", ["RunExport", "RunStore", "SQLite", "JSON", "Linux", "Quantities"]),
     suite("ControlProtocol", ["FakeDaemon", "ControlProtocol", "JSON", "ZeroMQ", "Linux", "Quantities"]),

@@ -1,32 +1,54 @@
 package import Quantities
 
-/// A rectangle of pixels, from the frame's upper left corner.
+/// A rectangle of a frame, in pixels from its top left corner.
 package struct PixelRegion: Hashable, Sendable, CustomStringConvertible {
-  package var left: Int
-  package var top: Int
-  package var width: Int
-  package var height: Int
+  /// Pixels from the corner of the frame to the right or lower edge of a region.
+  package static let maximumEdge = 65_536
 
-  package init(left: Int, top: Int, width: Int, height: Int) {
-    self.left = left
-    self.top = top
+  package let width: Int
+  package let height: Int
+  package let left: Int
+  package let top: Int
+
+  /// - Returns: nil for a region without pixels, or one that begins before the frame or ends beyond `maximumEdge`.
+  package init?(width: Int, height: Int, left: Int, top: Int) {
+    let sizes = 1...Self.maximumEdge
+    let places = 0..<Self.maximumEdge
+    guard sizes.contains(width), sizes.contains(height), places.contains(left), places.contains(top),
+      left + width <= Self.maximumEdge, top + height <= Self.maximumEdge
+    else { return nil }
     self.width = width
     self.height = height
+    self.left = left
+    self.top = top
   }
 
-  /// Reads "64 x 32 at 0, 128": width × height at left, top.
+  /// Reads "256 x 256 at 128, 64": width × height at left, top.
   package init(parsing text: String) throws(QuantityError) {
-    let signs: [Character: String] = ["×": " x ", "x": " x ", "X": " x ", ",": " , "]
-    let words = text.map { signs[$0] ?? String($0) }.joined().split(separator: " ")
+    let words = text.lowercased().replacing("×", with: " x ").replacing("x", with: " x ").replacing(",", with: " , ")
+      .split(whereSeparator: \.isWhitespace)
     guard words.count == 7, words[1] == "x", words[3] == "at", words[5] == ",", let width = Int(words[0]),
       let height = Int(words[2]), let left = Int(words[4]), let top = Int(words[6])
     else {
       throw QuantityError(
-        "“\(text)” is not a region in whole pixels; write width x height at left, top, for example “64 x 64 at 0, 0”")
+        "“\(text)” is not a region in whole pixels; write width x height at left, top, for example “256 x 256 at 128, 64”"
+      )
     }
-    self.init(left: left, top: top, width: width, height: height)
+    guard let region = PixelRegion(width: width, height: height, left: left, top: top) else {
+      throw QuantityError(
+        "“\(text)” is not possible; a region has at least 1 x 1 pixel, begins at 0, 0 or further right and below, and ends"
+          + " within \(Self.maximumEdge) pixels")
+    }
+    self = region
   }
 
-  /// "64 x 32 at 0, 128".
+  /// Its pixels that a frame of this size has.
+  package func pixels(in width: Int, _ height: Int) -> Int {
+    max(0, min(self.width, width - left)) * max(0, min(self.height, height - top))
+  }
+
+  package func fits(in width: Int, _ height: Int) -> Bool { left + self.width <= width && top + self.height <= height }
+
+  /// "256 x 256 at 128, 64".
   package var description: String { "\(width) x \(height) at \(left), \(top)" }
 }

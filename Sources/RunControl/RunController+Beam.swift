@@ -18,8 +18,6 @@ extension RunController {
   private static let drainPatience = Seconds(5)
   /// A stop is heard after this at the latest.
   private static let glance = Seconds(0.1)
-  /// The rest of a frame period is the camera's to read out.
-  private static let duty = 0.96
 
   /// Answers when the calibration is over, on a thread of its own: it takes longer than others should wait.
   func calibrateBeam(_ request: ControlRequest, _ answer: @escaping Answer) {
@@ -157,15 +155,15 @@ extension RunController {
     var first = setup.watch.flatMap { next(until: .now + Seconds(1 + 2 / $0.value)) }
     let isStarted = first == nil
     if isStarted {
-      station.send(
-        .record(
-          ExposureRequest(series: 0, framePeriod: setup.exposure * (1 / Self.duty), exposure: setup.exposure),
-          step: .max))
+      station.send(CameraDemand.run(rate: nil).command(series: 0, exposure: setup.exposure, step: .max))
       first = next(until: .now + Self.firstFramePatience + setup.exposure * 2)
     }
     defer {
-      if isStarted, !station.stop(within: Self.drainPatience) {
-        event("camera_warning", "\(words(station)) did not come to the end of its series", in: nil, .warning)
+      if isStarted {
+        if !station.stop(within: Self.drainPatience) {
+          event("camera_warning", "\(words(station)) did not come to the end of its series", in: nil, .warning)
+        }
+        watchBetweenRuns([station])
       }
     }
     guard let first else { return }
