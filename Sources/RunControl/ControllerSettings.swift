@@ -35,7 +35,8 @@ package struct ControllerSettings: Sendable {
   var plannedCameras: [PlannedCamera] {
     cameras.map {
       PlannedCamera(
-        name: $0.name, width: $0.width, height: $0.height, bytesPerPixel: $0.frameBytes / ($0.width * $0.height))
+        name: $0.name, width: $0.width, height: $0.height, bytesPerPixel: $0.frameBytes / ($0.width * $0.height),
+        watch: $0.watch)
     }
   }
 

@@ -1,4 +1,3 @@
-import BiasProtocol
 import FrameRing
 import Linux
 import Pixels
