@@ -35,8 +35,8 @@ package enum ControlMethod: String, CaseIterable, Sendable {
   /// The parameters this method knows; any other is refused.
   package var parameters: [Parameter] {
     switch self {
-    case .hello, .status, .devices, .runStop, .runPause, .runResume, .emergencyStop, .runsList,
-      .beamStop, .beamShow, .beamForget,
+    case .hello, .status, .devices, .beamStop, .beamShow, .beamForget, .runStop, .runPause, .runResume, .emergencyStop,
+      .runsList,
       .framesLeft, .framesRecover, .framesDiscard:
       []
     case .framesKeep:

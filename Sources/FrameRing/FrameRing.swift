@@ -287,7 +287,7 @@ package final class FrameRing: @unchecked Sendable {
 
   /// What is known of a frame that nobody keeps for the caller, without its pixels.
   /// - Returns: nil when it is not there yet, was overwritten, is being overwritten, or contradicts itself.
-  package func header(of sequence: UInt64) -> FrameHeader? {
+  package func peek(_ sequence: UInt64) -> FrameHeader? {
     let published = published
     guard sequence < published, published - sequence <= UInt64(slotCount) else { return nil }
     let index = Int(sequence % UInt64(slotCount))

@@ -1,7 +1,9 @@
 package import Alignment
 package import FrameIngest
+import FrameRing
 package import Pixels
 package import Quantities
+import RunStore
 
 /// What the daemon is told of one camera.
 package struct CameraSetup: Sendable {
@@ -41,6 +43,13 @@ package struct CameraSetup: Sendable {
   package var dosimetry: FrameDosimetry? {
     guard let countsPerElectron, let pixelSize else { return nil }
     return FrameDosimetry(countsPerElectron: countsPerElectron, pixelSize: pixelSize)
+  }
+
+  /// Electrons that a frame counted, of all camera frames that were added up in it; nil where that is not known.
+  func counted(_ frame: FrameHeader) -> StoredStatistics.Uncertain? {
+    guard let dosimetry, let statistics = frame.statistics, frame.width > 0, frame.height > 0 else { return nil }
+    let found = dosimetry.electrons(counts: Double(statistics.sum), pixels: frame.width * frame.height)
+    return StoredStatistics.Uncertain(found.value, found.uncertainty)
   }
 
   package var frameBytes: Int { width * height * 2 }

@@ -1,4 +1,3 @@
-import Alignment
 import FrameIngest
 package import FrameRing
 import Linux
@@ -21,21 +20,13 @@ package final class CameraStation: Sendable {
     camera = place.camera
     ring = place.ring
     self.setup = setup
-    recorder = FrameRecorder(
-      camera: place.camera, ring: place.ring, publisher: publisher, counted: Self.counted(setup.dosimetry))
+    recorder = FrameRecorder(camera: place.camera, ring: place.ring, publisher: publisher) { frame in
+      setup.counted(frame)
+    }
     clock = DeviceClock(place.camera.name)
   }
 
   package var name: String { camera.name }
-
-  /// Electrons per Å² that a frame counted, of all camera frames that were added up in it; nil where that is not known.
-  static func counted(_ dosimetry: FrameDosimetry?) -> @Sendable (FrameHeader) -> StoredStatistics.Uncertain? {
-    { frame in
-      guard let dosimetry, let statistics = frame.statistics else { return nil }
-      let value = dosimetry.electrons(counts: Double(statistics.sum), pixels: frame.width * frame.height)
-      return StoredStatistics.Uncertain(value.value, value.uncertainty)
-    }
-  }
 
   /// Begins to reach for the camera. `report` is called on the camera's thread and must not block.
   func start(report: @escaping @Sendable (CameraStation, CameraReport) -> Void) throws(CameraError) {
@@ -69,7 +60,7 @@ package final class CameraStation: Sendable {
   /// Whether the ring has a frame that came since then.
   func holdsFrames(since time: MonotonicTime) -> Bool {
     let published = ring.published
-    guard published > 0, let newest = ring.header(of: published - 1) else { return false }
+    guard published > 0, let newest = ring.peek(published - 1) else { return false }
     return newest.arrival >= time
   }
 

@@ -25,7 +25,7 @@ final class FrameOnlooker {
       // Half a ring behind, the next frame may be overwritten under the eyes.
       if published - next > UInt64(ring.slotCount / 2) { next = published - 1 }
       defer { next += 1 }
-      guard let frame = ring.header(of: next), frame.flags.isDisjoint(with: [.seriesEnd, .repeated]), frame.bytes > 0
+      guard let frame = ring.peek(next), frame.flags.isDisjoint(with: [.seriesEnd, .repeated]), frame.bytes > 0
       else { continue }
       if frame.statistics != nil { return frame }
       if let measured = copy.measured(next, of: ring) { return measured }

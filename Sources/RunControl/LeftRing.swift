@@ -39,8 +39,8 @@ package struct LeftRing: Sendable {
 
   package var frames: UInt64 { ring.published - oldest }
   package var bytes: Int64 { FileSystem.size(of: ring.path) ?? 0 }
-  var first: FrameHeader? { (oldest..<ring.published).lazy.compactMap { ring.header(of: $0) }.first }
-  var last: FrameHeader? { (oldest..<ring.published).reversed().lazy.compactMap { ring.header(of: $0) }.first }
+  var first: FrameHeader? { (oldest..<ring.published).lazy.compactMap { ring.peek($0) }.first }
+  var last: FrameHeader? { (oldest..<ring.published).reversed().lazy.compactMap { ring.peek($0) }.first }
 
   /// Writes every frame that is whole.
   /// - Returns: how many, and how many slots were half written or damaged.

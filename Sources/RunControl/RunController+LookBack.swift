@@ -171,9 +171,10 @@ extension RunController {
     defer { occupation.update { $0 = .idle } }
     var (written, damaged) = (UInt64(0), UInt64(0))
     for left in rings {
-      let setup = instruments.cameras.first { $0.camera.name == left.camera.name }?.setup
-      let session = RecordingSession(
-        run, left.camera, recorderSettings, publisher, counted: CameraStation.counted(setup?.dosimetry))
+      let setup = instruments.cameras.first { $0.camera == left.camera }?.setup
+      let session = RecordingSession(run, left.camera, recorderSettings, publisher) { frame in
+        setup?.counted(frame)
+      }
       let found = left.write(into: session)
       written += found.written
       damaged += found.damaged

@@ -49,7 +49,7 @@ struct Configuration {
         segmentBytes: try Self.bytes(storage.ifPresent("segment"), default: 2_000_000_000),
         keepFree: try Self.bytes(storage.ifPresent("keep_free"), default: 1 << 30),
         doseRate: try beam.ifPresent("dose_rate").map { field throws(YAMLError) in
-          DoseRate(try doseRate(field), from: .configuration)
+          DoseRate(try Self.doseRate(field), from: .configuration)
         },
         software: Software.title("insitud"))
 

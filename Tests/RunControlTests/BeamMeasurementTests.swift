@@ -1,5 +1,6 @@
 import Alignment
 import FrameRing
+import JSON
 import NanobatteryTwin
 import Pixels
 import Quantities

@@ -9,7 +9,7 @@ import Testing
 
 extension DaemonTests {
   @Suite("What of the frames is written")
-  struct Recording {
+  struct WrittenFrames {
     private func verified(_ laboratory: Laboratory, _ run: JSONValue) throws -> RunDirectory {
       let directory = try laboratory.directory(try #require(run["id"]?.string))
       let report = try RunVerification.verify(directory)
