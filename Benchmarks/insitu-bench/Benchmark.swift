@@ -8,23 +8,29 @@ import USB
 /// All measurements in order, and the table that comes of them.
 struct Benchmark {
   let options: Options
-  private(set) var table = ResultTable()
+  var table = ResultTable()
 
   /// Frames of 1024 x 1024 x 16 bit in each recording, and repetitions: 4 GB in all, one after the other.
   private static let largeFrames = 640
   private static let smallFrames = 40_000
   private static let recordings = 3
-  private static let yardstickBytes = 1 << 30
+  static let yardstickBytes = 1 << 30
   private static let trips = 7
 
   init(_ options: Options) { self.options = options }
 
-  private var ringPath: String { "/dev/shm/insitu-bench-\(getpid())" }
+  var ringPath: String { "/dev/shm/insitu-bench-\(getpid())" }
 
   mutating func run() throws(BenchmarkError) {
-    if options.wants(.ring) { try ringHandover() }
+    if options.wants(.ring) {
+      try numberHandover()
+      try ringHandover()
+    }
     if options.wants(.pixels) { try pixels() }
-    if options.wants(.disk) { try recordedFrames() }
+    if options.wants(.disk) {
+      try recordedFrames()
+      if options.seconds > 0 { try sustainedRecording() }
+    }
     if options.wants(.usb) { try instruments() }
     guard [.load, .latency, .limit].contains(where: options.wants) else { return }
     let daemon = try DaemonUnderTest(
@@ -36,7 +42,7 @@ struct Benchmark {
   }
 
   /// To standard error, which is not held back when it is not a terminal.
-  private func say(_ what: String) {
+  func say(_ what: String) {
     let line = Array("measuring \(what) ...\n".utf8)
     unsafe _ = write(2, line, line.count)
   }
@@ -97,8 +103,8 @@ struct Benchmark {
       var source: [Double] = []
       for _ in 0..<Self.recordings {
         let result = try RecordedFrames(
-          directory: options.work + "/frames", ringPath: ringPath, width: side, height: side, frames: frames,
-          slots: slots
+          directory: options.work + "/frames", ringPath: ringPath, width: side, height: side,
+          source: .frames(frames), slots: slots
         ).measure()
         let after = try disk.measure()
         disks.append(after)

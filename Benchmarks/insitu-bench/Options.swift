@@ -1,15 +1,18 @@
 /// Words of the command line; `run.sh` gives them all.
 struct Options {
   static let usage = """
-    usage: insitu-bench --programs DIR --configuration FILE --work DIR --runtime DIR [--fio PATH] [--only PART]
+    usage: insitu-bench --programs DIR --configuration FILE --work DIR --runtime DIR [--fio PATH] [--only PART] [--seconds N]
       --programs       where insitud and insitu-twin are
       --configuration  config/twin.yaml
       --work           an empty directory on the disk to record to
       --runtime        an empty directory with a short path, for sockets
       --fio            fio, as the yardstick of the disk; without it a loop of our own
       --only           one part: ring, pixels, disk, load, latency, limit or usb
+      --seconds        how long the long recordings of the part disk last; 60, and 0 leaves them out
 
     """
+
+  static let mostSeconds = 86_400.0
 
   var programs = ""
   var configuration = ""
@@ -17,6 +20,7 @@ struct Options {
   var runtime = ""
   var fio: String?
   var only: Part?
+  var seconds = 60.0
 
   enum Part: String { case ring, pixels, disk, load, latency, limit, usb }
 
@@ -36,6 +40,9 @@ struct Options {
       case "--only":
         guard let part = Part(rawValue: value) else { return nil }
         only = part
+      case "--seconds":
+        guard let number = Double(value), (0...Self.mostSeconds).contains(number) else { return nil }
+        seconds = number
       default: return nil
       }
     }
