@@ -173,8 +173,9 @@ extension RunController {
     do throws(ControlError) {
       let compiled = try compile(text, file)
       _ = try checkAcquisition(compiled, file)
-      let plan = compiled.plan(
+      var plan = compiled.plan(
         cameras: settings.plannedCameras, indexBytes: IndexRecord.byteCount, instrument: plannedInstrument)
+      plan.warnings += lookBackDoubts(compiled)
       return .success(["plan": plan.json, "compiled": compiled.json])
     } catch { return .failure(error) }
   }

@@ -47,6 +47,7 @@ extension RunController {
       try checkDisk(plan)
       try connectInstruments()
       let warnings = try checkAcquisition(compiled, file)
+      let doubts = lookBackDoubts(compiled)
       if let reason = stopWanted.read({ $0 }) {
         throw ControlError(.unavailable, "the run does not begin: \(reason)")
       }
@@ -61,10 +62,11 @@ extension RunController {
           in: run)
       }
       for warning in warnings { event("range", warning, in: run, .warning) }
+      for doubt in doubts { event("look_back", doubt, in: run, .warning) }
       _ = NamedThread("run") { [self] in carryOut(run) }
       return [
         "id": .string(run.id), "name": .string(run.name), "directory": .string(run.directory.path), "plan": plan.json,
-        "warnings": .array(warnings.map(JSONValue.string)),
+        "warnings": .array((warnings + doubts).map(JSONValue.string)),
       ]
     } catch {
       occupation.update { if case .preparing = $0 { $0 = .idle } }

@@ -207,6 +207,26 @@ extension DaemonTests {
           "/dev/shm/insitud-" + laboratory.runtime.split(separator: "/").joined(separator: "-") + "-ring.left"))
     }
 
+    @Test("A protocol that looks back further than the ring reaches is told so when it is checked and when it begins")
+    func reach() throws {
+      let laboratory = try Laboratory()
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      let steps = """
+        - Rest for 300 ms:
+            record: {rate: 100 fps, keep: none}
+        - Keep the last 10 s
+        """
+      let text = JSONValue.string(Laboratory.protocolText(steps))
+      let checked = try client.call(.protocolCheck, ["protocol": text, "file": "test.yaml"])
+      let words = checked.at("plan.warnings")?.array?.compactMap(\.string) ?? []
+      #expect(words.contains { $0.contains("640 ms") && $0.contains("ring.length") }, "\(words)")
+      let begun = try client.call(.runStart, ["protocol": text, "file": "test.yaml"])
+      #expect(
+        begun["warnings"]?.array?.contains { $0.string?.contains("looks back 10.0 s") == true } == true, "\(begun)")
+      _ = try laboratory.ended(client)
+    }
+
     @Test("Two cameras at once, each with its frames, its files and its account")
     func twoCameras() throws {
       let place = try Laboratory()
