@@ -207,7 +207,8 @@ extension RunController {
   }
 
   var recorderSettings: RecorderSettings {
-    RecorderSettings(segmentBytes: settings.segmentBytes, degradations: settings.degradations)
+    RecorderSettings(
+      segmentBytes: settings.segmentBytes, keepFree: settings.keepFree, degradations: settings.degradations)
   }
 
   /// Room that a run keeps for itself, so that its end can be recorded when the disk is full.
