@@ -1,6 +1,5 @@
 import Glibc
 import Linux
-import Pixels
 import Potentiostat
 import Quantities
 import USB
@@ -8,7 +7,7 @@ import USB
 /// All measurements in order, and the table that comes of them.
 struct Benchmark {
   let options: Options
-  private(set) var table = ResultTable()
+  var table = ResultTable()
 
   /// Frames of 1024 x 1024 x 16 bit in each recording, and repetitions: 4 GB in all, one after the other.
   private static let largeFrames = 640
@@ -25,7 +24,10 @@ struct Benchmark {
   mutating func run() throws(BenchmarkError) {
     if options.wants(.ring) { try ringHandover() }
     if options.wants(.pixels) { try pixels() }
-    if options.wants(.disk) { try recordedFrames() }
+    if options.wants(.disk) {
+      try recordedFrames()
+      try verifiedRun()
+    }
     if options.wants(.simplon) { try simplonReceivers() }
     if options.wants(.usb) { try instruments() }
     guard [.load, .latency, .limit].contains(where: options.wants) else { return }
@@ -38,7 +40,7 @@ struct Benchmark {
   }
 
   /// To standard error, which is not held back when it is not a terminal.
-  private func say(_ what: String) {
+  func say(_ what: String) {
     let line = Array("measuring \(what) ...\n".utf8)
     unsafe _ = write(2, line, line.count)
   }
@@ -58,29 +60,6 @@ struct Benchmark {
         ResultRow(
           what: "  the same", figure: time(ring.median), spread: times(ring),
           yardstick: "memcpy of the bytes \(time(copy.median))", ratio: plain(ring.median / copy.median)))
-    }
-  }
-
-  private mutating func pixels() throws(BenchmarkError) {
-    say("statistics of pixels")
-    let statistics = PixelSpeed.statistics()
-    let bytes = Double(statistics.bytes)
-    table.add(
-      ResultRow(
-        what: statistics.what, figure: rate(bytes / statistics.time.median),
-        spread: "\(rate(bytes / statistics.time.most)) … \(rate(bytes / statistics.time.least))",
-        yardstick: "memcpy of the bytes \(rate(bytes / statistics.yardstick.median))",
-        ratio: plain(statistics.yardstick.median / statistics.time.median), budget: "≥ 8000 MB/s"))
-    for (side, regions) in [(1024, 0), (1024, 16), (128, 0), (128, 16)] {
-      let fused: PixelSpeed.Result
-      do throws(StatisticsSettingsError) {
-        fused = try PixelSpeed.fused(side: side, regions: regions)
-      } catch { throw BenchmarkError("\(error)") }
-      table.add(
-        ResultRow(
-          what: fused.what, figure: time(fused.time.median), spread: times(fused.time),
-          yardstick: "copy and CRC-32C \(time(fused.yardstick.median))",
-          ratio: plain(fused.time.median / fused.yardstick.median)))
     }
   }
 
@@ -157,6 +136,24 @@ struct Benchmark {
         what: what, figure: time(ours.median), spread: times(ours),
         yardstick: "libertem-dectris \(time(theirs.median)) (\(times(theirs)))",
         ratio: plain(ours.median / theirs.median), budget: "< 1"))
+  }
+
+  private mutating func verifiedRun() throws(BenchmarkError) {
+    say("verifying a run, and the disk")
+    let results = try VerifiedRun(
+      directory: options.work, frames: Self.yardstickBytes >> 21, repetitions: Self.recordings, fio: options.fio
+    ).measure()
+    let rates = Spread(results.map(\.verified))
+    let ratio = Spread(results.map { $0.verified / $0.disk })
+    table.add(
+      ResultRow(
+        what: "runs verify, 1024 x 1024 x 16 bit", figure: rate(rates.median),
+        spread: "\(rate(rates.least)) … \(rate(rates.most))",
+        yardstick: "\(options.fio == nil ? "O_DIRECT loop" : "fio"), reading with O_DIRECT: "
+          + rate(Spread(results.map(\.disk)).median),
+        ratio: "\(plain(ratio.median)) (\(plain(ratio.least)) … \(plain(ratio.most)))", budget: "≥ 0.8"))
+    table.remark(
+      "CPU of verification for 2 MiB: \(time(Spread(results.map(\.timePerByte)).median * Double(2 << 20))).")
   }
 
   // MARK: Instruments over USB

@@ -1,6 +1,5 @@
-internal import CBitshuffle
 internal import CLZ4
-import Linux
+import Pixels
 
 /// Why compressed pixels could not be had.
 struct DecodeError: Error, Equatable, CustomStringConvertible {
@@ -11,7 +10,7 @@ struct DecodeError: Error, Equatable, CustomStringConvertible {
 /// Decompresses what HDF5's LZ4 and bitshuffle filters frame (camera-streams.md §1.2). Every LZ4 output is capped, every
 /// count is checked against what is left.
 ///
-/// Keeps one block of scratch memory between frames; one thread.
+/// What is shuffled goes to `FrameDecompressor`, which keeps a block of scratch memory between frames; one thread.
 struct BlockDecoder: ~Copyable {
   enum Method: Equatable {
     case lz4
@@ -23,7 +22,7 @@ struct BlockDecoder: ~Copyable {
   static let defaultBlockBytes = 8192
   private static let headerBytes = 12
 
-  private var scratch = AlignedBuffer(count: defaultBlockBytes)
+  private var shuffled = FrameDecompressor()
 
   /// Decompresses exactly `output.count` bytes from a framed blob: u64 byte count, u32 block size, then u32 count and
   /// data for each block, all big-endian.
@@ -46,7 +45,11 @@ struct BlockDecoder: ~Copyable {
     case .lz4:
       try unsafe decodeBlocks(&source, blockBytes, output, placed)
     case .bitShuffledLZ4(let elementBytes):
-      try unsafe decodeShuffledBlocks(&source, blockBytes, elementBytes, output, placed)
+      let blocks = try unsafe source.take(source.left)
+      do throws(FrameDecompressionError) {
+        try unsafe shuffled.decompressBlocks(
+          blocks, .bslz4, blockBytes: blockBytes, elementBytes: elementBytes, into: output, placed)
+      } catch { throw DecodeError(error.description) }
     }
     guard unsafe source.left == 0 else { throw DecodeError("bytes left over behind the last compressed block") }
   }
@@ -80,33 +83,6 @@ struct BlockDecoder: ~Copyable {
       }
       placed(length)
       done += length
-    }
-  }
-
-  private mutating func decodeShuffledBlocks(
-    _ source: inout Source, _ blockBytes: Int, _ elementBytes: Int, _ output: UnsafeMutableRawBufferPointer,
-    _ placed: (Int) -> Void
-  ) throws(DecodeError) {
-    let unit = 8 * elementBytes
-    guard blockBytes % unit == 0 else {
-      throw DecodeError("a bit-shuffle block of \(blockBytes) bytes for elements of \(elementBytes)")
-    }
-    // What does not fill eight elements is stored raw behind the last block.
-    let shuffled = output.count / unit * unit
-    var done = 0
-    while done < shuffled {
-      let length = min(blockBytes, shuffled - done)
-      if unsafe scratch.bytes.count < length { scratch = AlignedBuffer(count: length) }
-      let planes = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<length])
-      try unsafe Self.decodeBare(source.nextBlock(), into: planes)
-      unsafe cbitshuffle_undo(planes.baseAddress!, length / elementBytes, elementBytes, output.baseAddress! + done)
-      placed(length)
-      done += length
-    }
-    if shuffled < output.count {
-      let rest = try unsafe source.take(output.count - shuffled)
-      unsafe UnsafeMutableRawBufferPointer(rebasing: output[shuffled...]).copyMemory(from: rest)
-      placed(rest.count)
     }
   }
 }

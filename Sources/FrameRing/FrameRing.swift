@@ -285,12 +285,13 @@ package final class FrameRing: @unchecked Sendable {
     return frame
   }
 
-  /// What is known of a frame that nobody keeps for the caller, without its pixels; nil as with `copy`.
+  /// What is known of a frame that nobody keeps for the caller, without its pixels.
+  /// - Returns: nil when it is not there yet, was overwritten, is being overwritten, or contradicts itself.
   package func peek(_ sequence: UInt64) -> FrameHeader? {
     let published = published
     guard sequence < published, published - sequence <= UInt64(slotCount) else { return nil }
     let index = Int(sequence % UInt64(slotCount))
-    // As in `copy`.
+    // As in `copy`: acquiring before, a fence behind, and a second look.
     guard self.sequence(at: index).loadAcquiring() == sequence else { return nil }
     let frame = header(at: index)
     atomicMemoryFence(ordering: .acquiring)
