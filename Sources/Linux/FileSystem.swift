@@ -84,7 +84,7 @@ package enum FileSystem {
     }
     if let failure { throw LinuxError(failure.call, beside, number: failure.number) }
     try file.close()
-    if unsafe rename(beside, path) != 0 { throw LinuxError("rename", path) }
+    if unsafe Glibc.rename(beside, path) != 0 { throw LinuxError("rename", path) }
   }
 
   /// Makes a symbolic link.
