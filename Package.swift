@@ -64,20 +64,20 @@ let package = Package(
     quickRoom("Quantities"),
     quickRoom("Linux", ["CLinux", "Quantities"]),
     room("Journal", ["Linux"]),
-    room("JSON"),
+    quickRoom("JSON"),
     room("SQLite", ["CSQLite"]),
-    room("ZeroMQ", ["CZeroMQ"]),
+    quickRoom("ZeroMQ", ["CZeroMQ"]),
     room("YAML", ["CYAML", "Quantities"]),
     quickRoom("USB", ["CLibUSB", "Linux", "Quantities"]),
     quickRoom("DEMessaging"),
-    quickRoom("Pixels", ["CPixels", "CBitshuffle", "CLZ4", "CZstd", "Linux"]),
-    room("FrameRing", ["CFrameRing", "CLinux", "Pixels", "Linux", "Quantities"]),
+    quickRoom("Pixels", ["CPixels", "CBitshuffle", "CLZ4", "CZstd", "Linux", "Quantities"]),
+    quickRoom("FrameRing", ["CFrameRing", "CLinux", "Pixels", "Linux", "Quantities"]),
 
     // instruments
     quickRoom("HolderDriver", ["USB", "Linux", "Quantities"]),
     quickRoom("Potentiostat", ["USB", "Linux", "Quantities"]),
     room("ControlProtocol", ["JSON", "ZeroMQ", "Linux", "Quantities"]),
-    room(
+    quickRoom(
       "FrameIngest",
       [
         "FrameRing", "Pixels", "DEMessaging", "ZeroMQ", "JSON", "CCurl", "CLZ4", "CLinux", "Linux", "Quantities",
@@ -85,7 +85,7 @@ let package = Package(
 
     // meaning
     room("Alignment", ["Quantities"]),
-    room("BiasProtocol", ["YAML", "JSON", "Quantities"]),
+    room("BiasProtocol", ["YAML", "JSON", "Pixels", "Quantities"]),
 
     // runs
     room("RunStore", ["SQLite", "Alignment", "JSON", "Pixels", "CLinux", "Linux", "Quantities"]),
@@ -111,7 +111,8 @@ let package = Package(
     program(
       "insitud",
       [
-        "RunControl", "RunStore", "ControlProtocol", "FrameIngest", "FrameRing", "HolderDriver", "Potentiostat",
+        "RunControl", "RunStore", "Alignment", "Pixels", "ControlProtocol", "FrameIngest", "FrameRing", "HolderDriver",
+        "Potentiostat",
         "BiasProtocol", "USB", "ZeroMQ", "YAML", "JSON", "Journal", "Linux", "CLinux", "Quantities",
       ]),
     program(
@@ -123,7 +124,8 @@ let package = Package(
     .executableTarget(
       name: "insitu-bench",
       dependencies: [
-        "Potentiostat", "USB", "Pixels", "CPixels", "CBitshuffle", "FrameRing", "FrameIngest", "RunStore",
+        "NanobatteryTwin", "Potentiostat", "USB", "Pixels", "CPixels", "CBitshuffle", "FrameRing", "FrameIngest",
+        "RunStore",
         "ControlProtocol", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
       ],
       path: "Benchmarks/insitu-bench", swiftSettings: strict),
@@ -137,13 +139,18 @@ let package = Package(
       path: "Tests/TwinBench", swiftSettings: quick),
     .executableTarget(
       name: "usb-probe", dependencies: ["USB", "Linux", "Quantities"], path: "Tests/usb-probe", swiftSettings: strict),
+    .target(name: "CIntakeProbe", path: "Tests/CIntakeProbe"),
+    .executableTarget(
+      name: "intake-probe",
+      dependencies: ["CIntakeProbe", "NanobatteryTwin", "FrameIngest", "FrameRing", "Linux", "Quantities"],
+      path: "Tests/intake-probe", swiftSettings: quick),
     suite("Quantities", ["Quantities"]),
     suite("Linux", ["Linux", "CLinux", "Quantities"]),
     suite("JSON", ["JSON"]),
     suite("SQLite", ["SQLite"]),
     suite("YAML", ["YAML", "Quantities"]),
     suite("USB", ["TwinBench", "USB", "EmulatedUSB", "Linux", "Quantities"]),
-    suite("Pixels", ["Pixels", "CPixels", "CBitshuffle", "Linux"]),
+    suite("Pixels", ["Pixels", "CPixels", "CBitshuffle", "Linux", "Quantities"]),
     suite("FrameRing", ["Pixels", "FrameRing", "Linux", "Quantities"]),
     suite(
       "FrameIngest",
@@ -157,7 +164,7 @@ let package = Package(
     suite(
       "Potentiostat", ["TwinBench", "Potentiostat", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite("Alignment", ["Alignment", "Quantities"]),
-    suite("BiasProtocol", ["BiasProtocol", "YAML", "JSON", "Linux", "Quantities"]),
+    suite("BiasProtocol", ["BiasProtocol", "YAML", "JSON", "Pixels", "Linux", "Quantities"]),
     suite("RunStore", ["RunStore", "Pixels", "SQLite", "Alignment", "JSON", "Linux", "Quantities"]),
     suite("RunExport", ["RunExport", "RunStore", "Pixels", "SQLite", "JSON", "Linux", "Quantities"]),
     suite("ControlProtocol", ["FakeDaemon", "ControlProtocol", "JSON", "ZeroMQ", "Linux", "Quantities"]),

@@ -13,6 +13,7 @@ struct Benchmark {
   private static let largeFrames = 640
   private static let smallFrames = 40_000
   private static let recordings = 3
+  private static let streamedFrames = 800
   private static let yardstickBytes = 1 << 30
   private static let trips = 7
 
@@ -27,6 +28,7 @@ struct Benchmark {
       try recordedFrames()
       try verifiedRun()
     }
+    if options.wants(.simplon) { try simplonReceivers() }
     if options.wants(.usb) { try instruments() }
     guard [.load, .latency, .limit].contains(where: options.wants) else { return }
     let daemon = try DaemonUnderTest(
@@ -100,6 +102,40 @@ struct Benchmark {
         "CPU for one frame of \(name): \(time(Spread(recorder).median)) in the recorder, "
           + "\(time(Spread(source).median)) in the source (copy and CRC-32C).")
     }
+  }
+
+  // MARK: A stream over loopback
+
+  private mutating func simplonReceivers() throws(BenchmarkError) {
+    guard let python = options.python else {
+      table.remark("SIMPLON was not measured: there is no python with libertem-dectris (`make test` makes one).")
+      return
+    }
+    for dose in [0.1, 1, 3] {
+      say("SIMPLON version 1 over loopback, received and decoded, at \(plain(dose)) electrons per pixel")
+      let receivers = SimplonReceivers(
+        python: python, script: options.peer, directory: options.work, frames: Self.streamedFrames, dose: dose)
+      try receivers.prepare()
+      var ours: [SimplonReceivers.Cost] = []
+      var theirs: [SimplonReceivers.Cost] = []
+      // In turns, so that whatever else the machine does meets both.
+      for _ in 0..<Self.recordings {
+        ours.append(try receivers.ours())
+        theirs.append(try receivers.theirs())
+      }
+      add("SIMPLON v1, 1024 x 1024 bslz4, \(plain(dose)) e/px: a frame", ours.map(\.time), theirs.map(\.time))
+      add("  its CPU", ours.map(\.cpu), theirs.map(\.cpu))
+    }
+    FileSystem.remove(options.work + "/stream.raw")
+  }
+
+  private mutating func add(_ what: String, _ ours: [Double], _ theirs: [Double]) {
+    let (ours, theirs) = (Spread(ours), Spread(theirs))
+    table.add(
+      ResultRow(
+        what: what, figure: time(ours.median), spread: times(ours),
+        yardstick: "libertem-dectris \(time(theirs.median)) (\(times(theirs)))",
+        ratio: plain(ours.median / theirs.median), budget: "< 1"))
   }
 
   private mutating func verifiedRun() throws(BenchmarkError) {

@@ -65,8 +65,9 @@ struct RecordedFrames {
       while ring.filled == slots { sleepThread(for: Seconds(0.0001)) }
       guard let room = unsafe ring.reserve() else { continue }
       header.frameNumber = UInt64(number)
-      header.pixelCRC = unsafe copyWithChecksum(
-        UnsafeRawBufferPointer(start: pixels.bytes.baseAddress, count: frameBytes), to: room)
+      unsafe ring.meter.begin(.u16, width: width, height: height, in: room)
+      unsafe ring.meter.copy(from: UnsafeRawBufferPointer(start: pixels.bytes.baseAddress, count: frameBytes))
+      header.take(ring.meter.finish())
       header.arrival = .now
       header.deviceNanoseconds = header.arrival.nanoseconds
       ring.publish(header)

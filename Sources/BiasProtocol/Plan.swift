@@ -82,7 +82,8 @@ extension CompiledProtocol {
   private func warnings(_ instrument: PlannedInstrument?, _ cameras: [PlannedCamera]) -> [String] {
     var texts = instrument.map(doubts) ?? []
     var seen: Set<String> = []
-    var hasRun = false
+    // A camera that watches has run before the first step.
+    var hasRun = cameras.contains { $0.watch != nil }
     for step in steps where texts.count < Plan.maximumWarnings {
       var found = warnings(step, instrument) + warnings(step.recording, cameras)
       if let time = step.keepBefore, !hasRun { found.append(Self.nothingToKeep(time)) }

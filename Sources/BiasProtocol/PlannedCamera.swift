@@ -1,3 +1,4 @@
+import Pixels
 package import Quantities
 
 /// A camera that a protocol is held against, as data.
@@ -9,13 +10,25 @@ package struct PlannedCamera: Hashable, Sendable {
   package var bytesPerPixel: Int
   /// Frames per second where a step names no rate; nil where that is not known.
   package var rate: Hertz?
+  /// Frames per second that go on, for looking back, while a step records nothing; nil: the camera rests.
+  package var watch: Hertz?
 
-  package init(name: String, width: Int, height: Int, bytesPerPixel: Int, rate: Hertz? = nil) {
+  package init(
+    name: String, width: Int, height: Int, bytesPerPixel: Int, rate: Hertz? = nil, watch: Hertz? = nil
+  ) {
     self.name = name
     self.width = width
     self.height = height
     self.bytesPerPixel = bytesPerPixel
     self.rate = rate
+    self.watch = watch
+  }
+
+  /// What the camera does during a step: what the step says, or watching where it says nothing.
+  func recording(in step: Step) -> Recording {
+    let own = step.recording[name]
+    if !own.runs, let watch { return Recording(rate: watch, keep: .none) }
+    return own
   }
 
   /// Pixels of one frame as it is written, bytes. Sums of averages have 32 bit.
@@ -72,7 +85,7 @@ struct FramePlan {
   mutating func take(_ step: Step) -> PlannedFrames {
     var sum = step.keepBefore.map { lookBack($0) } ?? PlannedFrames()
     for (index, camera) in cameras.enumerated() {
-      let recording = step.recording[camera.name]
+      let recording = camera.recording(in: step)
       guard recording.runs else { continue }
       let written = frames(over: step.bound, at: recording.writtenRate(camera: camera.rate), recording, camera)
       add(written, of: index, to: &sum)

@@ -26,8 +26,10 @@ struct BlockDecoder: ~Copyable {
 
   /// Decompresses exactly `output.count` bytes from a framed blob: u64 byte count, u32 block size, then u32 count and
   /// data for each block, all big-endian.
+  /// - Parameter placed: told of each block that is in its place how many bytes it has; the blocks come in order.
   mutating func decodeFramed(
-    _ blob: UnsafeRawBufferPointer, _ method: Method, into output: UnsafeMutableRawBufferPointer
+    _ blob: UnsafeRawBufferPointer, _ method: Method, into output: UnsafeMutableRawBufferPointer,
+    _ placed: (Int) -> Void = { _ in }
   ) throws(DecodeError) {
     guard blob.count >= Self.headerBytes else { throw DecodeError("compressed data shorter than its own header") }
     var total = unsafe UInt64(bigEndian: blob.loadUnaligned(as: UInt64.self))
@@ -41,12 +43,12 @@ struct BlockDecoder: ~Copyable {
     var source = unsafe Source(bytes: blob, position: Self.headerBytes)
     switch method {
     case .lz4:
-      try unsafe decodeBlocks(&source, blockBytes, output)
+      try unsafe decodeBlocks(&source, blockBytes, output, placed)
     case .bitShuffledLZ4(let elementBytes):
       let blocks = try unsafe source.take(source.left)
       do throws(FrameDecompressionError) {
         try unsafe shuffled.decompressBlocks(
-          blocks, .bslz4, blockBytes: blockBytes, elementBytes: elementBytes, into: output)
+          blocks, .bslz4, blockBytes: blockBytes, elementBytes: elementBytes, into: output, placed)
       } catch { throw DecodeError(error.description) }
     }
     guard unsafe source.left == 0 else { throw DecodeError("bytes left over behind the last compressed block") }
@@ -67,7 +69,7 @@ struct BlockDecoder: ~Copyable {
   }
 
   private func decodeBlocks(
-    _ source: inout Source, _ blockBytes: Int, _ output: UnsafeMutableRawBufferPointer
+    _ source: inout Source, _ blockBytes: Int, _ output: UnsafeMutableRawBufferPointer, _ placed: (Int) -> Void
   ) throws(DecodeError) {
     var done = 0
     while done < output.count {
@@ -79,6 +81,7 @@ struct BlockDecoder: ~Copyable {
       } else {
         try unsafe Self.decodeBare(block, into: target)
       }
+      placed(length)
       done += length
     }
   }

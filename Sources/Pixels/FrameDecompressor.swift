@@ -47,9 +47,10 @@ package struct FrameDecompressor: ~Copyable {
   }
 
   /// Decompresses what follows a blob's header.
+  /// - Parameter placed: told of each block that is in its place how many bytes it has; the blocks come in order.
   package mutating func decompressBlocks(
     _ blocks: UnsafeRawBufferPointer, _ method: FrameCompression, blockBytes: Int, elementBytes: Int,
-    into output: UnsafeMutableRawBufferPointer
+    into output: UnsafeMutableRawBufferPointer, _ placed: (Int) -> Void = { _ in }
   ) throws(FrameDecompressionError) {
     let unit = 8 * elementBytes
     guard blockBytes > 0 && blockBytes % unit == 0 else {
@@ -64,11 +65,13 @@ package struct FrameDecompressor: ~Copyable {
       try unsafe decode(source.nextBlock(), method, length, elementBytes)
       unsafe cbitshuffle_undo(
         planes.bytes.baseAddress!, length / elementBytes, elementBytes, output.baseAddress! + done)
+      placed(length)
       done += length
     }
     let rest = output.count - shuffled
     if rest > 0 {
       try unsafe UnsafeMutableRawBufferPointer(rebasing: output[shuffled...]).copyMemory(from: source.take(rest))
+      placed(rest)
     }
     guard source.left == 0 else {
       throw FrameDecompressionError("bytes left over behind the last compressed block")

@@ -26,6 +26,7 @@ extension RunController {
             "model": .string(identity?.model ?? station.setup.source.model), "name": .string(station.name),
             "frame_bytes": .integer(Int64(station.setup.frameBytes)),
             "frame_width": .integer(Int64(station.setup.width)), "frame_height": .integer(Int64(station.setup.height)),
+            "watch_Hz": .optional(station.setup.watch?.value),
           ]))
     }
     return ["devices": .array(list)]

@@ -13,7 +13,7 @@ extension Program {
     /// - Parameter devices: the result of the method `devices`; null without a daemon.
     init(devices: JSONValue) {
       for device in devices["devices"]?.array ?? [] {
-        if device["kind"] == "camera", let camera = PlannedCamera(device: device) { cameras.append(camera) }
+        if let camera = PlannedCamera(device: device) { cameras.append(camera) }
         if let capabilities = device["capabilities"] { potentiostat = PlannedInstrument(json: capabilities) }
       }
     }
@@ -66,14 +66,14 @@ extension Program {
 }
 
 extension PlannedCamera {
-  /// - Returns: nil for an entry that does not say what its frames are like.
+  /// - Returns: nil for an entry that is no camera's, or does not say what its frames are like.
   fileprivate init?(device: JSONValue) {
-    guard let width = device["frame_width"]?.integer, let height = device["frame_height"]?.integer,
-      let bytes = device["frame_bytes"]?.integer, (1...Int64(Int32.max)).contains(width),
-      (1...Int64(Int32.max)).contains(height), bytes > 0
+    guard let name = device["name"]?.string, let width = device["frame_width"]?.integer,
+      let height = device["frame_height"]?.integer, let bytes = device["frame_bytes"]?.integer, bytes > 0,
+      (1...Int64(Int32.max)).contains(width), (1...Int64(Int32.max)).contains(height)
     else { return nil }
     self.init(
-      name: device["name"]?.string ?? "camera", width: Int(width), height: Int(height),
-      bytesPerPixel: max(1, Int(bytes / (width * height))))
+      name: name, width: Int(width), height: Int(height), bytesPerPixel: max(1, Int(bytes / (width * height))),
+      watch: device["watch_Hz"]?.double.map { Hertz($0) })
   }
 }

@@ -20,6 +20,7 @@ enum StatusText {
     table.rows.append(["cell", cell(status)])
     table.rows.append(["frames", frames(status)])
     if let limitation = status["holder"]?["limitation"]?.string { table.rows.append(["contacts", limitation]) }
+    if let beam = status["beam"], !beam.isNull { table.rows.append(["beam", BeamText.line(beam)]) }
     let ring = status["ring"]
     table.rows.append(["ring", "\(Wording.count(ring?["filled"])) of \(Wording.count(ring?["slots"])) slots filled"])
     table.rows.append(["disk", disk(status["disk"])])

@@ -9,6 +9,7 @@ extension Configuration {
   private static let longestName = 11
   private static let cameraKeys = [
     "model", "url", "exposure", "maximum_latency", "channel", "control", "socket", "rate", "watch", "ring",
+    "counts_per_electron", "pixel_size", "statistics",
   ]
   private static let ringKeys = ["frames", "length", "largest_frame"]
 
@@ -77,6 +78,9 @@ extension Configuration {
       }
       setup.watch = rate
     }
+    setup.countsPerElectron = try section.ifPresent("counts_per_electron").map(countsPerElectron)
+    setup.pixelSize = try section.ifPresent("pixel_size").map(pixelSize)
+    if section.ifPresent("statistics") != nil { setup.statistics = try statistics(section) }
     for ring in [general, own] { if let frames = try ringFrames(ring) { setup.ringFrames = frames } }
     return setup
   }

@@ -97,6 +97,15 @@ import Testing
     #expect(running.warnings == [] && running.frames.frames == 10)
   }
 
+  @Test("A camera that watches while nothing is recorded can be looked back on")
+  func watching() throws {
+    let watching = PlannedCamera(name: "image", width: 10, height: 10, bytesPerPixel: 2, watch: Hertz(20))
+    let plan = try compiled("- Rest for 4 s\n- Keep the last 3 s\n- Rest for 4 s").plan(
+      cameras: [watching], indexBytes: 64)
+    #expect(plan.steps.map(\.frames.frames) == [0, 60])
+    #expect(plan.warnings == [])
+  }
+
   @Test("Several cameras are counted each for itself and together, and those not named not at all")
   func cameras() throws {
     let plan = try plan(

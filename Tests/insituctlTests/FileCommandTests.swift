@@ -157,7 +157,7 @@ struct FileCommandTests {
       if request.method == .hello { return .success(FakeDaemonServer.hello) }
       return .success([
         "devices": [
-          ["kind": "camera", "name": "camera", "frame_bytes": 32768, "frame_width": 128, "frame_height": 128],
+          ["kind": "image", "name": "image", "frame_bytes": 32768, "frame_width": 128, "frame_height": 128],
           ["kind": "potentiostat", "resolution_A": 1e-15],
         ]
       ])
@@ -166,9 +166,10 @@ struct FileCommandTests {
     #expect(json.document?["x_plan"]?["bytes"]?.integer == Int64(100 * (32768 + IndexRecord.byteCount)))
     #expect(json.remarks.isEmpty)
     let foreign = try check(
-      text.replacing("record: 10 fps", with: "record: {cameras: {imgae: 400 fps}}"), "--json", endpoint: daemon.endpoint)
+      text.replacing("record: 10 fps", with: "record: {cameras: {imgae: 400 fps}}"), "--json", endpoint: daemon.endpoint
+    )
     #expect(foreign.code == 65)
-    #expect(foreign.remarks.first?.contains("there is no camera “imgae”") == true, "\(foreign.remarks)")
+    #expect(foreign.remarks.first?.contains("there is no camera “imgae”; did you mean “image”?") == true, "\(foreign.remarks)")
   }
 
   @Test("2 mA written for 2 pA is stopped with line, limit and remedy, code 65")

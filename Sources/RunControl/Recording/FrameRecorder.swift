@@ -60,14 +60,14 @@ final class FrameRecorder: Sendable {
   private let camera: RunCamera
   private let ring: FrameRing
   private let publisher: StreamPublisher
-  private let counted: @Sendable (FrameHeader, UInt64) -> StoredStatistics.Uncertain?
+  private let counted: @Sendable (FrameHeader) -> StoredStatistics.Uncertain?
   private let shared = Monitor(Shared())
   private let thread = Monitor<NamedThread?>(nil)
 
   /// - Parameter counted: electrons per Å² that a frame of this camera counted.
   init(
     camera: RunCamera, ring: FrameRing, publisher: StreamPublisher,
-    counted: @escaping @Sendable (FrameHeader, UInt64) -> StoredStatistics.Uncertain? = { _, _ in nil }
+    counted: @escaping @Sendable (FrameHeader) -> StoredStatistics.Uncertain? = { _ in nil }
   ) {
     self.camera = camera
     self.ring = ring

@@ -46,7 +46,7 @@ final class RecordingSession {
 
   private var buffers: [FrameBuffer] = []
   private var meter: PixelMeter?
-  private let counted: (FrameHeader, UInt64) -> StoredStatistics.Uncertain?
+  private let counted: (FrameHeader) -> StoredStatistics.Uncertain?
   /// Why nothing can be written any more.
   private var failure: SegmentError?
   private var toldNotice = false
@@ -75,10 +75,10 @@ final class RecordingSession {
     }
   }
 
-  /// - Parameter counted: electrons per Å² that a frame counted, of so many camera frames; nil where that is not known.
+  /// - Parameter counted: electrons per Å² that a frame, or a sum of frames, counted; nil where that is not known.
   init(
     _ run: ActiveRun, _ camera: RunCamera, _ settings: RecorderSettings, _ publisher: StreamPublisher,
-    counted: @escaping (FrameHeader, UInt64) -> StoredStatistics.Uncertain? = { _, _ in nil }
+    counted: @escaping (FrameHeader) -> StoredStatistics.Uncertain? = { _ in nil }
   ) {
     self.run = run
     self.publisher = publisher
@@ -440,7 +440,7 @@ final class RecordingSession {
         minimum: found.minimum, maximum: found.maximum, saturated: found.saturated,
         change: found.change.map(Double.init),
         regionMeans: (0..<found.regionCount).map { found[region: $0] },
-        counted: work.header.flags.contains(.preview) ? nil : counted(work.header, work.frames)))
+        counted: work.header.flags.contains(.preview) ? nil : counted(work.header)))
   }
 
   /// A frame that can never be stored; the others are not touched.
