@@ -168,7 +168,7 @@ struct RecordedFrames {
               exposureNanoseconds: frame.exposureNanoseconds, arrival: frame.arrival, series: frame.series,
               shape: FrameShape(width: width, height: height, bytesPerPixel: 2))
             record.pixelCRC = frame.pixelCRC
-            do throws(SegmentError) { _ = unsafe try files.append(record, pixels, at: .now) } catch { failure = error }
+            do throws(SegmentError) { unsafe try files.append(record, pixels, at: .now) } catch { failure = error }
           }
           if let failure { throw failure }
           next += 1

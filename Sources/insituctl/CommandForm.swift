@@ -106,8 +106,10 @@ extension CommandForm {
       options: [
         OptionForm(
           name: "--format", value: ExportFormat.allCases.map(\.rawValue).joined(separator: "|"), isRequired: true,
-          summary: "csv: samples, and frames with V, I, Q and uncertainty; bdf: samples, Battery Data Format"), output,
-      ], summary: "write a run's samples and frames as tables", explanation: identifier),
+          summary:
+            "csv: samples, and frames with V, I, Q and uncertainty; bdf: samples, Battery Data Format; mrc: the frames"),
+        output,
+      ], summary: "write a run's samples and frames as tables, or its frames as MRC2014", explanation: identifier),
     CommandForm(
       words: ["plot"], arguments: ["ID"], options: [output], summary: "draw a run as SVG", explanation: identifier),
     CommandForm(words: ["watch"], summary: "the state as a live line; lines of a table when not on a terminal"),

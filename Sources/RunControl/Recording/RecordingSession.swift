@@ -298,7 +298,7 @@ final class RecordingSession {
     underWay.append(work)
     guard failure == nil else { return refuseLast() }
     do throws(SegmentError) {
-      _ = unsafe try writer.append(record, pixels, at: .now)
+      unsafe try writer.append(record, pixels, at: .now)
     } catch {
       if error.kind == .badFrame { refuseLast() } else { fail(error) }
     }
