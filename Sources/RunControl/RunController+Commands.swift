@@ -54,7 +54,8 @@ extension RunController {
         Self.attempt { () throws(ControlError) in
           try start(
             text: request.text("protocol") ?? "", file: request.text("file") ?? "protocol",
-            name: request.text("name"), stopsBefore: stopsBefore, catalog: catalog)
+            name: request.text("name"), compression: request.text("compression"), stopsBefore: stopsBefore,
+            catalog: catalog)
         }
       }
     case .runsList:

@@ -2,6 +2,7 @@ import ControlProtocol
 import FrameIngest
 import FrameRing
 import Linux
+import Pixels
 import Quantities
 import RunStore
 
@@ -20,6 +21,8 @@ struct RecorderSettings: Sendable {
   /// With less free on the disk, previews are the most that is written, bytes.
   var keepFree: Int64
   var degradations: [Degradation]
+  /// nil: frames are written as they came.
+  var compression: FrameCompression?
 }
 
 /// What was found when somebody looked back.
