@@ -72,7 +72,12 @@ struct MRCExport {
   private func give(_ part: String, _ target: String) throws(ExportError) -> [String] {
     var paths: [String] = []
     do throws(LinuxError) {
-      for name in try FileSystem.list(part) {
+      let names = try FileSystem.list(part)
+      // Two runs in one directory would be neither.
+      for name in names where FileSystem.exists("\(target)/\(name)") {
+        throw LinuxError("create", "\(target)/\(name)", number: EEXIST)
+      }
+      for name in names {
         let path = "\(target)/\(name)"
         guard FileSystem.rename("\(part)/\(name)", to: path) else { throw LinuxError("rename", path) }
         paths.append(path)
