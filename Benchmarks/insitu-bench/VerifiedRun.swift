@@ -74,7 +74,7 @@ struct VerifiedRun {
         shape: Self.shape)
       frame.pixelCRC = crc
       // The same memory for all: it does not change.
-      _ = unsafe try writer.append(frame, UnsafeRawBufferPointer(pixels.bytes), at: .now)
+      unsafe try writer.append(frame, UnsafeRawBufferPointer(pixels.bytes), at: .now)
     }
     try writer.close()
     try run.transaction { () throws(DatabaseError) in

@@ -3,12 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +23,23 @@ void clinux_name_thread(const char *name) {
   strncpy(kept, name, 15);
   kept[15] = 0;
   pthread_setname_np(pthread_self(), kept);
+}
+
+int clinux_usable_processor(int index) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return -1;
+  for (int processor = 0; processor < CPU_SETSIZE; ++processor) {
+    if (CPU_ISSET(processor, &set) && index-- == 0) return processor;
+  }
+  return -1;
+}
+
+int clinux_pin_thread(int processor) {
+  if (processor < 0 || processor >= CPU_SETSIZE) return EINVAL;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(processor, &set);
+  return pthread_setaffinity_np(pthread_self(), sizeof set, &set);
 }
 
 int64_t clinux_process_cpu_ns(void) {
@@ -86,4 +106,11 @@ ssize_t clinux_write_two(int fd, const void *a, size_t a_count, const void *b, s
 int clinux_use_cache(int fd) {
   int flags = fcntl(fd, F_GETFL);
   return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags & ~O_DIRECT);
+}
+
+void clinux_lower_priority(void) {
+  // Linux keeps both for each thread (sched(7), setpriority(2)).
+  struct sched_param none = {.sched_priority = 0};
+  sched_setscheduler(0, SCHED_BATCH, &none);
+  setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10);
 }

@@ -7,16 +7,20 @@ package enum ExportFormat: String, CaseIterable, Sendable {
   case csv
   /// Battery Data Format, one table of samples.
   case bdf
+  /// The frames as plain MRC2014 segments, compressed ones decompressed.
+  case mrc
 
   /// Writes the run kept in `directory` and returns the paths of the files made. They appear whole or not at all.
   ///
   /// `path` ending in “.csv” is the file (for `csv`: that of the samples, with “….frames.csv” beside it); an existing
-  /// directory gets files named after the run; anything else is a name to put the endings behind.
+  /// directory gets files named after the run; anything else is a name to put the endings behind. For `mrc` it is a
+  /// directory, which is made when it is not there.
   package func write(run directory: String, to path: String) throws(ExportError) -> [String] {
     let run = try RunSource(directory)
     switch self {
     case .csv: return try CSVExport(run).write(to: path)
     case .bdf: return try BDFExport(run).write(to: path)
+    case .mrc: return try MRCExport(directory).write(to: path)
     }
   }
 }

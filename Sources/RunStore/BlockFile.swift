@@ -80,12 +80,13 @@ final class BlockFile {
 
   /// Takes bytes in.
   /// - Parameters:
-  ///   - lender: who is named in `WritesUnderWay.firstLender` as long as the bytes are needed where they are.
+  ///   - lender: who is named in `WritesUnderWay.firstLender` as long as the bytes are needed where they are; nil: they are
+  ///     not there any more when this returns.
   ///   - head: the header of a file that is written up to this offset; nil when that is too soon for one.
-  func append(_ bytes: UnsafeRawBufferPointer, lender: UInt64, head: Head) throws(LinuxError) {
+  func append(_ bytes: UnsafeRawBufferPointer, lender: UInt64?, head: Head) throws(LinuxError) {
     reserve(through: length + Int64(bytes.count))
     length += Int64(bytes.count)
-    if unsafe goesStraight(bytes) {
+    if unsafe lender != nil && goesStraight(bytes) {
       try writeStaged(head)
       let end = stagingOffset + Int64(bytes.count)
       unsafe try write(bytes, at: stagingOffset, .pixels(end: end, buffer: nil, lender: lender), end, head)

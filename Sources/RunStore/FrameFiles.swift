@@ -24,24 +24,28 @@ package struct RunCamera: Hashable, Sendable {
   }
 }
 
-/// The files of one camera's frames in the directory of a run: `frames-0000.mrc` and `frames-0000.idx` of the first
-/// camera, `frames-NAME-0000.mrc` and so on of others.
+/// The files of one camera's frames in the directory of a run: `frames-0000.mrc` (`.bsf` when compressed) and
+/// `frames-0000.idx` of the first camera, `frames-NAME-0000.mrc` and so on of others.
 package struct FrameFiles: Hashable, Sendable {
-  package let directory: RunDirectory
+  /// The directory they are in.
+  package let directory: String
   package let camera: RunCamera
 
-  package init(_ directory: RunDirectory, _ camera: RunCamera) {
+  package init(_ run: RunDirectory, _ camera: RunCamera) { self.init(in: run.path, camera) }
+
+  /// - Parameter directory: of a run, or of frames that were taken out of one.
+  package init(in directory: String, _ camera: RunCamera) {
     self.directory = directory
     self.camera = camera
   }
 
-  package func pixelsPath(_ segment: Int) -> String { path(segment) + ".mrc" }
+  package func pixelsPath(_ segment: Int, _ format: SegmentFormat = .plain) -> String { path(segment) + format.ending }
   package func indexPath(_ segment: Int) -> String { path(segment) + ".idx" }
 
   /// Numbers of the segments of which pixels or index are there, ascending.
   package func segments() throws(RunStoreError) -> [Int] {
     do throws(LinuxError) {
-      let names = try FileSystem.list(directory.path)
+      let names = try FileSystem.list(directory)
       return Array(Set(names.compactMap(segment))).sorted()
     } catch {
       throw RunStoreError(error)
@@ -50,10 +54,10 @@ package struct FrameFiles: Hashable, Sendable {
 
   private var prefix: String { camera.id == 0 ? "frames-" : "frames-\(camera.name)-" }
 
-  private func path(_ segment: Int) -> String { "\(directory.path)/\(prefix)\(Self.number(segment))" }
+  private func path(_ segment: Int) -> String { "\(directory)/\(prefix)\(Self.number(segment))" }
 
   private func segment(_ name: String) -> Int? {
-    guard name.hasPrefix(prefix), name.hasSuffix(".mrc") || name.hasSuffix(".idx") else { return nil }
+    guard name.hasPrefix(prefix), [".mrc", ".bsf", ".idx"].contains(String(name.suffix(4))) else { return nil }
     let number = name.dropFirst(prefix.count).dropLast(4)
     return number.allSatisfy(\.isNumber) ? Int(number) : nil
   }

@@ -81,6 +81,11 @@ package struct IndexRecord: Hashable, Sendable {
       unsafe crc32c(UnsafeRawBufferPointer(rebasing: bytes[..<60]))
         == UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 60, as: UInt32.self))
     else { return nil }
+    unsafe self.init(unchecked: bytes)
+  }
+
+  /// Reads the first 60 bytes, which somebody else has checked.
+  init(unchecked bytes: UnsafeRawBufferPointer) {
     unsafe frameNumber = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self))
     unsafe deviceNanoseconds = Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: Int64.self))
     unsafe arrivalNanoseconds = Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: 16, as: Int64.self))
@@ -91,19 +96,5 @@ package struct IndexRecord: Hashable, Sendable {
     unsafe step = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 48, as: UInt32.self))
     unsafe pixelCRC = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 52, as: UInt32.self))
     unsafe ordinal = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 56, as: UInt32.self))
-  }
-}
-
-/// A frame that is on the file, with its place.
-package struct StoredFrame: Hashable, Sendable {
-  package var record: IndexRecord
-  package var segment: Int
-  /// Of the first pixel in `frames-NNNN.mrc`.
-  package var offsetBytes: Int64
-
-  package init(record: IndexRecord, segment: Int, offsetBytes: Int64) {
-    self.record = record
-    self.segment = segment
-    self.offsetBytes = offsetBytes
   }
 }

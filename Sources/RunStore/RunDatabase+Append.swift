@@ -36,7 +36,8 @@ extension RunDatabase {
 
   static let frameColumns = """
     INTO frame (id, series, frame_number, device_time_ns, exposure_ns, arrival_raw_ns, flags, step, segment,
-                offset_bytes, pixel_crc32c, camera) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                offset_bytes, pixel_crc32c, camera, stored_bytes, encoding)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
     """
 
   static func values(_ frame: StoredFrame, _ camera: RunCamera) -> [Database.Value] {
@@ -47,6 +48,7 @@ extension RunDatabase {
       .integer(record.exposureNanoseconds), .integer(record.arrivalNanoseconds), .integer(Int64(record.flags)),
       record.step == IndexRecord.noStep ? .null : .integer(Int64(record.step)), .integer(Int64(frame.segment)),
       .integer(frame.offsetBytes), .integer(Int64(record.pixelCRC)), .integer(Int64(camera.id)),
+      .integer(Int64(frame.storedBytes)), .integer(Int64(frame.encoding.rawValue)),
     ]
   }
 

@@ -92,7 +92,8 @@ package struct RunVerification {
       if audit.leftOut != audit.chosen {
         report.found(
           .gap, file,
-          "\(audit.name): \(audit.chosen) frames are said to be left out or in sums, \(audit.leftOut) are")
+          "\(audit.name): \(audit.chosen) frames are said to be left out, in sums or missing in part of a range,"
+            + " \(audit.leftOut) are")
       }
     }
   }
@@ -113,8 +114,7 @@ package struct RunVerification {
     for contents in segments {
       if contents.camera.id != camera { (camera, position) = (contents.camera.id, 0) }
       do throws(DatabaseError) {
-        let rows = try run.frames(
-          ofSegment: contents.number, frameBytes: contents.header?.shape.bytes ?? 0, of: contents.camera)
+        let rows = try run.frames(of: contents)
         checkHeader(contents)
         checkIndex(contents, rows, &position)
         do throws(LinuxError) {
@@ -154,7 +154,8 @@ package struct RunVerification {
     }
     if header.frames != contents.records.count {
       report.found(
-        .header, contents.path, at: 8, "nz is \(header.frames), the index has \(contents.records.count) records")
+        .header, contents.path, at: contents.format == .plain ? 8 : 28,
+        "nz is \(header.frames), the index has \(contents.records.count) records")
     }
     let end = contents.offset(ofFrame: whole)
     if contents.fileBytes != end {
@@ -175,8 +176,9 @@ package struct RunVerification {
       report.found(.index, contents.indexPath, at: place, "\(contents.indexTail) bytes that are no whole record")
     }
     var seen = Set<Int64>()
+    var end = Int64(SegmentHeader.byteCount)
     for (ordinal, record) in contents.records.enumerated() {
-      let place = Int64(ordinal * IndexRecord.byteCount)
+      let place = Int64(ordinal * contents.format.recordBytes)
       let offset = contents.offset(ofFrame: ordinal)
       seen.insert(offset)
       let row = rows[offset]
@@ -184,6 +186,8 @@ package struct RunVerification {
         let frame = row.map { "frame \($0.record.position) of the run" } ?? "frame \(ordinal) of the segment"
         report.found(.index, contents.indexPath, at: place, "the record of \(frame) has a wrong checksum")
         position += 1
+        // Where it ends, the next one says.
+        end = contents.offset(ofFrame: ordinal + 1)
         continue
       }
       if record.position != position {
@@ -191,9 +195,14 @@ package struct RunVerification {
           .index, contents.indexPath, at: place, "the record is of frame \(record.position) instead of \(position)")
       }
       position = record.position + 1
+      if offset != end {
+        report.found(
+          .index, contents.indexPath, at: place, "frame \(record.position) begins at \(offset) instead of \(end)")
+      }
+      end = contents.entries[ordinal]?.end ?? end
       if row == nil {
         report.found(.index, contents.indexPath, at: place, "frame \(record.position) is not in run.sqlite")
-      } else if row?.record != record {
+      } else if row.map({ Self.isSame($0, contents.entries[ordinal]) }) == false {
         report.found(.index, contents.indexPath, at: place, "frame \(record.position) differs from run.sqlite")
       }
     }
@@ -203,11 +212,18 @@ package struct RunVerification {
     }
   }
 
+  private static func isSame(_ row: StoredFrame, _ entry: StoredFrame?) -> Bool {
+    var row = row
+    row.storedCRC = entry?.storedCRC
+    return row == entry
+  }
+
   /// Goes through the file from end to end. The checksum is the record's, or the database's where the record is damaged.
   private mutating func checkPixels(
     _ contents: SegmentContents, _ rows: [Int64: StoredFrame], _ progress: (Int64) -> Void
   ) throws(LinuxError) {
     guard let shape = contents.header?.shape, let whole = contents.wholeFrames, whole > 0 else { return }
+    if contents.format == .compressed { return checkCompressed(contents, rows, whole, progress) }
     let reader = try SequentialReader(contents.path)
     var place: Int64 = 0
     var ordinal = 0
@@ -231,6 +247,32 @@ package struct RunVerification {
         crc = 0
       }
       progress(report.bytesChecked)
+    }
+  }
+
+  /// Decompresses each frame; the checksum is that of the pixels.
+  private mutating func checkCompressed(
+    _ contents: SegmentContents, _ rows: [Int64: StoredFrame], _ whole: Int, _ progress: (Int64) -> Void
+  ) {
+    do throws(RunStoreError) {
+      let reader = try SegmentReader(contents)
+      let pixels = AlignedBuffer(count: reader.header.shape.bytes)
+      let room = unsafe UnsafeMutableRawBufferPointer(rebasing: pixels.bytes[..<reader.header.shape.bytes])
+      for ordinal in 0..<whole {
+        let offset = contents.offset(ofFrame: ordinal)
+        guard let frame = contents.entries[ordinal] ?? rows[offset] else { continue }
+        do throws(RunStoreError) {
+          unsafe try reader.read(frame, into: room)
+          unsafe check(crc32c(UnsafeRawBufferPointer(room)), frame.record, contents.path, offset)
+        } catch {
+          report.framesChecked += 1
+          report.found(.pixels, contents.path, at: offset, error.description)
+        }
+        report.bytesChecked += Int64(frame.storedBytes)
+        progress(report.bytesChecked)
+      }
+    } catch {
+      report.found(.pixels, contents.path, error.description)
     }
   }
 

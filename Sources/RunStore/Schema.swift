@@ -69,7 +69,9 @@ package enum Schema {
       flags INTEGER NOT NULL,            -- 1 repeated, 2 no device time, 16 binned preview, 32 kept by look-back;
                                          -- bits 16-31: frames in this sum, less one
       step INTEGER,
-      segment INTEGER NOT NULL, offset_bytes INTEGER NOT NULL, pixel_crc32c INTEGER NOT NULL
+      segment INTEGER NOT NULL, offset_bytes INTEGER NOT NULL, pixel_crc32c INTEGER NOT NULL,
+      stored_bytes INTEGER,              -- NULL: those of its pixels
+      encoding INTEGER NOT NULL DEFAULT 0  -- 0 raw, 1 bslz4, 2 bszstd, 3 bsgaps
     ) STRICT;
     CREATE TABLE frame_value (
       frame INTEGER PRIMARY KEY REFERENCES frame(id),
@@ -194,6 +196,8 @@ package enum Schema {
     \(cameraTable)
     INSERT INTO camera VALUES (0, 'camera');
     ALTER TABLE frame ADD COLUMN camera INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE frame ADD COLUMN stored_bytes INTEGER;
+    ALTER TABLE frame ADD COLUMN encoding INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE gap ADD COLUMN camera INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE ledger RENAME TO ledger_1;
     ALTER TABLE ledger_drop RENAME TO ledger_drop_1;

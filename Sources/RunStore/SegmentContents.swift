@@ -8,35 +8,38 @@ package struct SegmentContents: Sendable {
 
   package let camera: RunCamera
   package let number: Int
+  package let format: SegmentFormat
   package let path: String
   package let indexPath: String
   /// nil with a `headerProblem` when the header cannot be read.
-  package let header: MRCHeader?
+  package let header: SegmentHeader?
   package let headerProblem: String?
-  /// Size of the `.mrc`; nil when there is none.
+  /// Size of the file of pixels; nil when there is none.
   package let fileBytes: Int64?
   /// Size of the `.idx`; nil when there is none.
   package let indexBytes: Int64?
-  /// One for each 64 bytes of the index; nil where the checksum is wrong or the record is of another place.
-  package let records: [IndexRecord?]
+  /// One for each record of the index; nil where the checksum is wrong or the record is of another place.
+  package let entries: [StoredFrame?]
 
   package init(_ files: FrameFiles, _ number: Int) throws(RunStoreError) {
     self.number = number
     camera = files.camera
-    path = files.pixelsPath(number)
+    format = FileSystem.exists(files.pixelsPath(number, .compressed)) ? .compressed : .plain
+    path = files.pixelsPath(number, format)
     indexPath = files.indexPath(number)
     fileBytes = FileSystem.size(of: path)
     indexBytes = FileSystem.size(of: indexPath)
     do throws(LinuxError) {
-      records = indexBytes == nil ? [] : Self.records(try FileSystem.read(indexPath, limit: Self.mostIndexBytes))
       let start = fileBytes == nil ? [] : try Self.start(of: path)
       do throws(RunStoreError) {
-        header = try MRCHeader(start)
+        header = try SegmentHeader(start, format)
         headerProblem = nil
       } catch {
         header = nil
         headerProblem = error.description
       }
+      let index = indexBytes == nil ? [] : try FileSystem.read(indexPath, limit: Self.mostIndexBytes)
+      entries = Self.entries(index, header, number, format)
     } catch {
       throw RunStoreError(error)
     }
@@ -49,13 +52,15 @@ package struct SegmentContents: Sendable {
     return unsafe Array(buffer.bytes[..<count])
   }
 
-  private static func records(_ bytes: [UInt8]) -> [IndexRecord?] {
-    unsafe bytes.withUnsafeBytes { all in
-      (0..<all.count / IndexRecord.byteCount).map { ordinal in
-        let place = ordinal * IndexRecord.byteCount
-        let record = unsafe IndexRecord(
-          UnsafeRawBufferPointer(rebasing: all[place..<place + IndexRecord.byteCount]))
-        return record.flatMap { Int($0.ordinal) == ordinal ? $0 : nil }
+  private static func entries(_ bytes: [UInt8], _ header: SegmentHeader?, _ number: Int, _ format: SegmentFormat)
+    -> [StoredFrame?]
+  {
+    let each = format.recordBytes
+    return unsafe bytes.withUnsafeBytes { all in
+      (0..<all.count / each).map { ordinal in
+        let record = unsafe UnsafeRawBufferPointer(rebasing: all[ordinal * each..<(ordinal + 1) * each])
+        let entry = unsafe StoredFrame(record, header, segment: number, as: format)
+        return entry.flatMap { Int($0.record.ordinal) == ordinal ? $0 : nil }
       }
     }
   }
@@ -63,23 +68,38 @@ package struct SegmentContents: Sendable {
   /// What people call it.
   package var name: String { camera.id == 0 ? "segment \(number)" : "segment \(number) of \(camera.name)" }
 
+  /// What the index says of the frames, without their places.
+  package var records: [IndexRecord?] { entries.map { $0?.record } }
   /// Bytes after the last whole record of the index.
-  package var indexTail: Int { Int(indexBytes ?? 0) % IndexRecord.byteCount }
+  package var indexTail: Int { Int(indexBytes ?? 0) % format.recordBytes }
 
-  /// Frames whose pixels are entirely on the file; nil when the header does not say how large a frame is.
+  /// Frames whose pixels are entirely on the file, as far as can be known; nil when the header cannot be read.
   package var wholeFrames: Int? {
     guard let header, let fileBytes else { return nil }
-    return Int(max(0, fileBytes - Int64(MRCHeader.byteCount)) / Int64(header.shape.bytes))
+    switch format {
+    case .plain: return Int(max(0, fileBytes - Int64(SegmentHeader.byteCount)) / Int64(header.shape.bytes))
+    case .compressed: return (entries.lastIndex { $0 != nil && $0!.end <= fileBytes } ?? -1) + 1
+    }
   }
 
+  /// Where a frame begins; for the one after the last, where that ends. In a compressed segment a frame without a good record
+  /// begins where the last good one before it ends.
   package func offset(ofFrame ordinal: Int) -> Int64 {
-    Int64(MRCHeader.byteCount) + Int64(ordinal) * Int64(header?.shape.bytes ?? 0)
+    let first = Int64(SegmentHeader.byteCount)
+    if format == .plain { return first + Int64(ordinal) * Int64(header?.shape.bytes ?? 0) }
+    if ordinal < entries.count, let entry = entries[ordinal] { return entry.offsetBytes }
+    return entries.prefix(ordinal).last { $0 != nil }??.end ?? first
   }
 
   /// The frames that can be read: a good record, and all pixels on the file.
-  package var frames: [StoredFrame] {
-    records.prefix(wholeFrames ?? 0).enumerated().compactMap { ordinal, record in
-      record.map { StoredFrame(record: $0, segment: number, offsetBytes: offset(ofFrame: ordinal)) }
+  package var frames: [StoredFrame] { entries.prefix(wholeFrames ?? 0).compactMap(\.self) }
+
+  /// Index in the segment of a frame that the database knows.
+  func ordinal(of row: StoredFrame) -> Int {
+    if format == .plain {
+      return Int((row.offsetBytes - Int64(SegmentHeader.byteCount)) / Int64(max(1, header?.shape.bytes ?? 1)))
     }
+    guard let known = entries.first(where: { $0 != nil })??.record else { return Int(row.record.ordinal) }
+    return Int(row.record.position) - Int(known.position) + Int(known.ordinal)
   }
 }

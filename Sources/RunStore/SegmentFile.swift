@@ -10,6 +10,7 @@ final class SegmentFile {
   private static let mostPending = 65536
 
   let number: Int
+  let format: SegmentFormat
   let shape: FrameShape
   let path: String
   private let indexPath: String
@@ -23,6 +24,8 @@ final class SegmentFile {
   private(set) var frames = 0
   /// Frames with an index record.
   private(set) var indexed = 0
+  /// Where the last of them ends.
+  private var indexedEnd = Int64(SegmentHeader.byteCount)
   private var headerFrames = 0
   /// Frames without an index record: those from `firstPending` on.
   private var pending: [StoredFrame] = []
@@ -38,7 +41,8 @@ final class SegmentFile {
     self.settings = settings
     self.writes = writes
     self.stored = stored
-    path = files.pixelsPath(number)
+    format = settings.compression == nil ? .plain : .compressed
+    path = files.pixelsPath(number, format)
     indexPath = files.indexPath(number)
     blocks = try BlockFile(path, settings, writes)
     do throws(LinuxError) {
@@ -52,15 +56,22 @@ final class SegmentFile {
   var isDirect: Bool { blocks.isDirect }
   /// Where what is being gathered belongs in the file; nil when everything taken in is written or being written.
   var gatheringFrom: Int64? { blocks.staged > 0 && frames > indexed ? blocks.stagingOffset : nil }
-  var bytesAfterNextFrame: Int64 { blocks.length + Int64(shape.bytes) }
-  func offset(ofFrame ordinal: Int) -> Int64 { Int64(MRCHeader.byteCount) + Int64(ordinal) * Int64(shape.bytes) }
+  /// Bytes of the file with all frames taken in.
+  var length: Int64 { blocks.length }
 
   /// Takes a frame in.
-  /// - Parameter lender: named by `WritesUnderWay.firstLender` as long as the pixels must stay where they are.
-  func add(_ record: IndexRecord, _ pixels: UnsafeRawBufferPointer, lender: UInt64) throws(LinuxError) {
-    pending.append(StoredFrame(record: record, segment: number, offsetBytes: blocks.length))
+  /// - Parameter lender: named by `WritesUnderWay.firstLender` as long as the bytes must stay where they are; nil: they need
+  ///   not stay.
+  func add(
+    _ record: IndexRecord, _ bytes: UnsafeRawBufferPointer, _ encoding: FrameEncoding, _ storedCRC: UInt32,
+    lender: UInt64?
+  ) throws(LinuxError) {
+    pending.append(
+      StoredFrame(
+        record: record, segment: number, offsetBytes: blocks.length, storedBytes: bytes.count, encoding: encoding,
+        storedCRC: storedCRC))
     frames += 1
-    unsafe try blocks.append(pixels, lender: lender, head: header)
+    unsafe try blocks.append(bytes, lender: lender, head: header)
     if frames - indexed >= Self.mostPending { try blocks.writeStaged(header) }
   }
 
@@ -80,17 +91,16 @@ final class SegmentFile {
   /// Records of the frames that are complete on the file.
   private func writeRecords() throws(LinuxError) {
     var count = 0
-    while firstPending + count < pending.count,
-      pending[firstPending + count].offsetBytes + Int64(shape.bytes) <= blocks.written
-    { count += 1 }
+    while firstPending + count < pending.count, pending[firstPending + count].end <= blocks.written { count += 1 }
     guard count > 0 else { return }
-    let each = IndexRecord.byteCount
+    let each = format.recordBytes
     if records.count < count * each { records = [UInt8](repeating: 0, count: count * each) }
     let frames = pending[firstPending..<firstPending + count]
     let place = Int64(indexed * each)
     let failure = unsafe records.withUnsafeMutableBytes { all -> LinuxError? in
       for (k, frame) in frames.enumerated() {
-        unsafe frame.record.write(to: UnsafeMutableRawBufferPointer(rebasing: all[k * each..<(k + 1) * each]))
+        unsafe frame.write(
+          to: UnsafeMutableRawBufferPointer(rebasing: all[k * each..<(k + 1) * each]), as: format)
       }
       let bytes = unsafe UnsafeRawBufferPointer(rebasing: all[..<(count * each)])
       do throws(LinuxError) {
@@ -102,6 +112,7 @@ final class SegmentFile {
     }
     if let failure { throw failure }
     indexed += count
+    indexedEnd = pending[firstPending + count - 1].end
     firstPending += count
     stored(Array(frames))
     if firstPending == pending.count {
@@ -121,10 +132,10 @@ final class SegmentFile {
 
   /// The header never counts more than what is indexed, but for the first write, which brings header and frames at once.
   private func header(_ end: Int64) -> [UInt8]? {
-    let frames = indexed > 0 ? indexed : Int((end - Int64(MRCHeader.byteCount)) / Int64(shape.bytes))
+    let frames = indexed > 0 ? indexed : pending.count { $0.end <= end }
     guard frames > 0 else { return nil }
     headerFrames = frames
-    return MRCHeader(shape: shape, frames: frames, note: settings.note).bytes
+    return SegmentHeader(format: format, shape: shape, frames: frames, note: settings.note).bytes
   }
 
   /// Everything taken in is on the file and has its record.
@@ -154,7 +165,7 @@ final class SegmentFile {
   /// Ends the segment: everything is on the file, the reservation is given back.
   func close() throws(LinuxError) {
     try flush()
-    try blocks.cut(to: offset(ofFrame: indexed))
+    try blocks.cut(to: indexedEnd)
     writes.synchronize(blocks.descriptor, index.number, of: self)
   }
 
@@ -166,8 +177,8 @@ final class SegmentFile {
       FileSystem.remove(indexPath)
       return
     }
-    try? index.truncate(to: Int64(indexed * IndexRecord.byteCount))
-    try? blocks.cut(to: offset(ofFrame: indexed))
+    try? index.truncate(to: Int64(indexed * format.recordBytes))
+    try? blocks.cut(to: indexedEnd)
     try? blocks.writeHeaderNow(header)
   }
 }

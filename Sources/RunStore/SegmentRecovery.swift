@@ -11,38 +11,38 @@ struct SegmentRecovery {
   private(set) var orphans: [Int64] = []
   /// Frames to keep: up to the last one that is indexed, here or in the database. nil: the segment cannot be judged.
   private(set) var kept: Int?
+  /// Where the last of them ends.
+  private var end = Int64(SegmentHeader.byteCount)
   /// What to tell, in words.
   private(set) var findings: [String] = []
 
   init(_ run: RunDatabase, _ contents: SegmentContents) throws(DatabaseError) {
     self.contents = contents
-    var rows: [Int64: Int64] = [:]  // offset → position
-    try run.database.statement("SELECT id, offset_bytes FROM frame WHERE segment = ?1 AND camera = ?2").forEach(
-      [.integer(Int64(contents.number)), .integer(Int64(contents.camera.id))]
-    ) { rows[$0.integer(1)] = $0.integer(0) }
-    judge(rows)
+    judge(try run.frames(of: contents))
   }
 
-  private mutating func judge(_ rows: [Int64: Int64]) {
+  private mutating func judge(_ rows: [Int64: StoredFrame]) {
     let name = contents.name
     let records = contents.records
     let good = records.lastIndex { $0 != nil }.map { $0 + 1 } ?? 0
-    guard let whole = contents.wholeFrames, let header = contents.header else {
+    guard let whole = contents.wholeFrames, let fileBytes = contents.fileBytes else {
       if good == 0 && rows.isEmpty {
         kept = 0
         findings.append("\(name): removed, it held no whole frame (\(contents.fileBytes ?? 0) bytes)")
       } else {
         findings.append(
-          "\(name): left as it is, \(contents.fileBytes == nil ? "its .mrc is missing" : contents.headerProblem ?? "")")
+          "\(name): left as it is, \(contents.fileBytes == nil ? "its \(contents.format.ending) is missing" : contents.headerProblem ?? "")"
+        )
       }
       return
     }
     missing = contents.frames.filter { rows[$0.offsetBytes] == nil }
-    let end = contents.offset(ofFrame: whole)
-    orphans = rows.filter { $0.key >= end }.map(\.value).sorted()
-    let inDatabase = rows.keys.filter { $0 < end }.max()
-    let last = inDatabase.map { Int(($0 - Int64(MRCHeader.byteCount)) / Int64(header.shape.bytes)) + 1 } ?? 0
-    let frames = max(min(good, whole), last)
+    orphans = rows.values.filter { $0.end > fileBytes }.map { contents.camera.row(of: $0.record.position) }.sorted()
+    let inDatabase = rows.values.filter { $0.end <= fileBytes }.max { $0.offsetBytes < $1.offsetBytes }
+    let last = inDatabase.map { contents.ordinal(of: $0) + 1 } ?? 0
+    let indexed = min(good, whole)
+    let frames = max(indexed, last)
+    end = max(contents.offset(ofFrame: indexed), inDatabase?.end ?? 0)
     kept = frames
 
     if !missing.isEmpty { findings.append("\(name): \(missing.count) frames taken in from the index") }
@@ -53,9 +53,9 @@ struct SegmentRecovery {
         "\(name): damaged index records of frames \(damaged.prefix(8).map(String.init).joined(separator: ", "))"
           + (damaged.count > 8 ? " and \(damaged.count - 8) more" : "") + "; their pixels are kept")
     }
-    let broken = max(0, records.count - max(good, frames)) * IndexRecord.byteCount + contents.indexTail
+    let broken = max(0, records.count - max(good, frames)) * contents.format.recordBytes + contents.indexTail
     if broken > 0 { findings.append("\(name): \(broken) bytes at the end of the index are no record") }
-    let extra = (contents.fileBytes ?? 0) - contents.offset(ofFrame: frames)
+    let extra = fileBytes - end
     if extra > 0 {
       findings.append(
         "\(name): \(extra) bytes of pixels after the last indexed frame cut off, nothing vouches for them")
@@ -85,14 +85,14 @@ struct SegmentRecovery {
       FileSystem.remove(contents.indexPath)
       return
     }
-    if let bytes = contents.indexBytes, bytes > Int64(kept * IndexRecord.byteCount) {
+    if let bytes = contents.indexBytes, bytes > Int64(kept * contents.format.recordBytes) {
       let index = try FileDescriptor.open(contents.indexPath, O_WRONLY)
-      try index.truncate(to: Int64(kept * IndexRecord.byteCount))
+      try index.truncate(to: Int64(kept * contents.format.recordBytes))
       try index.synchronizeData()
     }
     let file = try FileDescriptor.open(contents.path, O_WRONLY)
     // Also where the size is right already: blocks reserved beyond it are given back.
-    try file.truncate(to: contents.offset(ofFrame: kept))
+    try file.truncate(to: end)
     if header.frames != kept {
       header.frames = kept
       let bytes = header.bytes

@@ -1,4 +1,5 @@
 package import Linux
+package import Pixels
 package import Quantities
 
 /// How segments of frames are written.
@@ -17,7 +18,13 @@ package struct SegmentSettings: Sendable {
   package var gatherBytes = 4 << 20
   /// Writes that may be under way at a time. As long as one is, its pixels must stay where they are.
   package var writesUnderWay = 4
-  /// The second label of each header, for people: run and sample.
+  /// How frames are compressed; nil: plain MRC.
+  package var compression: FrameCompression?
+  /// Threads that compress, of low priority; nil: one less than there are processors, at least one, at most four.
+  package var compressionThreads: Int?
+  /// Frames that may wait, where they are, for a thread; more of them are stored as they are.
+  package var compressionBacklog = 16
+  /// A line in each header, for people: run and sample.
   package var note = ""
   /// Asked before every write; an answer makes the write fail after that many bytes, as a full disk would. For tests.
   package var fault: (@Sendable (_ path: String, _ bytes: Int) -> WriteFault?)?
@@ -59,6 +66,13 @@ package struct SegmentError: Error, Equatable, CustomStringConvertible {
     self.path = path
     reason = error.isFull ? "the disk is full (\(error.reason)); free some space or move `data:`" : "\(error)"
     self.lostFrames = lostFrames
+  }
+
+  /// As it is seen by whom the last frame was refused: it is not one of those that were taken in.
+  var refusingOne: SegmentError {
+    var error = self
+    error.lostFrames -= 1
+    return error
   }
 
   init(badFrame reason: String) {

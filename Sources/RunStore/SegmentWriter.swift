@@ -29,24 +29,18 @@ package struct RecordedFrame: Sendable {
     self.shape = shape
     self.pixelCRC = pixelCRC
   }
-}
 
-/// Where a frame is, or will be when it was small enough to be gathered first.
-package struct WrittenFrame: Hashable, Sendable {
-  /// Index in the run, from 0.
-  package var position: UInt64
-  package var segment: Int
-  package var offsetBytes: Int64
-
-  package init(position: UInt64, segment: Int, offsetBytes: Int64) {
-    self.position = position
-    self.segment = segment
-    self.offsetBytes = offsetBytes
+  /// A frame that was recorded before.
+  package init(_ record: IndexRecord, _ shape: FrameShape) {
+    self.init(
+      frameNumber: record.frameNumber, deviceNanoseconds: record.deviceNanoseconds,
+      exposureNanoseconds: record.exposureNanoseconds, arrival: MonotonicTime(nanoseconds: record.arrivalNanoseconds),
+      series: UInt64(record.series), flags: record.flags, step: record.step, shape: shape, pixelCRC: record.pixelCRC)
   }
 }
 
-/// Writes the frames of a run into segments (design §5): `frames-NNNN.mrc`, 4096 bytes of header and then raw frames, and
-/// `frames-NNNN.idx`. Used by one thread at a time.
+/// Writes the frames of a run into segments (design §5): `frames-NNNN.mrc`, 4096 bytes of header and then raw frames, or
+/// `frames-NNNN.bsf` with compressed ones, and `frames-NNNN.idx`. Used by one thread at a time.
 ///
 /// Several writes are under way at a time (docs/decisions/0011). The records of a segment are written after the pixels they
 /// describe, the header's frame count after both. What a killed process wrote stays in the kernel; against a power cut,
@@ -54,18 +48,24 @@ package struct WrittenFrame: Hashable, Sendable {
 package final class SegmentWriter: @unchecked Sendable {
   private static let mostSide = 1 << 20
   private static let mostFrameBytes = 1 << 30
+  private static let patience = Seconds(1)
 
   private let files: FrameFiles
   private let settings: SegmentSettings
   private let stored: ([StoredFrame]) -> Void
   private let writes: WritesUnderWay
+  private let compression: CompressionQueue?
   private var segment: SegmentFile?
   private var nextSegment = 0
   private var headerDue = MonotonicTime(nanoseconds: .min)
+  /// When the last frame came.
+  private var now = MonotonicTime(nanoseconds: 0)
   private var gathering: (from: Int64, since: MonotonicTime)?
 
   /// Position of the next frame: frames taken in so far.
   package private(set) var position: UInt64 = 0
+  /// Frames that have been put into a file so far; the others of `position` are being compressed.
+  private var placed: UInt64 = 0
   /// Frames given to `append`, the refused ones included.
   package private(set) var framesHandedOver: UInt64 = 0
   /// Frames that are on the file and have their index record.
@@ -85,75 +85,75 @@ package final class SegmentWriter: @unchecked Sendable {
     self.settings = settings
     self.stored = stored
     writes = WritesUnderWay(settings)
+    compression = settings.compression.map {
+      CompressionQueue($0, threads: settings.compressionThreads, backlog: settings.compressionBacklog)
+    }
   }
 
   /// The kernel must not go on writing from memory that others have by then.
   deinit {
+    compression?.abandon()
     writes.abandon()
     try? writes.waitForSynchronizing()
   }
 
   /// Of the frames given to `append`, the memory of the first so many is not needed any more. Grows within `append`, `reap`,
   /// `flush` and `close`, and is `framesHandedOver` after the last two, and after a segment has failed.
-  package var framesReleased: UInt64 { writes.firstLender ?? framesHandedOver }
+  package var framesReleased: UInt64 {
+    min(writes.firstLender ?? framesHandedOver, compression?.firstLender ?? framesHandedOver)
+  }
 
   /// Whether there is something to wait for with `reap`.
-  package var isWriting: Bool { writes.count > 0 }
+  package var isWriting: Bool { writes.count > 0 || position > placed }
 
   /// Takes a frame in and begins to write it; waits only when too much is under way already. After a `SegmentError` the frame
   /// is not taken in, the segment is valid and ended, and the next frame begins a new one.
   /// - Parameter pixels: `frame.shape.bytes` bytes; 4096-aligned ones of whole pages are written from where they are, and must
   ///   stay there until `framesReleased` has counted them.
   package func append(_ frame: RecordedFrame, _ pixels: UnsafeRawBufferPointer, at now: MonotonicTime)
-    throws(SegmentError) -> WrittenFrame
+    throws(SegmentError)
   {
     let lender = framesHandedOver
     framesHandedOver += 1
     try check(frame, pixels.count)
     try reap(waitingAtMost: Seconds(0))
-    if let open = segment,
-      open.shape != frame.shape || open.bytesAfterNextFrame > settings.segmentBytes || open.frames >= Int(Int32.max)
-    {
-      try endSegment()
-    }
-    let file = try openSegment(frame.shape)
-    if now >= headerDue {
-      do throws(LinuxError) { try file.writeHeader() } catch { throw fail(file, error, refusing: 0) }
-      headerDue = now + settings.headerInterval
-    }
-    let ordinal = file.frames
     let crc = unsafe frame.pixelCRC ?? crc32c(pixels)
-    let record = IndexRecord(
-      frameNumber: frame.frameNumber, deviceNanoseconds: frame.deviceNanoseconds,
-      arrivalNanoseconds: frame.arrival.nanoseconds, exposureNanoseconds: frame.exposureNanoseconds,
-      series: UInt32(frame.series), flags: frame.flags, position: position, step: frame.step, pixelCRC: crc,
-      ordinal: UInt32(ordinal))
     position += 1
-    do throws(LinuxError) {
-      unsafe try file.add(record, pixels, lender: lender)
-      try file.reap(atMost: Seconds(0))
-      try gather(file, now)
+    self.now = now
+    do throws(SegmentFault) {
+      if let compression {
+        unsafe compression.put(frame, crc, pixels, lender: lender)
+        try takeCompressed(atMost: Seconds(0))
+      } else {
+        unsafe try place(frame, crc, pixels, .raw, crc, lender: lender)
+      }
     } catch {
-      let isStored = file.indexed > ordinal
-      let failure = fail(file, error, refusing: 1)
+      let failure = fail(error)
       // The frame and its record were on the file before something else failed: the next frame begins a new segment.
-      if !isStored { throw failure }
+      guard failure.lostFrames > 0 else { return }
+      throw failure.refusingOne
     }
-    noticeCache(file)
-    return WrittenFrame(position: record.position, segment: file.number, offsetBytes: file.offset(ofFrame: ordinal))
   }
 
   /// Takes in what has been written meanwhile; when nothing has, waits for something, if there is something to wait for.
   package func reap(waitingAtMost span: Seconds) throws(SegmentError) {
-    guard let file = segment else { return }
-    do throws(LinuxError) { try file.reap(atMost: span) } catch { throw fail(file, error, refusing: 0) }
+    do throws(SegmentFault) {
+      if position > placed {
+        try takeCompressed(atMost: span)
+        try onFile { (file) throws(LinuxError) in try file.reap(atMost: Seconds(0)) }
+      } else {
+        try onFile { (file) throws(LinuxError) in try file.reap(atMost: span) }
+      }
+    } catch { throw fail(error) }
   }
 
   /// Everything taken in is on the files, indexed and counted in the header. To be called when no frame has come for a
   /// moment, so that small frames do not wait in memory.
   package func flush() throws(SegmentError) {
-    guard let file = segment else { return }
-    do throws(LinuxError) { try file.flush() } catch { throw fail(file, error, refusing: 0) }
+    do throws(SegmentFault) {
+      while position > placed { try takeCompressed(atMost: Self.patience) }
+      try onFile { (file) throws(LinuxError) in try file.flush() }
+    } catch { throw fail(error) }
   }
 
   /// Begins fdatasync(2) of pixels and index, and does not wait for it: what is indexed now is safe from a power cut soon.
@@ -162,11 +162,13 @@ package final class SegmentWriter: @unchecked Sendable {
 
   /// Ends the last segment: exact size, exact frame count, safe from a power cut.
   package func close() throws(SegmentError) {
-    try endSegment()
+    try flush()
+    do throws(SegmentFault) { try endSegment() } catch { throw fail(error) }
+    compression?.end()
     do throws(LinuxError) {
       try writes.waitForSynchronizing()
     } catch {
-      throw SegmentError(error, path: files.pixelsPath(max(0, nextSegment - 1)), lostFrames: 0)
+      throw SegmentError(error, path: files.directory, lostFrames: 0)
     }
   }
 
@@ -187,8 +189,60 @@ package final class SegmentWriter: @unchecked Sendable {
     }
   }
 
+  /// What failed, and where.
+  private struct SegmentFault: Error {
+    var error: LinuxError
+    var path: String
+  }
+
+  private func onFile(_ body: (SegmentFile) throws(LinuxError) -> Void) throws(SegmentFault) {
+    guard let file = segment else { return }
+    do throws(LinuxError) { try body(file) } catch { throw SegmentFault(error: error, path: file.path) }
+  }
+
+  /// Puts frames into the file that have been compressed, or that nobody had time to compress.
+  private func takeCompressed(atMost span: Seconds) throws(SegmentFault) {
+    var span = span
+    while let next = compression?.takeFirst(atMost: span) {
+      defer { compression?.returnBuffer(of: next) }
+      span = Seconds(0)
+      let lender = next.encoding == .raw ? next.lender : nil
+      unsafe try place(next.frame, next.pixelCRC, next.bytes, next.encoding, next.storedCRC, lender: lender)
+    }
+  }
+
+  /// Puts the next frame in order into the file, and begins to write it when there is enough.
+  private func place(
+    _ frame: RecordedFrame, _ crc: UInt32, _ bytes: UnsafeRawBufferPointer, _ encoding: FrameEncoding,
+    _ storedCRC: UInt32,
+    lender: UInt64?
+  ) throws(SegmentFault) {
+    if let open = segment,
+      open.shape != frame.shape || open.length + Int64(bytes.count) > settings.segmentBytes
+        || open.frames >= Int(Int32.max)
+    {
+      try endSegment()
+    }
+    let file = try openSegment(frame.shape)
+    let record = IndexRecord(
+      frameNumber: frame.frameNumber, deviceNanoseconds: frame.deviceNanoseconds,
+      arrivalNanoseconds: frame.arrival.nanoseconds, exposureNanoseconds: frame.exposureNanoseconds,
+      series: UInt32(frame.series), flags: frame.flags, position: placed, step: frame.step, pixelCRC: crc,
+      ordinal: UInt32(file.frames))
+    placed += 1
+    let isHeaderDue = now >= headerDue
+    if isHeaderDue { headerDue = now + settings.headerInterval }
+    try onFile { (file) throws(LinuxError) in
+      if isHeaderDue { try file.writeHeader() }
+      unsafe try file.add(record, bytes, encoding, storedCRC, lender: lender)
+      try file.reap(atMost: Seconds(0))
+      try gather(file)
+    }
+    noticeCache(file)
+  }
+
   /// Frames that wait for others do so for a limited time.
-  private func gather(_ file: SegmentFile, _ now: MonotonicTime) throws(LinuxError) {
+  private func gather(_ file: SegmentFile) throws(LinuxError) {
     guard let from = file.gatheringFrom else {
       gathering = nil
       return
@@ -199,13 +253,13 @@ package final class SegmentWriter: @unchecked Sendable {
     gathering = nil
   }
 
-  private func openSegment(_ shape: FrameShape) throws(SegmentError) -> SegmentFile {
+  private func openSegment(_ shape: FrameShape) throws(SegmentFault) -> SegmentFile {
     if let open = segment { return open }
     do throws(LinuxError) {
       let file = try SegmentFile(files, number: nextSegment, shape: shape, settings: settings, writes) {
         [unowned self] frames in
         framesOnFile += UInt64(frames.count)
-        bytesOnFile += UInt64(frames.count * shape.bytes)
+        bytesOnFile += frames.reduce(0) { $0 + UInt64($1.storedBytes) }
         stored(frames)
       }
       nextSegment += 1
@@ -213,26 +267,30 @@ package final class SegmentWriter: @unchecked Sendable {
       noticeCache(file)
       return file
     } catch {
-      throw SegmentError(error, path: files.pixelsPath(nextSegment), lostFrames: 0)
+      let format: SegmentFormat = settings.compression == nil ? .plain : .compressed
+      throw SegmentFault(error: error, path: files.pixelsPath(nextSegment, format))
     }
   }
 
-  private func endSegment() throws(SegmentError) {
-    guard let file = segment else { return }
-    do throws(LinuxError) { try file.close() } catch { throw fail(file, error, refusing: 0) }
+  private func endSegment() throws(SegmentFault) {
+    try onFile { (file) throws(LinuxError) in try file.close() }
     segment = nil
     gathering = nil
   }
 
   /// Ends a segment that could not be written on, and goes back to the last frame that is on it.
-  private func fail(_ file: SegmentFile, _ error: LinuxError, refusing: Int) -> SegmentError {
-    let lost = file.frames - file.indexed
-    file.seal()
-    if file.indexed == 0 { nextSegment = file.number }
+  private func fail(_ fault: SegmentFault) -> SegmentError {
+    if let file = segment {
+      file.seal()
+      if file.indexed == 0 { nextSegment = file.number }
+    }
+    compression?.abandon()
     segment = nil
     gathering = nil
-    position -= UInt64(lost)
-    return SegmentError(error, path: file.path, lostFrames: UInt64(max(0, lost - refusing)))
+    let lost = position - framesOnFile
+    position = framesOnFile
+    placed = framesOnFile
+    return SegmentError(fault.error, path: fault.path, lostFrames: lost)
   }
 
   private func noticeCache(_ file: SegmentFile) {

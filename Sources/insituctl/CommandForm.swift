@@ -68,6 +68,9 @@ extension CommandForm {
       words: ["run", "start"], arguments: ["FILE"],
       options: [
         OptionForm(name: "--name", value: "NAME", summary: "the run's name (else the protocol's)"),
+        OptionForm(
+          name: "--compress", value: "METHOD",
+          summary: "none, bslz4, bszstd or bsgaps, without loss (else the daemon's configuration)"),
         OptionForm(name: "--follow", summary: "show progress until the run ends; Ctrl-C detaches"),
       ], summary: "run a protocol",
       explanation: """
@@ -106,8 +109,10 @@ extension CommandForm {
       options: [
         OptionForm(
           name: "--format", value: ExportFormat.allCases.map(\.rawValue).joined(separator: "|"), isRequired: true,
-          summary: "csv: samples, and frames with V, I, Q and uncertainty; bdf: samples, Battery Data Format"), output,
-      ], summary: "write a run's samples and frames as tables", explanation: identifier),
+          summary:
+            "csv: samples, and frames with V, I, Q and uncertainty; bdf: samples, Battery Data Format; mrc: the frames"),
+        output,
+      ], summary: "write a run's samples and frames as tables, or its frames as MRC2014", explanation: identifier),
     CommandForm(
       words: ["plot"], arguments: ["ID"], options: [output], summary: "draw a run as SVG", explanation: identifier),
     CommandForm(words: ["watch"], summary: "the state as a live line; lines of a table when not on a terminal"),

@@ -73,6 +73,9 @@ extension Configuration {
       name: name, source: source, exposure: try section.quantity("exposure", default: Seconds(0.0024)),
       width: frame.width, height: frame.height, ringFrames: 256)
     if let watch = section.ifPresent("watch") { setup.watch = try frameRate(watch, or: "100 fps") }
+    setup.countsPerElectron = try section.ifPresent("counts_per_electron").map(countsPerElectron)
+    setup.pixelSize = try section.ifPresent("pixel_size").map(pixelSize)
+    if section.ifPresent("statistics") != nil { setup.statistics = try statistics(section) }
     for ring in [general, own] { if let frames = try ringFrames(ring) { setup.ringFrames = frames } }
     return setup
   }

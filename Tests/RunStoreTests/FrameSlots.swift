@@ -45,7 +45,7 @@ final class FrameSlots {
       series: 0, step: 1, shape: shape)
     given += 1
     attempt(refused: 1) { () throws(SegmentError) in
-      _ = try writer.append(frame, UnsafeRawBufferPointer(bytes), at: time)
+      try writer.append(frame, UnsafeRawBufferPointer(bytes), at: time)
     }
     reuse()
   }

@@ -62,18 +62,16 @@ func holds(_ all: [UInt8], at offset: Int, _ shape: FrameShape, _ k: Int) -> Boo
 
 extension SegmentWriter {
   /// Writes frame `k` from page-aligned memory, numbered `number`, one every 2.5 ms, and waits until the memory is not needed.
-  @discardableResult
-  func write(_ shape: FrameShape, _ k: Int, number: Int? = nil, series: UInt64 = 0) throws -> WrittenFrame {
+  func write(_ shape: FrameShape, _ k: Int, number: Int? = nil, series: UInt64 = 0) throws {
     let buffer = AlignedBuffer(count: shape.bytes)
     _ = pixels(shape, k).withUnsafeBytes { memcpy(buffer.bytes.baseAddress!, $0.baseAddress!, shape.bytes) }
     let time = MonotonicTime(nanoseconds: 1_000_000_000 + Int64(k) * 2_500_000)
     let frame = RecordedFrame(
       frameNumber: UInt64(number ?? k), deviceNanoseconds: Int64(k) * 2_500_000, exposureNanoseconds: 2_400_000,
       arrival: time, series: series, step: 1, shape: shape)
-    let place = try append(frame, UnsafeRawBufferPointer(rebasing: buffer.bytes[..<shape.bytes]), at: time)
+    try append(frame, UnsafeRawBufferPointer(rebasing: buffer.bytes[..<shape.bytes]), at: time)
     // The buffer goes with this call.
     while framesReleased < framesHandedOver { try reap(waitingAtMost: Seconds(1)) }
-    return place
   }
 }
 

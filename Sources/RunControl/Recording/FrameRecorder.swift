@@ -2,6 +2,7 @@ import ControlProtocol
 import FrameIngest
 import FrameRing
 import Linux
+import Pixels
 import Quantities
 import RunStore
 
@@ -20,6 +21,8 @@ struct RecorderSettings: Sendable {
   /// With less free on the disk, previews are the most that is written, bytes.
   var keepFree: Int64
   var degradations: [Degradation]
+  /// nil: frames are written as they came.
+  var compression: FrameCompression?
 }
 
 /// What was found when somebody looked back.
@@ -76,6 +79,11 @@ final class FrameRecorder: Sendable {
     self.counted = counted
     thread.update { $0 = NamedThread(camera.id == 0 ? "recorder" : "rec-\(camera.name)") { [self] in work() } }
   }
+
+  /// Slots that are left free for the camera while the recorder keeps up.
+  private var slotsFree: Int { min(ring.slotCount / 2, max(Self.fewestFree, ring.slotCount / Self.shareFree)) }
+  /// Slots that can be looked back on.
+  var slotsHeld: Int { ring.slotCount - slotsFree }
 
   /// Slots with frames that have not been dealt with.
   var waiting: Int { shared.read { $0.waiting } }
@@ -250,7 +258,7 @@ final class FrameRecorder: Sendable {
 
   /// Gives slots back to the camera: as many as it needs to find free ones, of those that nobody reads any more.
   private func giveBack(_ session: RecordingSession?, _ slots: inout RingSlots) {
-    let free = UInt64(min(ring.slotCount / 2, max(Self.fewestFree, ring.slotCount / Self.shareFree)))
+    let free = UInt64(slotsFree)
     let published = ring.published
     guard published + free > UInt64(ring.slotCount) else { return }
     let wanted = published + free - UInt64(ring.slotCount)

@@ -46,6 +46,7 @@ final class RecordingSession {
   private var openSum: (work: StoredWork, buffer: FrameBuffer, shape: (type: PixelType, width: Int, height: Int))?
   private var nextLookAtDisk = MonotonicTime(nanoseconds: 0)
   private let keepFree: Int64
+  private let compression: FrameCompression?
   private var nextPreview = MonotonicTime(nanoseconds: 0)
 
   private var buffers: [FrameBuffer] = []
@@ -93,6 +94,8 @@ final class RecordingSession {
     var segments = SegmentSettings()
     segments.segmentBytes = settings.segmentBytes
     segments.note = run.id
+    segments.compression = settings.compression
+    compression = settings.compression
     let stored = StoredFrames()
     self.stored = stored
     writer = SegmentWriter(files, segments) { stored.frames += $0 }
@@ -298,7 +301,7 @@ final class RecordingSession {
     underWay.append(work)
     guard failure == nil else { return refuseLast() }
     do throws(SegmentError) {
-      _ = unsafe try writer.append(record, pixels, at: .now)
+      unsafe try writer.append(record, pixels, at: .now)
     } catch {
       if error.kind == .badFrame { refuseLast() } else { fail(error) }
     }
@@ -429,7 +432,8 @@ final class RecordingSession {
       publisher.publish(
         work.header,
         at: StreamReference(
-          file: files.pixelsPath(item.segment), offset: item.offsetBytes, byteCount: Int64(work.header.bytes)),
+          file: files.pixelsPath(item.segment, compression == nil ? .plain : .compressed), offset: item.offsetBytes,
+          byteCount: Int64(item.storedBytes), encoding: item.encoding.method?.rawValue),
         of: files.camera)
     }
     if done >= 64 || done == underWay.count {
