@@ -52,7 +52,7 @@ usb-e2e:
 	@packaging/dependencies.sh build
 	@packaging/usb-e2e/run.sh
 
-bench:
+bench: $(PYTHON)
 	@packaging/dependencies.sh bench
 	swift build -c release $(CHECK)
 	@Benchmarks/run.sh

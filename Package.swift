@@ -50,6 +50,7 @@ let package = Package(
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
     .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CLZ4", providers: [.apt(["liblz4-dev"])]),
+    .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CLibUSB", providers: [.apt(["libusb-1.0-0-dev"])]),
     .systemLibrary(name: "CLua", providers: [.apt(["liblua5.1-0-dev"])]),
@@ -57,35 +58,34 @@ let package = Package(
     .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "CFrameRing"),
     .target(name: "CPixels", cSettings: quickC),
-    .target(name: "CBitshuffle"),
+    .target(name: "CBitshuffle", cSettings: quickC),
 
     // system
     quickRoom("Quantities"),
     quickRoom("Linux", ["CLinux", "Quantities"]),
     room("Journal", ["Linux"]),
-    room("JSON"),
+    quickRoom("JSON"),
     room("SQLite", ["CSQLite"]),
-    room("ZeroMQ", ["CZeroMQ"]),
+    quickRoom("ZeroMQ", ["CZeroMQ"]),
     room("YAML", ["CYAML", "Quantities"]),
     quickRoom("USB", ["CLibUSB", "Linux", "Quantities"]),
     quickRoom("DEMessaging"),
-    quickRoom("Pixels", ["CPixels", "Linux"]),
-    room("FrameRing", ["CFrameRing", "CLinux", "Pixels", "Linux", "Quantities"]),
+    quickRoom("Pixels", ["CPixels", "CBitshuffle", "CLZ4", "CZstd", "Linux", "Quantities"]),
+    quickRoom("FrameRing", ["CFrameRing", "CLinux", "Pixels", "Linux", "Quantities"]),
 
     // instruments
     quickRoom("HolderDriver", ["USB", "Linux", "Quantities"]),
     quickRoom("Potentiostat", ["USB", "Linux", "Quantities"]),
     room("ControlProtocol", ["JSON", "ZeroMQ", "Linux", "Quantities"]),
-    room(
+    quickRoom(
       "FrameIngest",
       [
-        "FrameRing", "Pixels", "DEMessaging", "ZeroMQ", "JSON", "CCurl", "CLZ4", "CBitshuffle", "CLinux", "Linux",
-        "Quantities",
+        "FrameRing", "Pixels", "DEMessaging", "ZeroMQ", "JSON", "CCurl", "CLZ4", "CLinux", "Linux", "Quantities",
       ]),
 
     // meaning
     room("Alignment", ["Quantities"]),
-    room("BiasProtocol", ["YAML", "JSON", "Quantities"]),
+    room("BiasProtocol", ["YAML", "JSON", "Pixels", "Quantities"]),
 
     // runs
     room("RunStore", ["SQLite", "Alignment", "JSON", "CLinux", "Linux", "Quantities"]),
@@ -111,7 +111,8 @@ let package = Package(
     program(
       "insitud",
       [
-        "RunControl", "RunStore", "ControlProtocol", "FrameIngest", "FrameRing", "HolderDriver", "Potentiostat",
+        "RunControl", "RunStore", "Alignment", "Pixels", "ControlProtocol", "FrameIngest", "FrameRing", "HolderDriver",
+        "Potentiostat",
         "BiasProtocol", "USB", "ZeroMQ", "YAML", "JSON", "Journal", "Linux", "CLinux", "Quantities",
       ]),
     program(
@@ -125,8 +126,8 @@ let package = Package(
     .executableTarget(
       name: "insitu-bench",
       dependencies: [
-        "CBoostQueue", "Potentiostat", "USB", "Pixels", "CPixels", "FrameRing", "FrameIngest", "RunStore",
-        "ControlProtocol", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
+        "CBoostQueue", "NanobatteryTwin", "Potentiostat", "USB", "Pixels", "CPixels", "CBitshuffle", "FrameRing",
+        "FrameIngest", "RunStore", "ControlProtocol", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
       ],
       path: "Benchmarks/insitu-bench", swiftSettings: strict),
 
@@ -139,13 +140,18 @@ let package = Package(
       path: "Tests/TwinBench", swiftSettings: quick),
     .executableTarget(
       name: "usb-probe", dependencies: ["USB", "Linux", "Quantities"], path: "Tests/usb-probe", swiftSettings: strict),
+    .target(name: "CIntakeProbe", path: "Tests/CIntakeProbe"),
+    .executableTarget(
+      name: "intake-probe",
+      dependencies: ["CIntakeProbe", "NanobatteryTwin", "FrameIngest", "FrameRing", "Linux", "Quantities"],
+      path: "Tests/intake-probe", swiftSettings: quick),
     suite("Quantities", ["Quantities"]),
     suite("Linux", ["Linux", "CLinux", "Quantities"]),
     suite("JSON", ["JSON"]),
     suite("SQLite", ["SQLite"]),
     suite("YAML", ["YAML", "Quantities"]),
     suite("USB", ["TwinBench", "USB", "EmulatedUSB", "Linux", "Quantities"]),
-    suite("Pixels", ["Pixels", "CPixels", "Linux"]),
+    suite("Pixels", ["Pixels", "CPixels", "CBitshuffle", "Linux", "Quantities"]),
     suite("FrameRing", ["Pixels", "FrameRing", "Linux", "Quantities"]),
     suite(
       "FrameIngest",
@@ -159,7 +165,7 @@ let package = Package(
     suite(
       "Potentiostat", ["TwinBench", "Potentiostat", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite("Alignment", ["Alignment", "Quantities"]),
-    suite("BiasProtocol", ["BiasProtocol", "YAML", "JSON", "Linux", "Quantities"]),
+    suite("BiasProtocol", ["BiasProtocol", "YAML", "JSON", "Pixels", "Linux", "Quantities"]),
     suite("RunStore", ["RunStore", "SQLite", "Alignment", "JSON", "Linux", "Quantities"]),
     suite("RunExport", ["RunExport", "RunStore", "SQLite", "JSON", "Linux", "Quantities"]),
     suite("ControlProtocol", ["FakeDaemon", "ControlProtocol", "JSON", "ZeroMQ", "Linux", "Quantities"]),

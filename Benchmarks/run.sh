@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the benchmarks and cleans up after them. Called by `make bench`, which builds first.
-# Usage: Benchmarks/run.sh [--only ring|pixels|disk|load|latency|limit|usb] [--seconds N]
+# Usage: Benchmarks/run.sh [--only ring|pixels|disk|simplon|load|latency|limit|usb] [--seconds N]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -47,7 +47,9 @@ echo "Machine: $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | h
   "load $(cut -d' ' -f1 /proc/loadavg) before"
 fio=()
 command -v fio >/dev/null 2>&1 && fio=(--fio "$(command -v fio)")
+python=()
+.venv/bin/python -c 'import libertem_dectris' >/dev/null 2>&1 && python=(--python .venv/bin/python)
 outcome=0
 "$bin/insitu-bench" --programs "$bin" --configuration config/twin.yaml --work "$work" --runtime "$runtime" \
-  "${fio[@]}" "$@" || outcome=$?
+  "${fio[@]}" "${python[@]}" "$@" || outcome=$?
 exit "$outcome"

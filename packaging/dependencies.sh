@@ -2,8 +2,8 @@
 # Installs the Debian packages that are missing, and says which. Usage: packaging/dependencies.sh build|test|bench
 set -euo pipefail
 
-build=(libzmq3-dev liblz4-dev libcurl4-openssl-dev libyaml-dev libsqlite3-dev libusb-1.0-0-dev liblua5.1-0-dev libc6-dev
-  libstdc++-12-dev)
+build=(libzmq3-dev liblz4-dev libzstd-dev libcurl4-openssl-dev libyaml-dev libsqlite3-dev libusb-1.0-0-dev liblua5.1-0-dev
+  libc6-dev libstdc++-12-dev)
 test=(python3-venv umockdev)
 bench=(fio libboost-dev)
 

@@ -1,6 +1,5 @@
 import Glibc
 import Linux
-import Pixels
 import Potentiostat
 import Quantities
 import USB
@@ -14,6 +13,7 @@ struct Benchmark {
   private static let largeFrames = 640
   private static let smallFrames = 40_000
   private static let recordings = 3
+  private static let streamedFrames = 800
   static let yardstickBytes = 1 << 30
   private static let trips = 7
 
@@ -29,8 +29,10 @@ struct Benchmark {
     if options.wants(.pixels) { try pixels() }
     if options.wants(.disk) {
       try recordedFrames()
+      try verifiedRun()
       if options.seconds > 0 { try sustainedRecording() }
     }
+    if options.wants(.simplon) { try simplonReceivers() }
     if options.wants(.usb) { try instruments() }
     guard [.load, .latency, .limit].contains(where: options.wants) else { return }
     let daemon = try DaemonUnderTest(
@@ -62,29 +64,6 @@ struct Benchmark {
         ResultRow(
           what: "  the same", figure: time(ring.median), spread: times(ring),
           yardstick: "memcpy of the bytes \(time(copy.median))", ratio: plain(ring.median / copy.median)))
-    }
-  }
-
-  private mutating func pixels() throws(BenchmarkError) {
-    say("statistics of pixels")
-    let statistics = PixelSpeed.statistics()
-    let bytes = Double(statistics.bytes)
-    table.add(
-      ResultRow(
-        what: statistics.what, figure: rate(bytes / statistics.time.median),
-        spread: "\(rate(bytes / statistics.time.most)) … \(rate(bytes / statistics.time.least))",
-        yardstick: "memcpy of the bytes \(rate(bytes / statistics.yardstick.median))",
-        ratio: plain(statistics.yardstick.median / statistics.time.median), budget: "≥ 8000 MB/s"))
-    for (side, regions) in [(1024, 0), (1024, 16), (128, 0), (128, 16)] {
-      let fused: PixelSpeed.Result
-      do throws(StatisticsSettingsError) {
-        fused = try PixelSpeed.fused(side: side, regions: regions)
-      } catch { throw BenchmarkError("\(error)") }
-      table.add(
-        ResultRow(
-          what: fused.what, figure: time(fused.time.median), spread: times(fused.time),
-          yardstick: "copy and CRC-32C \(time(fused.yardstick.median))",
-          ratio: plain(fused.time.median / fused.yardstick.median)))
     }
   }
 
@@ -127,6 +106,58 @@ struct Benchmark {
         "CPU for one frame of \(name): \(time(Spread(recorder).median)) in the recorder, "
           + "\(time(Spread(source).median)) in the source (copy and CRC-32C).")
     }
+  }
+
+  // MARK: A stream over loopback
+
+  private mutating func simplonReceivers() throws(BenchmarkError) {
+    guard let python = options.python else {
+      table.remark("SIMPLON was not measured: there is no python with libertem-dectris (`make test` makes one).")
+      return
+    }
+    for dose in [0.1, 1, 3] {
+      say("SIMPLON version 1 over loopback, received and decoded, at \(plain(dose)) electrons per pixel")
+      let receivers = SimplonReceivers(
+        python: python, script: options.peer, directory: options.work, frames: Self.streamedFrames, dose: dose)
+      try receivers.prepare()
+      var ours: [SimplonReceivers.Cost] = []
+      var theirs: [SimplonReceivers.Cost] = []
+      // In turns, so that whatever else the machine does meets both.
+      for _ in 0..<Self.recordings {
+        ours.append(try receivers.ours())
+        theirs.append(try receivers.theirs())
+      }
+      add("SIMPLON v1, 1024 x 1024 bslz4, \(plain(dose)) e/px: a frame", ours.map(\.time), theirs.map(\.time))
+      add("  its CPU", ours.map(\.cpu), theirs.map(\.cpu))
+    }
+    FileSystem.remove(options.work + "/stream.raw")
+  }
+
+  private mutating func add(_ what: String, _ ours: [Double], _ theirs: [Double]) {
+    let (ours, theirs) = (Spread(ours), Spread(theirs))
+    table.add(
+      ResultRow(
+        what: what, figure: time(ours.median), spread: times(ours),
+        yardstick: "libertem-dectris \(time(theirs.median)) (\(times(theirs)))",
+        ratio: plain(ours.median / theirs.median), budget: "< 1"))
+  }
+
+  private mutating func verifiedRun() throws(BenchmarkError) {
+    say("verifying a run, and the disk")
+    let results = try VerifiedRun(
+      directory: options.work, frames: Self.yardstickBytes >> 21, repetitions: Self.recordings, fio: options.fio
+    ).measure()
+    let rates = Spread(results.map(\.verified))
+    let ratio = Spread(results.map { $0.verified / $0.disk })
+    table.add(
+      ResultRow(
+        what: "runs verify, 1024 x 1024 x 16 bit", figure: rate(rates.median),
+        spread: "\(rate(rates.least)) … \(rate(rates.most))",
+        yardstick: "\(options.fio == nil ? "O_DIRECT loop" : "fio"), reading with O_DIRECT: "
+          + rate(Spread(results.map(\.disk)).median),
+        ratio: "\(plain(ratio.median)) (\(plain(ratio.least)) … \(plain(ratio.most)))", budget: "≥ 0.8"))
+    table.remark(
+      "CPU of verification for 2 MiB: \(time(Spread(results.map(\.timePerByte)).median * Double(2 << 20))).")
   }
 
   // MARK: Instruments over USB

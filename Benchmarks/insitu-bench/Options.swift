@@ -1,13 +1,16 @@
 /// Words of the command line; `run.sh` gives them all.
 struct Options {
   static let usage = """
-    usage: insitu-bench --programs DIR --configuration FILE --work DIR --runtime DIR [--fio PATH] [--only PART] [--seconds N]
+    usage: insitu-bench --programs DIR --configuration FILE --work DIR --runtime DIR [--fio PATH] [--python PATH]
+                        [--only PART] [--seconds N]
       --programs       where insitud and insitu-twin are
       --configuration  config/twin.yaml
       --work           an empty directory on the disk to record to
       --runtime        an empty directory with a short path, for sockets
       --fio            fio, as the yardstick of the disk; without it a loop of our own
-      --only           one part: ring, pixels, disk, load, latency, limit or usb
+      --python         a python with libertem-dectris, the yardstick of SIMPLON; without it that part is left out
+      --peer           Benchmarks/simplon_peer.py
+      --only           one part: ring, pixels, disk, simplon, load, latency, limit or usb
       --seconds        how long the long recordings of the part disk last; 60, and 0 leaves them out
 
     """
@@ -19,10 +22,12 @@ struct Options {
   var work = ""
   var runtime = ""
   var fio: String?
+  var python: String?
+  var peer = "Benchmarks/simplon_peer.py"
   var only: Part?
   var seconds = 60.0
 
-  enum Part: String { case ring, pixels, disk, load, latency, limit, usb }
+  enum Part: String { case ring, pixels, disk, simplon, load, latency, limit, usb }
 
   func wants(_ part: Part) -> Bool { only == nil || only == part }
 
@@ -37,6 +42,8 @@ struct Options {
       case "--work": work = value
       case "--runtime": runtime = value
       case "--fio": fio = value
+      case "--python": python = value
+      case "--peer": peer = value
       case "--only":
         guard let part = Part(rawValue: value) else { return nil }
         only = part

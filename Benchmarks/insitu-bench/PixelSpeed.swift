@@ -53,10 +53,11 @@ struct PixelSpeed {
     let places = max(2, streamedBytes / bytes)
     let sources = poisson(count: places * side * side, seed: 2)
     let slots = AlignedBuffer(count: places * bytes)
-    let quarter = PixelRegion(left: side / 4, top: side / 4, width: side / 2, height: side / 2)
+    let quarter = PixelRegion(width: side / 2, height: side / 2, left: side / 4, top: side / 4)
     let meter = PixelMeter(
       largestFrameBytes: bytes,
-      try StatisticsSettings(saturationLevel: 100, regions: Array(repeating: quarter, count: regions)))
+      try StatisticsSettings(saturationLevel: 100, regions: Array(repeating: quarter, count: regions).compactMap { $0 })
+    )
     func slot(_ place: Int) -> UnsafeMutableRawBufferPointer {
       unsafe UnsafeMutableRawBufferPointer(rebasing: slots.bytes[place * bytes..<(place + 1) * bytes])
     }

@@ -109,8 +109,9 @@ struct RecordedFrames {
       guard waitForTurn(number, ring, since: began, state) else { break }
       guard let room = unsafe ring.reserve() else { continue }
       header.frameNumber = UInt64(number)
-      header.pixelCRC = unsafe copyWithChecksum(
-        UnsafeRawBufferPointer(start: pixels.bytes.baseAddress, count: frameBytes), to: room)
+      unsafe ring.meter.begin(.u16, width: width, height: height, in: room)
+      unsafe ring.meter.copy(from: UnsafeRawBufferPointer(start: pixels.bytes.baseAddress, count: frameBytes))
+      header.take(ring.meter.finish())
       header.arrival = .now
       header.deviceNanoseconds = header.arrival.nanoseconds
       ring.publish(header)

@@ -1,3 +1,4 @@
+import Pixels
 import YAML
 
 /// A camera that a protocol names, and where it does so first.

@@ -1,3 +1,4 @@
+import Pixels
 package import Quantities
 
 /// A camera that a protocol is held against, as data.

@@ -1,4 +1,5 @@
 package import JSON
+import Pixels
 import Quantities
 
 // "off", "all" and {"rate_Hz": 400} as ever; more members where more is said, {"cameras": {…}} where cameras are named.

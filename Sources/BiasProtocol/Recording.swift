@@ -1,3 +1,4 @@
+package import Pixels
 package import Quantities
 
 /// What one camera records during a step: how fast it runs, and what of its frames is written.

@@ -6,6 +6,10 @@ package enum ControlMethod: String, CaseIterable, Sendable {
   case status
   case devices
   case holder
+  case beamCalibrate = "beam.calibrate"
+  case beamStop = "beam.stop"
+  case beamShow = "beam.show"
+  case beamForget = "beam.forget"
   case runStart = "run.start"
   case runStop = "run.stop"
   case runPause = "run.pause"
@@ -31,7 +35,8 @@ package enum ControlMethod: String, CaseIterable, Sendable {
   /// The parameters this method knows; any other is refused.
   package var parameters: [Parameter] {
     switch self {
-    case .hello, .status, .devices, .runStop, .runPause, .runResume, .emergencyStop, .runsList,
+    case .hello, .status, .devices, .beamStop, .beamShow, .beamForget, .runStop, .runPause, .runResume, .emergencyStop,
+      .runsList,
       .framesLeft, .framesRecover, .framesDiscard:
       []
     case .framesKeep:
@@ -56,6 +61,10 @@ package enum ControlMethod: String, CaseIterable, Sendable {
         Parameter(name: "value", isRequired: false, limit: 64), Parameter(name: "axis", isRequired: false, limit: 8),
         Parameter(name: "steps", isRequired: false, limit: 16),
         Parameter(name: "points", isRequired: false, limit: 16384),
+      ]
+    case .beamCalibrate:
+      [
+        Parameter(name: "camera", isRequired: false, limit: 64), Parameter(name: "time", isRequired: false, limit: 64),
       ]
     case .note: [Parameter(name: "text", isRequired: true, limit: 4096)]
     case .runsShow: [Parameter(name: "id", isRequired: true, limit: 128)]

@@ -64,7 +64,7 @@ struct NamedValue: Equatable {
   }
 
   /// `sint32`: 0, −1, 1, −2 … are 0, 1, 2, 3 …
-  private static func zigZag(_ code: UInt64) throws(DEPacketError) -> Int32 {
+  static func zigZag(_ code: UInt64) throws(DEPacketError) -> Int32 {
     guard code <= UInt64(UInt32.max) else { throw DEPacketError("an integer of more than 32 bits") }
     let half = Int32(truncatingIfNeeded: code >> 1)
     return code & 1 == 0 ? half : ~half

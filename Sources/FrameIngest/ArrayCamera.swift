@@ -1,43 +1,34 @@
 package import FrameRing
-import JSON
 import Linux
 import Pixels
 package import Quantities
-import ZeroMQ
 
 /// A receiver of frames as JSON and raw pixels over ZeroMQ: PSI's `array-1.0` and slsDetectorPackage
 /// (camera-streams.md §7). Not tried on hardware.
 ///
 /// The sender decides rate and exposure. It counts frames and no series; a count that begins anew is taken for another
-/// series (`ArraySeriesNumbers`). It connects at the first `start`, not before (a PUSH sender gives each connected
-/// receiver its share), and stays connected until `close`. Clock pairs are one-sided, as with SIMPLON.
+/// series (`ArraySeriesNumbers`). It connects at the first `start` (`StreamIntake`). Clock pairs are one-sided, as with
+/// SIMPLON.
 package final class ArrayCamera: Camera {
-  /// Messages libzmq may hold for us (camera-streams.md §9).
-  private static let mostWaitingMessages: Int32 = 1024
   private static let mostPartBytes: Int64 = 512 << 20
   private static let mostJSONBytes = 1 << 20
-  private static let betweenClockPairs = Seconds(0.05)
 
   package private(set) var identity: CameraIdentity
   package let canBeCommanded = false
   private let settings: CameraSettings
-  private let context = ZeroMQContext()
-  private var socket: ZeroMQSocket?
-  private var series = StreamSeries()
+  private let intake: StreamIntake
   private var numbers = ArraySeriesNumbers()
   private var events: [CameraEvent] = []
-  private var lastClockPair = MonotonicTime(nanoseconds: 0)
   /// The image whose pixels are to follow; kept for the next message where the header came alone.
   private var image: ArrayImage?
   private var step: UInt32 = .max
-  private var arrival = MonotonicTime(nanoseconds: 0)
-  private var isPrompt = false
 
   package init(_ settings: CameraSettings) throws(CameraError) {
     guard settings.url.contains("://") else {
       throw .badSetting("`url: \(settings.url)` is not an address; write for example tcp://detector:9999")
     }
     self.settings = settings
+    intake = StreamIntake(settings, settings.socket, mostPartBytes: Self.mostPartBytes)
     identity = CameraIdentity(
       model: "array", serial: "", address: settings.url,
       clock: "the sender's `timestamp` where it sends one; what it stands for, the sender knows")
@@ -47,62 +38,33 @@ package final class ArrayCamera: Camera {
   package func connect() throws(CameraError) {}
 
   package func start(_ request: ExposureRequest, into ring: FrameRing) throws(CameraError) {
-    if socket == nil {
-      do throws(ZeroMQError) {
-        let socket = try ZeroMQSocket(context, settings.socket == .sub ? .subscribe : .pull)
-        socket.setHighWaterMark(send: 1, receive: Self.mostWaitingMessages)
-        socket.setMaximumMessageSize(Self.mostPartBytes)
-        if settings.socket == .sub { socket.subscribe("") }
-        try socket.connect(settings.url)
-        self.socket = socket
-      } catch {
-        throw .unreachable(address: settings.url, reason: "\(error)")
-      }
-    }
+    try intake.open()
     numbers.beginSeries()
-    series.start()
+    intake.series.start()
     ring.beginSeries()
   }
 
-  package func stop() throws(CameraError) { series.stop(at: .now) }
+  package func stop() throws(CameraError) { intake.series.stop(at: .now) }
   package func probeClock() throws(CameraError) -> ClockPair? { nil }
 
   package func close() {
-    socket = nil
-    series.forget()
+    intake.close()
     events = []
     image = nil
   }
 
   package func next(into ring: FrameRing, step: UInt32, atMost span: Seconds) throws(CameraError) -> CameraEvent {
     if !events.isEmpty { return events.removeFirst() }
-    guard let socket else {
-      sleepThread(for: span)
-      return series.drained(at: .now, isQuiet: true) ?? .nothing
-    }
-    if let over = series.drained(at: .now, isQuiet: false) { return over }
-    // A message that was there already may have waited long: its arrival says little about the clock.
-    isPrompt = !socket.waitReadable(milliseconds: 0)
-    if isPrompt, !socket.waitReadable(milliseconds: Int(span.value * 1000)) {
-      return series.drained(at: .now, isQuiet: true) ?? .nothing
-    }
-    arrival = .now
     self.step = step
-    do throws(ZeroMQError) {
-      guard unsafe try socket.receive({ index, more, bytes in unsafe part(index, more, bytes, ring) }) else {
-        return .nothing
-      }
-    } catch {
-      throw .disconnected(address: settings.url, reason: "\(error)")
-    }
-    series.noteMessage(at: arrival)
+    let look = unsafe try intake.look(within: span) { index, more, bytes in unsafe part(index, more, bytes, ring) }
+    if case .over(let event) = look { return event }
     return events.isEmpty ? .nothing : events.removeFirst()
   }
 
   // MARK: Parts
 
   private func part(_ index: Int, _ more: Bool, _ bytes: UnsafeRawBufferPointer, _ ring: FrameRing) {
-    guard series.isRecording else {
+    guard intake.series.isRecording else {
       image = nil
       if index == 0 { events.append(.ignored(cause: "an array while none was asked for")) }
       return
@@ -133,11 +95,11 @@ package final class ArrayCamera: Camera {
       image = nil
       events.append(refuse("a header without its pixels", ring))
     }
-    guard unsafe bytes.first == UInt8(ascii: "{"), bytes.count <= Self.mostJSONBytes,
-      let json = unsafe try? JSONValue(parsing: bytes)
-    else { return events.append(refuse("a message that is neither array-1.0 nor of slsDetector", ring)) }
     do throws(DecodeError) {
-      switch try ArrayHeader(json) {
+      guard bytes.count <= Self.mostJSONBytes else {
+        throw DecodeError("a message that is neither array-1.0 nor of slsDetector")
+      }
+      switch try unsafe ArrayHeader(bytes) {
       case .image(let image): self.image = image
       case .end: end(ring)
       case .other: events.append(.ignored(cause: "a message of another htype"))
@@ -153,7 +115,7 @@ package final class ArrayCamera: Camera {
   }
 
   private func end(_ ring: FrameRing) {
-    events += opened.map { series.end($0) } ?? [.ignored(cause: "the end of a series that was not recorded")]
+    events += opened.map { intake.series.end($0) } ?? [.ignored(cause: "the end of a series that was not recorded")]
     opened = nil
     numbers.beginSeries()
   }
@@ -162,8 +124,8 @@ package final class ArrayCamera: Camera {
   private var opened: UInt64?
 
   private func record(_ image: ArrayImage, _ bytes: UnsafeRawBufferPointer, _ ring: FrameRing) {
-    let (sent, frame) = numbers.place(image, at: arrival.nanoseconds)
-    let (admission, before) = series.frame(sent)
+    let (sent, frame) = numbers.place(image, at: intake.arrival.nanoseconds)
+    let (admission, before) = intake.series.frame(sent)
     for event in before {
       if case .seriesStarted = event { ring.beginSeries() }
       events.append(event)
@@ -173,45 +135,31 @@ package final class ArrayCamera: Camera {
     }
     opened = sent
     guard let frame else { return events.append(refuse("a frame from before the first of its series", ring)) }
-    series.noteFrame(number: frame)
+    intake.series.noteFrame(number: frame)
     if let fault = image.fault { return events.append(refuse(fault, ring)) }
-    guard bytes.count == image.bytes else {
-      let shape = "\(image.width) × \(image.height)"
-      return events.append(refuse("\(bytes.count) bytes of pixels where \(shape) needs \(image.bytes)", ring))
-    }
-    guard image.bytes <= min(ring.slotBytes, settings.maximumFrameBytes) else {
-      return events.append(
-        refuse("an image of \(image.width) × \(image.height), larger than the ring's slots", ring))
-    }
+    let misfit = self.misfit(
+      bytes.count, width: image.width, height: image.height, image.pixelType, most: settings.maximumFrameBytes, ring)
+    if let misfit { return events.append(refuse(misfit, ring)) }
     guard let room = unsafe ring.reserve() else { return events.append(.ringFull) }
-    var copy = unsafe PixelCopy(
-      image.pixelType, isBigEndian: image.isBigEndian,
-      into: UnsafeMutableRawBufferPointer(rebasing: room[..<image.bytes]))
-    _ = unsafe copy.append(bytes)
-    ring.publish(
+    unsafe ring.meter.begin(
+      image.pixelType, width: image.width, height: image.height, isBigEndian: image.isBigEndian, in: room)
+    unsafe ring.meter.copy(from: bytes)
+    var header =
       FrameHeader(
         frameNumber: frame, deviceNanoseconds: image.deviceNanoseconds ?? 0,
         exposureNanoseconds: Stamps.plausible.contains(image.exposureNanoseconds) ? image.exposureNanoseconds : 0,
         arrival: .now, series: recorded, flags: image.deviceNanoseconds == nil ? .noDeviceTime : [],
-        pixelType: image.pixelType, width: image.width, height: image.height, step: step, pixelCRC: copy.crc))
+        pixelType: image.pixelType, width: image.width, height: image.height, step: step)
+    header.take(ring.meter.finish())
+    ring.publish(header)
     noteShape(image)
     events.append(.frame)
-    if let stamp = image.deviceNanoseconds, isPrompt, arrival - lastClockPair >= Self.betweenClockPairs {
-      lastClockPair = arrival
-      events.append(
-        .clockPair(
-          ClockPair(
-            deviceNanoseconds: stamp, earliest: arrival - settings.maximumLatency, latest: arrival)))
-    }
+    if let pair = image.deviceNanoseconds.flatMap({ intake.clockPair(end: $0) }) { events.append(pair) }
   }
 
   private func noteShape(_ image: ArrayImage) {
-    guard identity.width != image.width || identity.height != image.height || identity.pixelType != image.pixelType
-    else { return }
-    identity.width = image.width
-    identity.height = image.height
-    identity.pixelType = image.pixelType
-    if image.countsFromZero {
+    let isNews = identity.noteShape(width: image.width, height: image.height, image.pixelType)
+    if isNews, image.countsFromZero {
       identity.clock = "the detector's 10 MHz counter as its receiver passes it on, ns"
     }
   }

@@ -9,20 +9,82 @@ enum ArrayHeader: Equatable {
   /// A message for somebody else.
   case other
 
-  init(_ json: JSONValue) throws(DecodeError) {
-    if json["jsonversion"] != nil {
-      let hasData = json["data"]?.integer.map { $0 != 0 } ?? json["data"]?.bool ?? true
-      self = hasData ? .image(try ArrayImage(slsDetector: json)) : .end
+  /// - Parameter bytes: the part; copied nowhere, and nothing is allocated for a header that is good.
+  init(_ bytes: UnsafeRawBufferPointer) throws(DecodeError) {
+    guard let members = unsafe ArrayMembers(bytes) else { throw Self.unknown }
+    if members.isSLS {
+      let hasData = members.data?.integer.map { $0 != 0 } ?? members.data?.bool ?? true
+      self = hasData ? .image(try ArrayImage(slsDetector: members)) : .end
       return
     }
-    // ADZMQ to 1.3 writes it as a list of one, and the sides in the order x, y.
-    let type = json["htype"]?.string ?? json["htype"]?.array?.first?.string
-    guard let type else { throw DecodeError("a message that is neither array-1.0 nor of slsDetector") }
+    guard let type = members.type else { throw Self.unknown }
     guard type.hasPrefix("array-1.") else {
       self = .other
       return
     }
-    self = .image(try ArrayImage(array: json, isColumnFirst: json["htype"]?.array != nil))
+    self = .image(try ArrayImage(array: members))
+  }
+
+  private static let unknown = DecodeError("a message that is neither array-1.0 nor of slsDetector")
+}
+
+/// The members of a header that are known, where they lie in the message.
+private struct ArrayMembers {
+  /// slsDetectorPackage writes `jsonversion`.
+  var isSLS = false
+  var type: JSONText?
+  /// ADZMQ to 1.3 writes the type as a list of one, and the sides in the order x, y.
+  var isColumnFirst = false
+  var data, frame, frameIndex, pixelType, shape, endianess, endianness, encoding, timestamp: JSONScanner.Value?
+  var bitmode, expLength, completeImage: JSONScanner.Value?
+
+  /// nil: not a JSON object.
+  init?(_ bytes: UnsafeRawBufferPointer) {
+    guard var scanner = JSONScanner(object: bytes) else { return nil }
+    do throws(JSONError) {
+      while let key = try scanner.nextMember() { take(key, try scanner.value()) }
+    } catch { return nil }
+    guard scanner.isAtEnd else { return nil }
+  }
+
+  private mutating func take(_ key: JSONText, _ value: JSONScanner.Value) {
+    if key.is("htype") {
+      takeType(value)
+    } else if key.is("jsonversion") {
+      isSLS = true
+    } else if key.is("frame") {
+      frame = value
+    } else if key.is("type") {
+      pixelType = value
+    } else if key.is("shape") {
+      shape = value
+    } else if key.is("timestamp") {
+      timestamp = value
+    } else if key.is("encoding") {
+      encoding = value
+    } else if key.is("endianess") {
+      endianess = value
+    } else if key.is("endianness") {
+      endianness = value
+    } else if key.is("data") {
+      data = value
+    } else if key.is("frameIndex") {
+      frameIndex = value
+    } else if key.is("bitmode") {
+      bitmode = value
+    } else if key.is("expLength") {
+      expLength = value
+    } else if key.is("completeImage") {
+      completeImage = value
+    }
+  }
+
+  private mutating func takeType(_ value: JSONScanner.Value) {
+    type = value.text
+    guard var elements = value.elements else { return }
+    isColumnFirst = true
+    // It has been read: it is JSON.
+    type = (try? elements.nextElement())?.text
   }
 }
 
@@ -43,70 +105,68 @@ struct ArrayImage: Equatable {
 
   var bytes: Int { width * height * pixelType.bytesPerPixel }
 
-  private static let sides: ClosedRange<Int64> = 1...65535
-
   /// `array-1.0`; a missing byte order is little-endian, a missing encoding none.
-  fileprivate init(array json: JSONValue, isColumnFirst: Bool) throws(DecodeError) {
-    guard let frame = json["frame"]?.integer.flatMap({ UInt64(exactly: $0) }), frame < mostFrameNumber else {
+  fileprivate init(array members: ArrayMembers) throws(DecodeError) {
+    guard let frame = members.frame?.unsigned, frame < mostFrameNumber else {
       throw DecodeError("an array without a usable frame number")
     }
-    switch json["type"]?.string {
-    case "uint8": pixelType = .u8
-    case "uint16": pixelType = .u16
-    case "uint32": pixelType = .u32
-    case let type: throw DecodeError("arrays of type \(type?.prefix(40) ?? "none") cannot be recorded")
+    guard let pixelType = members.pixelType?.text.flatMap(PixelType.init(named:)) else {
+      let type = members.pixelType?.text?.string
+      throw DecodeError("arrays of type \(type?.prefix(40) ?? "none") cannot be recorded")
     }
-    (width, height) = try Self.sides(json["shape"], isColumnFirst: isColumnFirst)
+    self.pixelType = pixelType
+    (width, height) = try Self.sides(members.shape, isColumnFirst: members.isColumnFirst)
     // The misspelling is older than the word.
-    switch json["endianess"]?.string ?? json["endianness"]?.string ?? "little" {
-    case "little": isBigEndian = false
-    case "big": isBigEndian = true
-    case let order: throw DecodeError("an unknown byte order “\(order.prefix(40))”")
-    }
-    let encoding = json["encoding"]?.string ?? ""
-    guard encoding.isEmpty || encoding == "none" else {
-      throw DecodeError("pixels encoded as “\(encoding.prefix(40))”; let the sender send them as they are")
+    isBigEndian =
+      try (members.endianess?.text ?? members.endianness?.text)
+      .map { order throws(DecodeError) in try Self.isBigEndian(order) } ?? false
+    if let encoding = members.encoding?.text, !encoding.isEmpty, !encoding.is("none") {
+      throw DecodeError("pixels encoded as “\(encoding.string.prefix(40))”; let the sender send them as they are")
     }
     number = frame
     countsFromZero = false
-    deviceNanoseconds = Self.time(json["timestamp"])
+    deviceNanoseconds = Self.time(members.timestamp)
     exposureNanoseconds = 0
   }
 
+  private static func isBigEndian(_ order: JSONText) throws(DecodeError) -> Bool {
+    if order.is("little") { return false }
+    guard order.is("big") else { throw DecodeError("an unknown byte order “\(order.string.prefix(40))”") }
+    return true
+  }
+
   /// slsDetectorPackage; little-endian.
-  fileprivate init(slsDetector json: JSONValue) throws(DecodeError) {
-    guard let frame = json["frameIndex"]?.integer.flatMap({ UInt64(exactly: $0) }), frame < mostFrameNumber else {
+  fileprivate init(slsDetector members: ArrayMembers) throws(DecodeError) {
+    guard let frame = members.frameIndex?.unsigned, frame < mostFrameNumber else {
       throw DecodeError("an slsDetector image without a usable frameIndex")
     }
-    switch json["bitmode"]?.integer {
+    switch members.bitmode?.integer {
     case 8: pixelType = .u8
     case 16: pixelType = .u16
     case 32: pixelType = .u32
     case let bits:
       throw DecodeError("pixels of \(bits.map(String.init) ?? "unknown") bit; set `dr` to 8, 16 or 32")
     }
-    (width, height) = try Self.sides(json["shape"], isColumnFirst: true)
+    (width, height) = try Self.sides(members.shape, isColumnFirst: true)
     number = frame
     countsFromZero = true
     isBigEndian = false
     // Ticks of 100 ns; 0 where the detector has no such counter.
-    let ticks = json["timestamp"]?.integer ?? 0
+    let ticks = members.timestamp?.integer ?? 0
     deviceNanoseconds = ticks > 0 ? Self.hundredfold(ticks) : nil
     // With 32 bit it may be the number of a sub-frame.
-    exposureNanoseconds = pixelType == .u32 ? 0 : Self.hundredfold(json["expLength"]?.integer ?? 0) ?? 0
-    if let whole = json["completeImage"]?.integer ?? json["completeImage"]?.bool.map({ $0 ? 1 : 0 }), whole == 0 {
+    exposureNanoseconds = pixelType == .u32 ? 0 : Self.hundredfold(members.expLength?.integer ?? 0) ?? 0
+    if let whole = members.completeImage?.integer ?? members.completeImage?.bool.map({ $0 ? 1 : 0 }), whole == 0 {
       fault = "an image of which packets were lost between detector and receiver"
     }
   }
 
-  /// Width and height; further dimensions may only be 1.
-  private static func sides(_ shape: JSONValue?, isColumnFirst: Bool) throws(DecodeError) -> (Int, Int) {
-    var all = shape?.array?.map { $0.integer ?? 0 } ?? []
-    if !isColumnFirst { all.reverse() }
-    guard all.count >= 2, sides.contains(all[0]), sides.contains(all[1]), all[2...].allSatisfy({ $0 == 1 }) else {
+  /// Width and height.
+  private static func sides(_ shape: JSONScanner.Value?, isColumnFirst: Bool) throws(DecodeError) -> (Int, Int) {
+    guard let sides = shape?.elements.flatMap({ ImageSides($0, isColumnFirst: isColumnFirst) }) else {
       throw DecodeError("an array without a usable shape")
     }
-    return (Int(all[0]), Int(all[1]))
+    return (sides.width, sides.height)
   }
 
   private static func hundredfold(_ ticks: Int64) -> Int64? {
@@ -115,10 +175,12 @@ struct ArrayImage: Equatable {
   }
 
   /// Its form is not laid down: seconds since 1970 as a number, seconds and nanoseconds as a pair, or nanoseconds.
-  private static func time(_ value: JSONValue?) -> Int64? {
-    if let pair = value?.array, pair.count == 2, let seconds = pair[0].integer, let rest = pair[1].integer,
-      (0..<1_000_000_000).contains(rest), (0..<(1 << 31)).contains(seconds)
-    {
+  private static func time(_ value: JSONScanner.Value?) -> Int64? {
+    if var pair = value?.elements {
+      // It has been read: it is JSON.
+      guard let seconds = (try? pair.nextElement())?.integer, let rest = (try? pair.nextElement())?.integer,
+        (try? pair.nextElement()) == nil, (0..<1_000_000_000).contains(rest), (0..<(1 << 31)).contains(seconds)
+      else { return nil }
       return seconds * 1_000_000_000 + rest
     }
     // Larger than any count of seconds, and taken as it is.

@@ -1,6 +1,5 @@
-internal import CBitshuffle
 internal import CLZ4
-import Linux
+import Pixels
 
 /// Why compressed pixels could not be had.
 struct DecodeError: Error, Equatable, CustomStringConvertible {
@@ -11,7 +10,7 @@ struct DecodeError: Error, Equatable, CustomStringConvertible {
 /// Decompresses what HDF5's LZ4 and bitshuffle filters frame (camera-streams.md §1.2). Every LZ4 output is capped, every
 /// count is checked against what is left.
 ///
-/// Keeps one block of scratch memory between frames; one thread.
+/// What is shuffled goes to `FrameDecompressor`, which keeps a block of scratch memory between frames; one thread.
 struct BlockDecoder: ~Copyable {
   enum Method: Equatable {
     case lz4
@@ -23,12 +22,14 @@ struct BlockDecoder: ~Copyable {
   static let defaultBlockBytes = 8192
   private static let headerBytes = 12
 
-  private var scratch = AlignedBuffer(count: defaultBlockBytes)
+  private var shuffled = FrameDecompressor()
 
   /// Decompresses exactly `output.count` bytes from a framed blob: u64 byte count, u32 block size, then u32 count and
   /// data for each block, all big-endian.
+  /// - Parameter placed: told of each block that is in its place how many bytes it has; the blocks come in order.
   mutating func decodeFramed(
-    _ blob: UnsafeRawBufferPointer, _ method: Method, into output: UnsafeMutableRawBufferPointer
+    _ blob: UnsafeRawBufferPointer, _ method: Method, into output: UnsafeMutableRawBufferPointer,
+    _ placed: (Int) -> Void = { _ in }
   ) throws(DecodeError) {
     guard blob.count >= Self.headerBytes else { throw DecodeError("compressed data shorter than its own header") }
     var total = unsafe UInt64(bigEndian: blob.loadUnaligned(as: UInt64.self))
@@ -42,9 +43,13 @@ struct BlockDecoder: ~Copyable {
     var source = unsafe Source(bytes: blob, position: Self.headerBytes)
     switch method {
     case .lz4:
-      try unsafe decodeBlocks(&source, blockBytes, output)
+      try unsafe decodeBlocks(&source, blockBytes, output, placed)
     case .bitShuffledLZ4(let elementBytes):
-      try unsafe decodeShuffledBlocks(&source, blockBytes, elementBytes, output)
+      let blocks = try unsafe source.take(source.left)
+      do throws(FrameDecompressionError) {
+        try unsafe shuffled.decompressBlocks(
+          blocks, .bslz4, blockBytes: blockBytes, elementBytes: elementBytes, into: output, placed)
+      } catch { throw DecodeError(error.description) }
     }
     guard unsafe source.left == 0 else { throw DecodeError("bytes left over behind the last compressed block") }
   }
@@ -64,7 +69,7 @@ struct BlockDecoder: ~Copyable {
   }
 
   private func decodeBlocks(
-    _ source: inout Source, _ blockBytes: Int, _ output: UnsafeMutableRawBufferPointer
+    _ source: inout Source, _ blockBytes: Int, _ output: UnsafeMutableRawBufferPointer, _ placed: (Int) -> Void
   ) throws(DecodeError) {
     var done = 0
     while done < output.count {
@@ -76,31 +81,8 @@ struct BlockDecoder: ~Copyable {
       } else {
         try unsafe Self.decodeBare(block, into: target)
       }
+      placed(length)
       done += length
-    }
-  }
-
-  private mutating func decodeShuffledBlocks(
-    _ source: inout Source, _ blockBytes: Int, _ elementBytes: Int, _ output: UnsafeMutableRawBufferPointer
-  ) throws(DecodeError) {
-    let unit = 8 * elementBytes
-    guard blockBytes % unit == 0 else {
-      throw DecodeError("a bit-shuffle block of \(blockBytes) bytes for elements of \(elementBytes)")
-    }
-    // What does not fill eight elements is stored raw behind the last block.
-    let shuffled = output.count / unit * unit
-    var done = 0
-    while done < shuffled {
-      let length = min(blockBytes, shuffled - done)
-      if unsafe scratch.bytes.count < length { scratch = AlignedBuffer(count: length) }
-      let planes = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<length])
-      try unsafe Self.decodeBare(source.nextBlock(), into: planes)
-      unsafe cbitshuffle_undo(planes.baseAddress!, length / elementBytes, elementBytes, output.baseAddress! + done)
-      done += length
-    }
-    if shuffled < output.count {
-      let rest = try unsafe source.take(output.count - shuffled)
-      unsafe UnsafeMutableRawBufferPointer(rebasing: output[shuffled...]).copyMemory(from: rest)
     }
   }
 }

@@ -32,6 +32,15 @@ package struct CameraIdentity: Equatable, Sendable {
   }
 }
 
+extension CameraIdentity {
+  /// Takes over what a frame says of the size of all of them; true when that is news.
+  mutating func noteShape(width: Int, height: Int, _ pixelType: PixelType?) -> Bool {
+    guard self.width != width || self.height != height || self.pixelType != pixelType else { return false }
+    (self.width, self.height, self.pixelType) = (width, height, pixelType)
+    return true
+  }
+}
+
 /// One series of exposures, as it is asked for.
 package struct ExposureRequest: Equatable, Sendable {
   package var series: UInt64
@@ -109,6 +118,23 @@ extension Camera {
   func refuse(_ cause: String, _ ring: FrameRing) -> CameraEvent {
     ring.noteUnusable(1)
     return .refusedFrame(cause: cause)
+  }
+
+  /// Why so many bytes that came are no image of this size, or have no place in the ring; nil when they are and have.
+  /// - Parameter type: of the pixels, in the sender's words; left out where the size says enough.
+  func misfit(
+    _ bytes: Int, width: Int, height: Int, _ pixelType: PixelType, named type: String? = nil, most: Int,
+    _ ring: FrameRing
+  ) -> String? {
+    let needed = width * height * pixelType.bytesPerPixel
+    guard bytes == needed else {
+      let shape = "\(width) × \(height)\(type.map { " of \($0)" } ?? "")"
+      return "\(bytes) bytes of pixels where \(shape) needs \(needed)"
+    }
+    guard needed <= min(ring.slotBytes, most) else {
+      return "an image of \(width) × \(height), larger than the ring's slots"
+    }
+    return nil
   }
 }
 

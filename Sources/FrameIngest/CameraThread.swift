@@ -1,6 +1,7 @@
 package import FrameRing
 import Linux
 import Quantities
+import Synchronization
 
 /// The thread that owns a camera: the only one that touches it and the only writer of its ring.
 ///
@@ -22,7 +23,9 @@ package final class CameraThread: @unchecked Sendable {
   private enum Phase { case idle, recording, draining(until: MonotonicTime) }
 
   private let commands = BoundedQueue<CameraCommand>(limit: mostCommands)
-  private let alive = Monitor<UInt64>(0)
+  /// Set behind each command, so that the thread takes no lock as long as there is none.
+  private let hasCommands = Atomic(false)
+  private let alive = Atomic<UInt64>(0)
   private let report: @Sendable (CameraReport) -> Void
   private var thread: NamedThread?
 
@@ -62,13 +65,18 @@ package final class CameraThread: @unchecked Sendable {
 
   /// False when the thread does not come to its commands; nothing is done then.
   @discardableResult
-  package func send(_ command: CameraCommand) -> Bool { commands.push(command) }
+  package func send(_ command: CameraCommand) -> Bool {
+    guard commands.push(command) else { return false }
+    // Releasing: who sees it finds the command in the queue.
+    hasCommands.store(true, ordering: .releasing)
+    return true
+  }
 
   /// Waits for the end after `.close`.
   package func join() { thread?.join() }
 
   /// Counts up as long as the loop goes round, several times a second at least while the camera answers.
-  package var beats: UInt64 { alive.read { $0 } }
+  package var beats: UInt64 { alive.load(ordering: .relaxed) }
 
   private func run() {
     while true {
@@ -90,8 +98,9 @@ package final class CameraThread: @unchecked Sendable {
     let now = MonotonicTime.now
     guard now >= nextLook else { return }
     nextLook = now + Self.betweenLooks
-    alive.update { $0 += 1 }
-    while commands.count > 0, let command = commands.pop(atMost: Seconds(0)) { take(command) }
+    alive.wrappingAdd(1, ordering: .relaxed)
+    guard hasCommands.exchange(false, ordering: .acquiring) else { return }
+    while let command = commands.pop(atMost: Seconds(0)) { take(command) }
   }
 
   private func take(_ command: CameraCommand) {

@@ -100,36 +100,28 @@ extension MerlinCamera {
     }
     guard series?.header != nil else { return try drop(.ignored(cause: "a frame of an acquisition before")) }
     guard let type = header.pixelType else { return try drop(refuseFrame(Self.unusable(header.typeName), ring)) }
-    let pixels = header.width * header.height
-    guard count == pixels * type.bytesPerPixel else {
-      let shape = "\(header.width) × \(header.height) of \(header.typeName)"
-      let cause = "\(count) bytes of pixels where \(shape) needs \(pixels * type.bytesPerPixel)"
-      return try drop(refuseFrame(cause, ring))
-    }
-    guard count <= min(ring.slotBytes, settings.maximumFrameBytes) else {
-      return try drop(refuseFrame("an image of \(header.width) × \(header.height), larger than the ring's slots", ring))
-    }
+    let misfit = self.misfit(
+      count, width: header.width, height: header.height, type, named: header.typeName,
+      most: settings.maximumFrameBytes, ring)
+    if let misfit { return try drop(refuseFrame(misfit, ring)) }
     guard let number = series?.frameNumber(header) else {
       return try drop(refuseFrame("a frame without a usable sequence number", ring))
     }
     series?.noteFrame(number)
     guard let room = unsafe ring.reserve() else { return endIfComplete(after: try drop(.ringFull)) }
 
-    var copy = unsafe PixelCopy(
-      type, isBigEndian: true, into: UnsafeMutableRawBufferPointer(rebasing: room[..<count]))
-    var left = count
-    while left > 0 {
-      try input.waitFor(min(left, type.bytesPerPixel), until: limit)
-      let part = min(left, input.count)
-      let taken = unsafe copy.append(UnsafeRawBufferPointer(rebasing: input.bytes[..<part]))
-      input.drop(taken)
-      left -= taken
+    let meter = ring.meter
+    unsafe meter.begin(type, width: header.width, height: header.height, isBigEndian: true, in: room)
+    while meter.missingBytes > 0 {
+      try input.waitFor(1, until: limit)
+      input.drop(unsafe meter.copy(from: input.bytes))
     }
     var slot = FrameHeader(
       frameNumber: number, deviceNanoseconds: header.startNanoseconds ?? 0,
       exposureNanoseconds: header.exposureNanoseconds, arrival: .now, series: series?.number ?? 0,
       flags: header.startNanoseconds == nil ? .noDeviceTime : [], pixelType: type, width: header.width,
-      height: header.height, step: step, pixelCRC: copy.crc)
+      height: header.height, step: step)
+    slot.take(meter.finish())
     slot.dropImplausibleStamps()
     ring.publish(slot)
     noteShape(header)

@@ -272,10 +272,6 @@ package final class MerlinCamera: Camera {
   }
 
   func noteShape(_ header: MerlinFrameHeader) {
-    guard identity.width != header.width || identity.height != header.height || identity.pixelType != header.pixelType
-    else { return }
-    identity.width = header.width
-    identity.height = header.height
-    identity.pixelType = header.pixelType
+    _ = identity.noteShape(width: header.width, height: header.height, header.pixelType)
   }
 }

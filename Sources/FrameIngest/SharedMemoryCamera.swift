@@ -141,7 +141,9 @@ package final class SharedMemoryCamera: Camera {
     }
     guard let room = unsafe ring.reserve() else { return .ringFull }
     var header = frame
-    header.pixelCRC = unsafe copyWithChecksum(pixels, to: room)
+    unsafe ring.meter.begin(frame.pixelType, width: frame.width, height: frame.height, in: room)
+    unsafe ring.meter.copy(from: pixels)
+    header.take(ring.meter.finish())
     header.arrival = .now
     header.step = step
     header.dropImplausibleStamps()

@@ -130,7 +130,7 @@ struct SimplonImage {
     try reader.array(of: 2)
     try reader.array(of: 2)
     let (height, width) = (Int64(clamping: try reader.unsigned()), Int64(clamping: try reader.unsigned()))
-    guard SimplonImageDescription.sides.contains(width), SimplonImageDescription.sides.contains(height) else {
+    guard ImageSides.possible.contains(width), ImageSides.possible.contains(height) else {
       throw DecodeError("an image without a usable shape")
     }
     let (pixelType, isBigEndian) = try Self.pixelType(tag: try reader.tag())

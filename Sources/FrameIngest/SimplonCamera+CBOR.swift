@@ -40,7 +40,7 @@ extension SimplonCamera {
       try checkEnd(reader)
       message.kind = .other
       guard let number = end.series else { return refuseMessage("a series end without a number", ring) }
-      append(series.end(number), ring)
+      append(intake.series.end(number), ring)
     } else {
       message.kind = .other
       events.append(.ignored(cause: "a message of an unknown type"))
@@ -55,9 +55,9 @@ extension SimplonCamera {
     guard let number = start.series else { return refuseMessage("a series header without a number", ring) }
     message.kind = .header
     // The end of the series before it tells of its own channels.
-    append(series.header(number), ring)
+    append(intake.series.header(number), ring)
     channels.beginSeries(first: start.channels.first)
-    series.configure(start.configuration)
+    intake.series.configure(start.configuration)
     take(start.configuration)
   }
 

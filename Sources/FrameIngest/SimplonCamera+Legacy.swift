@@ -14,40 +14,43 @@ extension SimplonCamera {
     case (.image, 2): if message.problem == nil { unsafe receivePixels(bytes, ring) }
     case (.image, _):
       // dconfig-1.0 is the fourth part; an image_appendix after it is the operator's own affair.
-      if message.times == nil, let json = unsafe object(bytes) { message.times = SimplonTimes(json) }
+      if message.times == nil, unsafe isOfUsableSize(bytes) { message.times = unsafe SimplonTimes(part: bytes) }
     default: break
     }
   }
 
+  private func isOfUsableSize(_ bytes: UnsafeRawBufferPointer) -> Bool { bytes.count <= Self.mostJSONBytes }
+
+  /// What comes once in a series is made a value of.
   private func object(_ bytes: UnsafeRawBufferPointer) -> JSONValue? {
-    guard bytes.count <= Self.mostJSONBytes, unsafe bytes.first == UInt8(ascii: "{") else { return nil }
+    guard unsafe isOfUsableSize(bytes), unsafe bytes.first == UInt8(ascii: "{") else { return nil }
     return unsafe try? JSONValue(parsing: bytes)
   }
 
   private func firstPart(_ bytes: UnsafeRawBufferPointer, isAlone: Bool, _ ring: FrameRing) {
     let awaited = isAlone ? expected : .nothing
     expected = .nothing
-    let json = unsafe object(bytes)
-    let number = json?["series"]?.integer.flatMap { UInt64(exactly: $0) }
-    switch json?["htype"]?.string {
-    case "dimage-1.0": beginImage(number, json?["frame"]?.integer.flatMap { UInt64(exactly: $0) }, ring)
-    case "dheader-1.0":
-      guard let number else { return refuseMessage("a series header without a number", ring) }
+    let head = unsafe isOfUsableSize(bytes) ? SimplonHead(part: bytes) : nil
+    switch head?.kind {
+    case .image: beginImage(head?.series, head?.frame, ring)
+    case .header:
+      guard let number = head?.series else { return refuseMessage("a series header without a number", ring) }
       message.kind = .header
-      append(series.header(number), ring)
-      if isAlone && json?["header_detail"]?.string != "none" { expected = .configuration }
-    case "dseries_end-1.0":
-      guard let number else { return refuseMessage("a series end without a number", ring) }
+      append(intake.series.header(number), ring)
+      if isAlone && head?.hasNoDetail == false { expected = .configuration }
+    case .end:
+      guard let number = head?.series else { return refuseMessage("a series end without a number", ring) }
       message.kind = .other
-      append(series.end(number), ring)
-    case "dflatfield-1.0", "dpixelmask-1.0", "dcountrate_table-1.0":
+      append(intake.series.end(number), ring)
+    case .field:
       message.kind = .other
       if isAlone { expected = .blob }
-    case .some:
+    case .unknown:
       message.kind = .other
       events.append(.ignored(cause: "a message of an unknown htype"))
-    case nil:
-      if awaited == .configuration, let json { configure(json) }
+    case .unnamed, nil:
+      let json = awaited == .configuration ? unsafe object(bytes) : nil
+      if let json { configure(json) }
       if awaited == .nothing || (awaited == .configuration && json == nil) {
         // A CBOR map that begins with the text “type” (camera-streams.md §1).
         let isCBOR = unsafe isAlone && bytes.count > 6 && bytes[0] >> 5 == 5 && bytes[1] == 0x64
@@ -62,14 +65,14 @@ extension SimplonCamera {
 
   private func configure(_ json: JSONValue) {
     let configuration = SimplonConfiguration(json)
-    series.configure(configuration)
+    intake.series.configure(configuration)
     take(configuration)
   }
 
   private func describe(_ bytes: UnsafeRawBufferPointer) {
     do throws(DecodeError) {
-      guard let json = unsafe object(bytes) else { throw DecodeError("an image without dimage_d-1.0") }
-      message.image = try SimplonImageDescription(json)
+      guard unsafe isOfUsableSize(bytes) else { throw DecodeError("an image without dimage_d-1.0") }
+      message.image = try unsafe SimplonImageDescription(part: bytes)
     } catch {
       message.fault = error
     }

@@ -2,14 +2,13 @@ package import FrameRing
 import Linux
 import Pixels
 package import Quantities
-import ZeroMQ
 
 /// A receiver of the DECTRIS SIMPLON stream over ZeroMQ PULL: version 1, JSON parts and a blob of pixels
 /// (camera-streams.md §2), and version 2, one CBOR map per message (§1).
 ///
 /// A tolerant reader: unknown parts, stale ends, late joins and odd headers are passed over. A strict recorder: what
-/// does not decode to exactly width · height pixels is refused with its cause. It connects at the first `start`, not
-/// before (a PUSH sender gives each connected receiver its share), and stays connected until `close`.
+/// does not decode to exactly width · height pixels is refused with its cause. It connects at the first `start`
+/// (`StreamIntake`).
 ///
 /// The detector's clock begins anew with each series and cannot be asked. A clock pair is one-sided in truth: the
 /// exposure ended before its frame arrived; that it ended no more than `maximumLatency` before is the operator's
@@ -18,11 +17,8 @@ import ZeroMQ
 /// With `control` the detector is configured, armed and triggered over HTTP, and only the series that it was armed for
 /// is recorded. Without, it belongs to somebody else, and every series is.
 package final class SimplonCamera: Camera {
-  /// Messages libzmq may hold for us (camera-streams.md §9).
-  private static let mostWaitingMessages: Int32 = 1024
   /// A sender of anything larger is cut off by libzmq; flat fields of `header_detail: all` are below it.
   private static let mostPartBytes: Int64 = 256 << 20
-  private static let betweenClockPairs = Seconds(0.05)
   /// A detector whose trigger failed and that sends nothing for so long, and for so many frame periods, exposes no more.
   private static let leastSilence = (span: Seconds(2), periods: 3.0)
 
@@ -31,13 +27,10 @@ package final class SimplonCamera: Camera {
   let settings: CameraSettings
   let format: SimplonFormat
   let control: SimplonControl?
-  private let context = ZeroMQContext()
-  private var socket: ZeroMQSocket?
-  var series = StreamSeries()
+  let intake: StreamIntake
   private var pixels = SimplonPixels()
   var message = SimplonMessage()
   var events: [CameraEvent] = []
-  private var lastClockPair = MonotonicTime(nanoseconds: 0)
   /// What a single-part message without an `htype` must be, after one that announced it.
   var expected = Expected.nothing
   var channels = SimplonChannels()
@@ -59,6 +52,7 @@ package final class SimplonCamera: Camera {
     var control: SimplonControl?
     if let address = settings.control { control = try SimplonControl(address, format) }
     self.control = control
+    intake = StreamIntake(settings, .pull, mostPartBytes: Self.mostPartBytes)
     identity = CameraIdentity(model: format.model, serial: "", address: settings.url, clock: format.clock)
   }
 
@@ -69,32 +63,22 @@ package final class SimplonCamera: Camera {
   }
 
   package func start(_ request: ExposureRequest, into ring: FrameRing) throws(CameraError) {
-    if socket == nil {
-      do throws(ZeroMQError) {
-        let socket = try ZeroMQSocket(context, .pull)
-        socket.setHighWaterMark(send: 1, receive: Self.mostWaitingMessages)
-        socket.setMaximumMessageSize(Self.mostPartBytes)
-        try socket.connect(settings.url)
-        self.socket = socket
-      } catch {
-        throw .unreachable(address: settings.url, reason: "\(error)")
-      }
-    }
+    try intake.open()
     if let control {
       let sent = try control.arm(request)
       try control.trigger()
-      series.startCommanded(sent: sent, recorded: request.series, at: .now)
+      intake.series.startCommanded(sent: sent, recorded: request.series, at: .now)
       trigger = (nil, max(Self.leastSilence.span, request.framePeriod * Self.leastSilence.periods))
       channels.beginSeries()
     } else {
-      series.start()
+      intake.series.start()
     }
     ring.beginSeries()
   }
 
   package func stop() throws(CameraError) {
     // The time to drain begins when the detector has ended.
-    defer { series.stop(at: .now) }
+    defer { intake.series.stop(at: .now) }
     try control?.end()
   }
 
@@ -102,8 +86,7 @@ package final class SimplonCamera: Camera {
 
   package func close() {
     control?.close()
-    socket = nil
-    series.forget()
+    intake.close()
     channels.beginSeries()
     events = []
     expected = .nothing
@@ -112,29 +95,18 @@ package final class SimplonCamera: Camera {
   package func next(into ring: FrameRing, step: UInt32, atMost span: Seconds) throws(CameraError) -> CameraEvent {
     if !events.isEmpty { return events.removeFirst() }
     if let control, let event = try heed(control) { return event }
-    guard let socket else {
-      sleepThread(for: span)
-      return series.drained(at: .now, isQuiet: true) ?? .nothing
-    }
-    if let over = series.drained(at: .now, isQuiet: false) { return ended(over) }
-    // A message that was there already may have waited long: its arrival says little about the clock.
-    let waited = !socket.waitReadable(milliseconds: 0)
-    if waited, !socket.waitReadable(milliseconds: Int(span.value * 1000)) {
-      return series.drained(at: .now, isQuiet: true).map { ended($0) } ?? .nothing
-    }
-    message = SimplonMessage(arrival: .now, step: step, isPrompt: waited)
-    do throws(ZeroMQError) {
-      let isThere = unsafe try socket.receive { index, more, bytes in
-        switch format {
-        case .legacy: unsafe part(index, more, bytes, ring)
-        case .cbor: unsafe cborPart(index, more, bytes, ring)
-        }
+    let look = unsafe try intake.look(within: span) { index, more, bytes in
+      if index == 0 { message = SimplonMessage(arrival: intake.arrival, step: step) }
+      switch format {
+      case .legacy: unsafe part(index, more, bytes, ring)
+      case .cbor: unsafe cborPart(index, more, bytes, ring)
       }
-      guard isThere else { return .nothing }
-    } catch {
-      throw .disconnected(address: settings.url, reason: "\(error)")
     }
-    series.noteMessage(at: message.arrival)
+    switch look {
+    case .nothing: return .nothing
+    case .over(let event): return ended(event)
+    case .message: break
+    }
     conclude(ring)
     return events.isEmpty ? .nothing : events.removeFirst()
   }
@@ -143,10 +115,10 @@ package final class SimplonCamera: Camera {
   private func heed(_ control: SimplonControl) throws(CameraError) -> CameraEvent? {
     let now = MonotonicTime.now
     if trigger.failure == nil { trigger.failure = control.look(at: now) }
-    guard let failure = trigger.failure, series.silence(at: now) >= trigger.patience else { return nil }
+    guard let failure = trigger.failure, intake.series.silence(at: now) >= trigger.patience else { return nil }
     trigger.failure = nil
     guard failure.isRefusal else { throw failure }
-    series.stop(at: now)
+    intake.series.stop(at: now)
     return .ignored(cause: failure.description)
   }
 
@@ -166,12 +138,12 @@ package final class SimplonCamera: Camera {
     }
     message.kind = .image
     message.frame = frame
-    let (admission, before) = series.frame(number)
+    let (admission, before) = intake.series.frame(number)
     append(before, ring)
     switch admission {
     case .record(let recorded):
       message.series = recorded
-      series.noteFrame(number: frame)
+      intake.series.noteFrame(number: frame)
     case .ignore: message.problem = .ignored(cause: "an image while none was asked for")
     case .stale: message.problem = refuse("an image of a series that has ended", ring)
     }
@@ -180,8 +152,10 @@ package final class SimplonCamera: Camera {
   func receivePixels(_ bytes: UnsafeRawBufferPointer, _ ring: FrameRing) {
     guard let image = message.image else { return }
     let count = image.wireBytes
-    guard count <= min(ring.slotBytes, settings.maximumFrameBytes) else {
-      message.fault = DecodeError("an image of \(image.width) × \(image.height), larger than the ring's slots")
+    let misfit = self.misfit(
+      count, width: image.width, height: image.height, image.pixelType, most: settings.maximumFrameBytes, ring)
+    if let misfit {
+      message.fault = DecodeError(misfit)
       return
     }
     guard let room = unsafe ring.reserve() else {
@@ -190,8 +164,8 @@ package final class SimplonCamera: Camera {
     }
     let target = unsafe UnsafeMutableRawBufferPointer(rebasing: room[..<count])
     do throws(DecodeError) {
-      try unsafe pixels.decode(bytes, image, into: target)
-      message.pixelCRC = unsafe crc32c(UnsafeRawBufferPointer(target))
+      try unsafe pixels.decode(bytes, image, into: target, by: ring.meter)
+      message.hasPixels = true
     } catch {
       message.fault = error
     }
@@ -201,26 +175,19 @@ package final class SimplonCamera: Camera {
     guard message.kind == .image else { return }
     if let problem = message.problem { return events.append(problem) }
     if let fault = message.fault { return events.append(refuse(fault.description, ring)) }
-    guard let frame = message.frameHeader else {
+    guard var frame = message.frameHeader else {
       return events.append(refuse("an image message of \(message.parts) parts", ring))
     }
+    frame.take(ring.meter.finish())
     ring.publish(frame)
     events.append(.frame)
-    if let end = message.times?.end, message.isPrompt,
-      message.arrival - lastClockPair >= Self.betweenClockPairs
-    {
-      lastClockPair = message.arrival
-      events.append(
-        .clockPair(
-          ClockPair(
-            deviceNanoseconds: end, earliest: message.arrival - settings.maximumLatency, latest: message.arrival)))
-    }
+    if let pair = message.times?.end.flatMap({ intake.clockPair(end: $0) }) { events.append(pair) }
   }
 
   func refuseMessage(_ cause: String, _ ring: FrameRing) {
     message.kind = .other
     // Outside a recording nothing is counted against it.
-    events.append(series.isRecording ? refuse(cause, ring) : .ignored(cause: cause))
+    events.append(intake.series.isRecording ? refuse(cause, ring) : .ignored(cause: cause))
   }
 
   func append(_ more: [CameraEvent], _ ring: FrameRing) {

@@ -8,15 +8,13 @@ struct SimplonMessage {
 
   var arrival = MonotonicTime(nanoseconds: 0)
   var step: UInt32 = .max
-  /// The receiver was waiting when it came.
-  var isPrompt = false
   var kind = Kind.unknown
   var parts = 0
   var series: UInt64 = 0
   var frame: UInt64 = 0
   var image: SimplonImageDescription?
-  /// Set when the pixels are in the reserved slot.
-  var pixelCRC: UInt32?
+  /// The pixels are in the reserved slot, all of them.
+  var hasPixels = false
   var times: SimplonTimes?
   /// Why it is not recorded, known before its end.
   var problem: CameraEvent?
@@ -24,18 +22,17 @@ struct SimplonMessage {
 
   init() {}
 
-  init(arrival: MonotonicTime, step: UInt32, isPrompt: Bool) {
+  init(arrival: MonotonicTime, step: UInt32) {
     self.arrival = arrival
     self.step = step
-    self.isPrompt = isPrompt
   }
 
-  /// The slot's header, once the pixels are there.
+  /// The slot's header, once the pixels are there; without what the meter found of them.
   var frameHeader: FrameHeader? {
-    guard let image, let pixelCRC else { return nil }
+    guard let image, hasPixels else { return nil }
     return FrameHeader(
       frameNumber: frame, deviceNanoseconds: times?.start ?? 0, exposureNanoseconds: times?.exposure ?? 0,
       arrival: arrival, series: series, flags: times?.start == nil ? .noDeviceTime : [],
-      pixelType: image.pixelType, width: image.width, height: image.height, step: step, pixelCRC: pixelCRC)
+      pixelType: image.pixelType, width: image.width, height: image.height, step: step)
   }
 }

@@ -21,45 +21,57 @@ struct SimplonImageDescription: Equatable {
 
   /// Bytes of the image when decompressed.
   var wireBytes: Int { width * height * pixelType.bytesPerPixel }
-
-  /// Pixels; no larger image is believed.
-  static let sides: ClosedRange<Int64> = 1...65535
 }
 
 extension SimplonImageDescription {
-  /// Reads the part `dimage_d-1.0` (camera-streams.md §2).
-  init(_ part: JSONValue) throws(DecodeError) {
-    guard part["htype"]?.string == "dimage_d-1.0" else { throw DecodeError("an image without dimage_d-1.0") }
-    // The order is width, height; further dimensions may only be 1.
-    guard let shape = part["shape"]?.array?.map({ $0.integer ?? 0 }), shape.count >= 2,
-      Self.sides.contains(shape[0]), Self.sides.contains(shape[1]),
-      shape[2...].allSatisfy({ $0 == 1 })
-    else { throw DecodeError("an image without a usable shape") }
-    let type = part["type"]?.string
-    guard let pixelType = PixelType(simplonName: type) else {
-      throw DecodeError("images of type \(type?.prefix(40) ?? "none") cannot be recorded")
+  /// Reads the part `dimage_d-1.0` (camera-streams.md §2) where it lies.
+  init(part: UnsafeRawBufferPointer) throws(DecodeError) {
+    var (shape, type, encoding): (JSONScanner?, JSONText?, JSONText?) = (nil, nil, nil)
+    let isThere = unsafe readPart(part, "dimage_d-1.0") { key, value in
+      if key.is("shape") {
+        shape = value.elements
+      } else if key.is("type") {
+        type = value.text
+      } else if key.is("encoding") {
+        encoding = value.text
+      }
     }
-    let encoding = part["encoding"]?.string ?? ""
-    let (compression, isBigEndian) = try Self.parse(encoding, bits: pixelType.bytesPerPixel * 8)
+    guard isThere else { throw DecodeError("an image without dimage_d-1.0") }
+    // The order is width, height.
+    guard let sides = shape.flatMap({ ImageSides($0, isColumnFirst: true) }) else {
+      throw DecodeError("an image without a usable shape")
+    }
+    guard let pixelType = type.flatMap(PixelType.init(named:)) else {
+      throw DecodeError("images of type \(type?.string.prefix(40) ?? "none") cannot be recorded")
+    }
+    let (compression, isBigEndian) = try Self.parse(encoding, pixelType)
     self.init(
-      width: Int(shape[0]), height: Int(shape[1]), pixelType: pixelType, compression: compression,
-      isBigEndian: isBigEndian)
+      width: sides.width, height: sides.height, pixelType: pixelType, compression: compression, isBigEndian: isBigEndian
+    )
   }
 
   /// "<", ">", "lz4<", "bs16-lz4<" …
-  private static func parse(_ encoding: String, bits: Int) throws(DecodeError) -> (Compression, Bool) {
-    let isBigEndian: Bool
-    switch encoding.last {
-    case "<": isBigEndian = false
-    case ">": isBigEndian = true
-    default: throw DecodeError("unknown encoding “\(encoding.prefix(40))”")
+  private static func parse(
+    _ encoding: JSONText?, _ pixelType: PixelType
+  ) throws(DecodeError) -> (Compression, isBigEndian: Bool) {
+    let shuffled: (little: StaticString, big: StaticString) =
+      switch pixelType {
+      case .u8: ("bs8-lz4<", "bs8-lz4>")
+      case .u16: ("bs16-lz4<", "bs16-lz4>")
+      case .u32: ("bs32-lz4<", "bs32-lz4>")
+      }
+    if let encoding {
+      if encoding.is(shuffled.little) { return (.bitShuffledLZ4, false) }
+      if encoding.is("<") { return (.none, false) }
+      if encoding.is("lz4<") { return (.bareLZ4, false) }
+      if encoding.is(shuffled.big) { return (.bitShuffledLZ4, true) }
+      if encoding.is(">") { return (.none, true) }
+      if encoding.is("lz4>") { return (.bareLZ4, true) }
     }
-    switch encoding.dropLast() {
-    case "": return (.none, isBigEndian)
-    case "lz4": return (.bareLZ4, isBigEndian)
-    case "bs\(bits)-lz4": return (.bitShuffledLZ4, isBigEndian)
-    default: throw DecodeError("unknown encoding “\(encoding.prefix(40))” of \(bits)-bit pixels")
-    }
+    let text = encoding?.string ?? ""
+    let isOrdered = text.hasSuffix("<") || text.hasSuffix(">")
+    throw DecodeError(
+      "unknown encoding “\(text.prefix(40))”\(isOrdered ? " of \(pixelType.bytesPerPixel * 8)-bit pixels" : "")")
   }
 }
 
@@ -75,6 +87,68 @@ extension PixelType {
   }
 }
 
+/// Gives the members of a part of stream version 1, where they lie; false when it is no JSON object of this `htype`.
+private func readPart(
+  _ part: UnsafeRawBufferPointer, _ htype: StaticString, _ body: (JSONText, JSONScanner.Value) -> Void
+) -> Bool {
+  guard var scanner = JSONScanner(object: part) else { return false }
+  var isOfType = false
+  do throws(JSONError) {
+    while let key = try scanner.nextMember() {
+      let value = try scanner.value()
+      if key.is("htype") { isOfType = value.text?.is(htype) == true } else { body(key, value) }
+    }
+  } catch { return false }
+  return isOfType && scanner.isAtEnd
+}
+
+/// The first part of a message of stream version 1: what it is, and of which series.
+struct SimplonHead {
+  enum Kind {
+    case image, header, end
+    /// A flat field, a mask of pixels or a table of corrections.
+    case field
+    /// An `htype` that is not known.
+    case unknown
+    /// Without an `htype`.
+    case unnamed
+  }
+
+  private(set) var kind = Kind.unnamed
+  private(set) var series: UInt64?
+  private(set) var frame: UInt64?
+  /// No configuration follows the header.
+  private(set) var hasNoDetail = false
+
+  /// nil: no JSON object.
+  init?(part: UnsafeRawBufferPointer) {
+    guard var scanner = JSONScanner(object: part) else { return nil }
+    do throws(JSONError) {
+      while let key = try scanner.nextMember() {
+        let value = try scanner.value()
+        if key.is("htype") {
+          kind = value.text.map { Self.kind($0) } ?? .unnamed
+        } else if key.is("series") {
+          series = value.unsigned
+        } else if key.is("frame") {
+          frame = value.unsigned
+        } else if key.is("header_detail") {
+          hasNoDetail = value.text?.is("none") == true
+        }
+      }
+    } catch { return nil }
+    guard scanner.isAtEnd else { return nil }
+  }
+
+  private static func kind(_ htype: JSONText) -> Kind {
+    if htype.is("dimage-1.0") { return .image }
+    if htype.is("dheader-1.0") { return .header }
+    if htype.is("dseries_end-1.0") { return .end }
+    if htype.is("dflatfield-1.0") || htype.is("dpixelmask-1.0") || htype.is("dcountrate_table-1.0") { return .field }
+    return .unknown
+  }
+}
+
 /// When an image was exposed, ns since the detector's own zero of this series.
 struct SimplonTimes: Equatable {
   var start: Int64?
@@ -83,11 +157,20 @@ struct SimplonTimes: Equatable {
 
   init() {}
 
-  /// Reads the part `dconfig-1.0`.
-  init?(_ part: JSONValue) {
-    guard part["htype"]?.string == "dconfig-1.0" else { return nil }
-    self.init(
-      start: part["start_time"]?.integer, stop: part["stop_time"]?.integer, real: part["real_time"]?.integer)
+  /// Reads the part `dconfig-1.0` where it lies; nil when it is another.
+  init?(part: UnsafeRawBufferPointer) {
+    var (start, stop, real): (Int64?, Int64?, Int64?) = (nil, nil, nil)
+    let isThere = unsafe readPart(part, "dconfig-1.0") { key, value in
+      if key.is("start_time") {
+        start = value.integer
+      } else if key.is("stop_time") {
+        stop = value.integer
+      } else if key.is("real_time") {
+        real = value.integer
+      }
+    }
+    guard isThere else { return nil }
+    self.init(start: start, stop: stop, real: real)
   }
 
   init(start: Int64?, stop: Int64?, real: Int64?) {

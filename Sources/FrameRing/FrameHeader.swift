@@ -68,6 +68,12 @@ package struct FrameHeader: Equatable, Sendable {
     self.statistics = statistics
   }
 
+  /// What the ring's `meter` found of the pixels.
+  package mutating func take(_ found: (crc: UInt32, statistics: FrameStatistics)) {
+    pixelCRC = found.crc
+    statistics = found.statistics
+  }
+
   /// Bytes of the pixels.
   package var bytes: Int { width * height * pixelType.bytesPerPixel }
 }

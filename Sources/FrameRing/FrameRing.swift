@@ -2,7 +2,7 @@ internal import CFrameRing
 import CLinux
 import Glibc
 import Linux
-import Pixels
+package import Pixels
 package import Quantities
 import Synchronization
 
@@ -32,6 +32,8 @@ package final class FrameRing: @unchecked Sendable {
   /// What memory it lies in; nil for a ring that another made.
   package let memory: RingMemory?
 
+  private let ownMeter: PixelMeter?
+
   // The writer's own; nobody else reads them.
   private var nextSequence: UInt64 = 0
   private var refusedSincePublished: UInt64 = 0
@@ -44,8 +46,9 @@ package final class FrameRing: @unchecked Sendable {
 
   private init(
     _ mapping: SharedMapping, slots: Int, slotBytes: Int, stride: Int, writable: Bool, herald: RingHerald? = nil,
-    memory: RingMemory? = nil
+    memory: RingMemory? = nil, meter: PixelMeter? = nil
   ) {
+    ownMeter = meter
     self.mapping = mapping
     self.herald = herald
     self.memory = memory
@@ -61,9 +64,11 @@ package final class FrameRing: @unchecked Sendable {
   /// Makes the file anew, and touches every page, so that no frame pays for the kernel's first look at it.
   /// - Parameters:
   ///   - path: of the file; on huge pages of a hugetlbfs it becomes a symbolic link to it (`remove`).
+  ///   - statistics: what the writer's `meter` shall find out of each frame.
   ///   - isHeralded: a thread wakes who waits, soon after each frame; else the writer calls `wake`.
   package static func create(
-    _ path: String, slots: Int, slotBytes: Int, memory wish: RingMemory.Wish = .best, isHeralded: Bool = true
+    _ path: String, slots: Int, slotBytes: Int, statistics: StatisticsSettings = .plain,
+    memory wish: RingMemory.Wish = .best, isHeralded: Bool = true
   ) throws(FrameRingError) -> FrameRing {
     guard (1...mostSlots).contains(slots), (1...mostSlotBytes).contains(slotBytes) else {
       throw .impossibleSize(path: path, slots: slots, slotBytes: slotBytes)
@@ -78,7 +83,8 @@ package final class FrameRing: @unchecked Sendable {
 
     let ring = FrameRing(
       mapping, slots: slots, slotBytes: slotBytes, stride: stride, writable: true,
-      herald: isHeralded ? RingHerald(mapping) : nil, memory: memory)
+      herald: isHeralded ? RingHerald(mapping) : nil, memory: memory,
+      meter: PixelMeter(largestFrameBytes: slotBytes, statistics))
     for index in 0..<slots {
       // Relaxed: nobody knows the file for a ring before the magic is there.
       ring.sequence(at: index).storeRelaxed(.max)
@@ -138,6 +144,12 @@ package final class FrameRing: @unchecked Sendable {
   package var filled: Int { Int(clamping: published &- min(consumed, published)) }
 
   // MARK: Writer
+
+  /// Brings pixels into the room that `reserve` gave, with their checksum and statistics. The writer's own.
+  package var meter: PixelMeter {
+    guard let ownMeter else { preconditionFailure("a ring that another made has another writer") }
+    return ownMeter
+  }
 
   /// Room for the next frame's pixels, or nil when the ring is full (counted). Follow with `publish`, or with
   /// `reserve` again to drop what was written.
@@ -209,9 +221,11 @@ package final class FrameRing: @unchecked Sendable {
   /// Counts frames that arrived and could not be used; the next slot says so.
   package func noteUnusable(_ frames: UInt64) { unusableSincePublished += frames }
 
-  /// The first slot of a new series shall not speak of frames of the one before. The herald is told that frames come.
+  /// The first slot of a new series shall not speak of frames of the one before. The herald is told that frames come, and
+  /// the meter's reference begins anew.
   package func beginSeries() {
     herald?.rouse()
+    ownMeter?.beginSeries()
     refusedSincePublished = 0
     unusableSincePublished = 0
   }
@@ -271,12 +285,13 @@ package final class FrameRing: @unchecked Sendable {
     return frame
   }
 
-  /// What is known of a frame that nobody keeps for the caller, without its pixels; nil as with `copy`.
+  /// What is known of a frame that nobody keeps for the caller, without its pixels.
+  /// - Returns: nil when it is not there yet, was overwritten, is being overwritten, or contradicts itself.
   package func peek(_ sequence: UInt64) -> FrameHeader? {
     let published = published
     guard sequence < published, published - sequence <= UInt64(slotCount) else { return nil }
     let index = Int(sequence % UInt64(slotCount))
-    // As in `copy`.
+    // As in `copy`: acquiring before, a fence behind, and a second look.
     guard self.sequence(at: index).loadAcquiring() == sequence else { return nil }
     let frame = header(at: index)
     atomicMemoryFence(ordering: .acquiring)

@@ -75,7 +75,10 @@ package enum FileSystem {
   }
 
   /// Writes a new file beside `path` and renames it over it, so that a reader sees the old or the new, never half.
-  package static func replace(_ path: String, with bytes: [UInt8], mode: UInt32 = 0o640) throws(LinuxError) {
+  /// - Parameter durably: both the file and its name are on the disk when this returns.
+  package static func replace(
+    _ path: String, with bytes: [UInt8], mode: UInt32 = 0o640, durably: Bool = false
+  ) throws(LinuxError) {
     let beside = path + ".new"
     let file = try FileDescriptor.open(beside, O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
     var failure: LinuxError?
@@ -83,8 +86,17 @@ package enum FileSystem {
       do throws(LinuxError) { unsafe try file.write(buffer, at: 0) } catch { failure = error }
     }
     if let failure { throw LinuxError(failure.call, beside, number: failure.number) }
+    if durably { try file.synchronizeData() }
     try file.close()
     if unsafe Glibc.rename(beside, path) != 0 { throw LinuxError("rename", path) }
+    if durably { try synchronizeDirectory(of: path) }
+  }
+
+  /// A name that was made or removed beside `path` is so after a power cut as well.
+  package static func synchronizeDirectory(of path: String) throws(LinuxError) {
+    let end = path.lastIndex(of: "/") ?? path.startIndex
+    let directory = end == path.startIndex ? (path.hasPrefix("/") ? "/" : ".") : String(path[..<end])
+    try FileDescriptor.open(directory, O_RDONLY | O_DIRECTORY).synchronizeData()
   }
 
   /// Makes a symbolic link.

@@ -6,6 +6,14 @@ package enum PixelType: UInt32, Sendable {
 
   package var bytesPerPixel: Int { Int(rawValue) }
 
+  package var largestValue: UInt32 {
+    switch self {
+    case .u8: UInt32(UInt8.max)
+    case .u16: UInt32(UInt16.max)
+    case .u32: .max
+    }
+  }
+
   /// numpy's name with explicit byte order: "|u1", "<u2", "<u4".
   package var numpyName: String {
     switch self {

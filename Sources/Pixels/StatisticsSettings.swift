@@ -1,23 +1,5 @@
-/// A rectangle of pixels, from the frame's upper left corner.
-package struct PixelRegion: Equatable, Sendable {
-  package var left: Int
-  package var top: Int
-  package var width: Int
-  package var height: Int
-
-  package init(left: Int, top: Int, width: Int, height: Int) {
-    self.left = left
-    self.top = top
-    self.width = width
-    self.height = height
-  }
-}
-
 /// Which statistics of frames are wanted.
 package struct StatisticsSettings: Equatable, Sendable {
-  /// No side or offset of a region is larger.
-  package static let farthestPixel = 1 << 20
-
   /// Pixels at or above it are counted as saturated; nil: none are.
   package let saturationLevel: UInt32?
   package let regions: [PixelRegion]
@@ -29,12 +11,6 @@ package struct StatisticsSettings: Equatable, Sendable {
     saturationLevel: UInt32? = nil, regions: [PixelRegion] = [], referenceWeight: Float = 1.0 / 16
   ) throws(StatisticsSettingsError) {
     guard regions.count <= FrameStatistics.mostRegions else { throw .tooManyRegions(regions.count) }
-    for (index, region) in regions.enumerated() {
-      let isUsable =
-        (0...Self.farthestPixel).contains(region.left) && (0...Self.farthestPixel).contains(region.top)
-        && (1...Self.farthestPixel).contains(region.width) && (1...Self.farthestPixel).contains(region.height)
-      guard isUsable else { throw .impossibleRegion(number: index + 1, region) }
-    }
     guard referenceWeight > 0 && referenceWeight <= 1 else { throw .impossibleWeight(referenceWeight) }
     self.saturationLevel = saturationLevel
     self.regions = regions
@@ -54,16 +30,12 @@ package struct StatisticsSettings: Equatable, Sendable {
 /// Why statistics cannot be had as they were asked for.
 package enum StatisticsSettingsError: Error, Equatable, CustomStringConvertible {
   case tooManyRegions(Int)
-  case impossibleRegion(number: Int, PixelRegion)
   case impossibleWeight(Float)
 
   package var description: String {
     switch self {
     case .tooManyRegions(let count):
       "\(count) regions; a frame has the means of at most \(FrameStatistics.mostRegions)"
-    case .impossibleRegion(let number, let region):
-      "region \(number) (left \(region.left), top \(region.top), \(region.width) x \(region.height)) is not possible; "
-        + "left and top are 0 or more, the sides 1 or more, and none is above \(StatisticsSettings.farthestPixel) pixels"
     case .impossibleWeight(let weight):
       "a reference weight of \(weight) is not possible; it is above 0 and at most 1"
     }

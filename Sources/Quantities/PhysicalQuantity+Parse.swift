@@ -28,7 +28,7 @@ struct WrittenQuantity {
   /// Sign, digits and point.
   private let mantissa: String
   private let exponent: Int
-  let unit: String
+  var unit: String
 
   init(_ text: String, example: String) throws(QuantityError) {
     let refusal = QuantityError("“\(text)” is not a number with a unit, such as “\(example)”")

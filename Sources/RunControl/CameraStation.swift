@@ -20,7 +20,9 @@ package final class CameraStation: Sendable {
     camera = place.camera
     ring = place.ring
     self.setup = setup
-    recorder = FrameRecorder(camera: place.camera, ring: place.ring, publisher: publisher)
+    recorder = FrameRecorder(camera: place.camera, ring: place.ring, publisher: publisher) { frame in
+      setup.counted(frame)
+    }
     clock = DeviceClock(place.camera.name)
   }
 

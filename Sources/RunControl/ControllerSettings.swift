@@ -1,3 +1,4 @@
+package import Alignment
 import BiasProtocol
 package import HolderDriver
 package import Potentiostat
@@ -21,8 +22,8 @@ package struct ControllerSettings: Sendable {
   package var keepFree: Int64
   /// What is given up, in this order, when the disk does not keep up or fills.
   package var degradations: [Degradation] = [.everyNth(2), .everyNth(4), .everyNth(8), .previews]
-  /// e⁻/Å²/s at the sample; nil when nobody measured it.
-  package var doseRate: Double?
+  /// At the specimen, as it is configured; nil when nobody told. A calibration goes before it (`Beam`).
+  package var doseRate: DoseRate?
   package var software: String
 
   /// The cameras as runs know them.
@@ -57,7 +58,7 @@ package struct ControllerSettings: Sendable {
   package init(
     data: String, runtime: String, controlEndpoint: String, streamsEndpoint: String,
     potentiostat: PotentiostatSettings, holder: HolderSettings?, cameras: [CameraSetup], segmentBytes: Int64,
-    keepFree: Int64, doseRate: Double?, software: String
+    keepFree: Int64, doseRate: DoseRate?, software: String
   ) {
     self.data = data
     self.runtime = runtime

@@ -50,7 +50,7 @@ extension RunController {
   }
 
   /// "the camera", or "the camera diffraction".
-  private func words(_ station: CameraStation) -> String {
+  func words(_ station: CameraStation) -> String {
     station.name == RunCamera.first.name ? "the camera" : "the camera \(station.name)"
   }
 

@@ -30,6 +30,10 @@ extension RunController {
         answer(.failure(ControlError(.busy, "emergency stops wait already", remedy: "They are being carried out.")))
       }
     case .holder: holder(request, answer)
+    case .beamCalibrate: calibrateBeam(request, answer)
+    case .beamStop: answer(.success(stopCalibration()))
+    case .beamShow: answer(.success(beam.details(now: HostClockReading.now.unixNanoseconds)))
+    case .beamForget: atDesk(answer) { [self] _ in forgetBeam() }
     case .devices: atDesk(answer) { [self] _ in .success(devices) }
     case .framesKeep:
       atDesk(answer) { [self] catalog in
@@ -212,6 +216,7 @@ extension RunController {
         "limitation": .optional(settings.holderLimitation),
       ],
       "frame": cameras.array?.first?["frame"] ?? .null,
+      "beam": beam.json(now: HostClockReading.now.unixNanoseconds),
       "uptime_s": .number((MonotonicTime.now - started).value), "software": .string(settings.software),
     ]
   }

@@ -143,7 +143,7 @@ extension RunController {
         state = .operating(what)
         return nil
       case .preparing: return "a run is being prepared"
-      case .operating(let other): return "the holder is busy: \(other)"
+      case .operating(let other): return "something else is under way: \(other)"
       case .running(let run): return "a run is going on: \(run.name) (\(run.id))"
       case .closed: return "the daemon is shutting down"
       }
@@ -159,9 +159,9 @@ extension RunController {
       .unavailable, "the cell was made safe after this command was given", remedy: "Look why, and give it again.")
   }
 
-  /// What the holder is used for just now, in words; nil when it is free or a run has it.
+  /// What an operator has begun and no run may come between, in words; nil when there is nothing, or a run goes on.
   var operation: String? {
-    occupation.read { if case .operating(let what) = $0 { "the holder is in use: \(what)" } else { nil } }
+    occupation.read { if case .operating(let what) = $0 { "something is under way: \(what)" } else { nil } }
   }
 
   private func flag(_ request: ControlRequest, _ action: String) throws(ControlError) -> Bool {

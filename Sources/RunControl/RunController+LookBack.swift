@@ -17,8 +17,9 @@ extension RunController {
   // MARK: Cameras between runs
 
   /// Cameras with `watch` go on while no run needs them, so that there is something to look back on.
-  func watchBetweenRuns() {
-    for station in instruments.cameras where station.setup.watch != nil {
+  /// - Parameter stations: nil: all.
+  func watchBetweenRuns(_ stations: [CameraStation]? = nil) {
+    for station in stations ?? instruments.cameras where station.setup.watch != nil {
       let demand = CameraDemand(.off, watch: station.setup.watch)
       station.send(demand.command(series: 0, exposure: station.setup.exposure, step: .max))
     }
@@ -170,7 +171,10 @@ extension RunController {
     defer { occupation.update { $0 = .idle } }
     var (written, damaged) = (UInt64(0), UInt64(0))
     for left in rings {
-      let session = RecordingSession(run, left.camera, recorderSettings, publisher)
+      let setup = instruments.cameras.first { $0.camera == left.camera }?.setup
+      let session = RecordingSession(run, left.camera, recorderSettings, publisher) { frame in
+        setup?.counted(frame)
+      }
       let found = left.write(into: session)
       written += found.written
       damaged += found.damaged

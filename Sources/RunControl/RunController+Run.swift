@@ -55,6 +55,11 @@ extension RunController {
       publisher.setRun(run.id)
       for station in instruments.cameras { put(station, in: run) }
       event("run_started", "run “\(run.name)” begins: \(plan.summary)", in: run)
+      if let doseRate = beam.doseRate {
+        event(
+          "dose_rate", doseRate.sentence, details: beam.json(now: HostClockReading.now.unixNanoseconds).object ?? [:],
+          in: run)
+      }
       for warning in warnings { event("range", warning, in: run, .warning) }
       _ = NamedThread("run") { [self] in carryOut(run) }
       return [
@@ -86,10 +91,12 @@ extension RunController {
           ControlError.Place(line: $0.line, column: $0.column, message: $0.message, remedy: $0.remedy ?? "")
         })
     }
-    if compiled.limits.dose != nil && settings.doseRate == nil {
+    if compiled.limits.dose != nil && beam.doseRate == nil {
       throw ControlError(
         .data, "\(file): limits.dose needs a dose rate, and this instrument has none",
-        remedy: "Measure it and write beam.dose_rate into the daemon's configuration, or take the limit out.")
+        remedy:
+          "Measure it with the beam on vacuum: insituctl beam calibrate; or write beam.dose_rate into the daemon's "
+          + "configuration, or take the limit out.")
     }
     if settings.cameras.isEmpty, let step = compiled.steps.first(where: { !$0.recording.isOff }) {
       throw ControlError(
@@ -200,7 +207,8 @@ extension RunController {
   }
 
   var recorderSettings: RecorderSettings {
-    RecorderSettings(segmentBytes: settings.segmentBytes, degradations: settings.degradations)
+    RecorderSettings(
+      segmentBytes: settings.segmentBytes, keepFree: settings.keepFree, degradations: settings.degradations)
   }
 
   /// Room that a run keeps for itself, so that its end can be recorded when the disk is full.
@@ -210,8 +218,9 @@ extension RunController {
   // MARK: The run's thread
 
   private func carryOut(_ run: ActiveRun) {
-    var sequence = RunSequence(run, instruments, settings, stopWanted: { [self] in stopWanted.read { $0 } }) {
-      [self] kind, message, details in event(kind, message, details: details, in: run)
+    var sequence = RunSequence(
+      run, instruments, settings, doseRate: beam.doseRate, stopWanted: { [self] in stopWanted.read { $0 } }
+    ) { [self] kind, message, details in event(kind, message, details: details, in: run)
     }
     var (outcome, reason) = sequence.carryOut()
     if outcome == .failed { event("failed", reason, in: run, .error) }
@@ -284,8 +293,7 @@ extension RunController {
         outcome, reason: reason, ended: clock.raw, unixNanoseconds: clock.unixNanoseconds, charge: run.progress.charge)
     } catch { journal.log(.error, "run \(run.id): its end could not be recorded: \(error)") }
     do throws(DatabaseError) {
-      _ = try RunAlignment.align(
-        database: database.database, options: RunAlignment.Options(doseRate: settings.doseRate))
+      _ = try RunAlignment.align(database: database.database, options: RunAlignment.Options(beam.doseRate))
     } catch { event("alignment", "frames could not be aligned: \(error)", in: nil, .error) }
     do throws(DatabaseError) { try database.close() } catch {
       journal.log(.error, "run \(run.id): its record could not be closed: \(error)")

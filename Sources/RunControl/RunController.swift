@@ -27,6 +27,7 @@ package final class RunController: Sendable {
   /// Free space of the data directory, as housekeeping last saw it: `status` must not wait for a disk.
   let freeBytes: Monitor<Int64?>
   let data: DataDirectory
+  let beam: Beam
   let started = MonotonicTime.now
 
   let potentiostatClock = DeviceClock("potentiostat")
@@ -40,7 +41,7 @@ package final class RunController: Sendable {
     case idle
     /// Between the command and the first step; nothing has been done to the cell.
     case preparing
-    /// An operator does something with the holder that no run may come between; in words.
+    /// An operator does something with the holder or the beam that no run may come between; in words.
     case operating(String)
     case running(ActiveRun)
     /// The daemon is going down.
@@ -53,6 +54,8 @@ package final class RunController: Sendable {
   let stops = Monitor(UInt64(0))
   /// The same for commands that move the probe.
   let probeStops = Monitor(UInt64(0))
+  /// The same for calibrations of the beam.
+  let beamStops = Monitor(UInt64(0))
   /// When instruments that are away were reached for last.
   let reachedAt = Monitor(MonotonicTime.now)
   /// Rings that an earlier daemon left, until somebody recovers or discards them.
@@ -61,9 +64,9 @@ package final class RunController: Sendable {
   let busTellsChanges: Bool
 
   package init(
-    _ settings: ControllerSettings, data: DataDirectory, catalog: Catalog, bus: any USBBus, rings: [CameraRing],
-    left: [LeftRing] = [],
-    publisher: StreamPublisher, interrupted: [RunDirectory], journal: Journal
+    _ settings: ControllerSettings, data: DataDirectory, catalog: Catalog, beam: Beam, bus: any USBBus,
+    rings: [CameraRing], left: [LeftRing] = [], publisher: StreamPublisher, interrupted: [RunDirectory],
+    journal: Journal
   ) throws(ControlError) {
     self.interrupted = interrupted
     leftRings = Monitor(left)
@@ -71,6 +74,7 @@ package final class RunController: Sendable {
     freeBytes = Monitor(FileSystem.freeBytes(at: data.path))
     self.settings = settings
     self.data = data
+    self.beam = beam
     self.publisher = publisher
     self.journal = journal
     var models = ["potentiostat": settings.potentiostat.model]
@@ -109,6 +113,7 @@ package final class RunController: Sendable {
   func demandStop(_ reason: String) {
     stops.update { $0 += 1 }
     stopWanted.update { $0 = reason }
+    beamStops.update { $0 += 1 }
     stopProbe()
   }
 
@@ -122,10 +127,8 @@ package final class RunController: Sendable {
   package func keepHouse() {
     let free = FileSystem.freeBytes(at: data.path)
     freeBytes.update { $0 = free }
-    let isNearlyFull = free.map { $0 < settings.keepFree } ?? false
-    // Previews take little: what must stay free is given half to them.
+    // Previews take little: half of what must stay free is for them.
     let isFull = free.map { $0 < settings.leastFree } ?? false
-    for station in instruments.cameras { station.recorder.set(diskIsFull: isNearlyFull) }
     if let free, isFull, let run = activeRun, run.progress.state != .stopping {
       run.signals.push(.failed("only \(free / 1_000_000) MB are free in \(data.path); storage.keep_free must stay"))
     }

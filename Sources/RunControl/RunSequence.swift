@@ -1,3 +1,4 @@
+import Alignment
 import BiasProtocol
 import FrameIngest
 import HolderDriver
@@ -14,6 +15,8 @@ struct RunSequence {
   let run: ActiveRun
   let instruments: Instruments
   let settings: ControllerSettings
+  /// Of the beam, for as long as the run lasts.
+  let doseRate: DoseRate?
   /// Why the run is to end, as soon as somebody has said so.
   let stopWanted: @Sendable () -> String?
   /// Events that go to the record and to subscribers: kind, message, details.
@@ -57,13 +60,14 @@ struct RunSequence {
   }
 
   init(
-    _ run: ActiveRun, _ instruments: Instruments, _ settings: ControllerSettings,
+    _ run: ActiveRun, _ instruments: Instruments, _ settings: ControllerSettings, doseRate: DoseRate?,
     stopWanted: @escaping @Sendable () -> String?,
     tell: @escaping @Sendable (String, String, [String: JSONValue]) -> Void
   ) {
     self.run = run
     self.instruments = instruments
     self.settings = settings
+    self.doseRate = doseRate
     self.stopWanted = stopWanted
     self.tell = tell
   }
@@ -273,8 +277,8 @@ struct RunSequence {
   }
 
   func holdDoseLimit() throws(Ending) {
-    guard let limit = run.compiled.limits.dose, let rate = settings.doseRate else { return }
-    let dose = ElectronDose(rate * (MonotonicTime.now - run.started).value)
+    guard let limit = run.compiled.limits.dose, let rate = doseRate?.rate else { return }
+    let dose = ElectronDose(rate.value * (MonotonicTime.now - run.started).value)
     guard dose > limit else { return }
     throw Ending(outcome: .tripped, reason: "dose \(dose) is beyond \(limit)")
   }

@@ -11,7 +11,6 @@ import Quantities
 @safe
 final class BlockFile {
   static let headerBytes = 4096
-  private static let stagingBytes = 4 << 20
   /// One is filled while the others are written.
   private static let stagingBuffers = 3
   /// From here on a write of its own costs less than gathering.
@@ -22,9 +21,10 @@ final class BlockFile {
 
   @safe
   private final class StagingBuffer {
-    private let memory = AlignedBuffer(count: stagingBytes, onLargePages: true)
+    private let memory: AlignedBuffer
     var isFree = true
     var bytes: UnsafeMutableRawBufferPointer { unsafe memory.bytes }
+    init(_ count: Int) { memory = AlignedBuffer(count: count, onLargePages: true) }
   }
 
   let path: String
@@ -106,19 +106,21 @@ final class BlockFile {
   private func stage(_ bytes: UnsafeRawBufferPointer, _ head: Head) throws(LinuxError) {
     var done = 0
     while done < bytes.count {
-      let part = min(bytes.count - done, Self.stagingBytes - staged)
+      let part = min(bytes.count - done, settings.gatherBytes - staged)
       let buffer = staging[try bufferToFill()]
       let target = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[staged..<staged + part])
       unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[done..<done + part]))
       done += part
       staged += part
-      if staged == Self.stagingBytes { try writeStaged(head) }
+      if staged == settings.gatherBytes { try writeStaged(head) }
     }
   }
 
   private func bufferToFill() throws(LinuxError) -> Int {
     if let filling { return filling }
-    if staging.count < Self.stagingBuffers && !staging.contains(where: \.isFree) { staging.append(StagingBuffer()) }
+    if staging.count < Self.stagingBuffers && !staging.contains(where: \.isFree) {
+      staging.append(StagingBuffer(settings.gatherBytes))
+    }
     while true {
       if let free = staging.firstIndex(where: \.isFree) {
         staging[free].isFree = false

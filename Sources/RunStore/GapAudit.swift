@@ -74,7 +74,9 @@ struct GapAudit {
   private init(_ key: SeriesKey, _ account: Account) {
     self.key = key
     var missing = account.missing
-    if let count = account.triggered, count > account.next { missing.append(account.next...count - 1) }
+    // Of a series that had begun before the run, `triggered` counts from its first frame in the run on.
+    let end = max(account.triggered ?? 0, account.choices.map { $0.upperBound + 1 }.max() ?? 0)
+    if end > account.next { missing.append(account.next...end - 1) }
     let gaps = Self.merged(account.gaps)
     let choices = Self.merged(account.choices)
     let withoutGap = Self.subtract(gaps, from: missing)

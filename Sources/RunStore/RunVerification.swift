@@ -5,9 +5,6 @@ import SQLite
 /// Checks a stored run against itself: the account, the frame numbers and gaps, every index record, the pixels of every frame,
 /// headers, and the database (design §5, "the record is evidence"). Changes nothing.
 package struct RunVerification {
-  /// Pixels are read in pieces of about this size.
-  private static let pieceBytes = 8 << 20
-
   private let directory: RunDirectory
   private let run: RunDatabase
   private var report: VerificationReport
@@ -206,37 +203,43 @@ package struct RunVerification {
     }
   }
 
-  /// Reads the frames one after another. The checksum is the record's, or the database's where the record is damaged.
+  /// Goes through the file from end to end. The checksum is the record's, or the database's where the record is damaged.
   private mutating func checkPixels(
     _ contents: SegmentContents, _ rows: [Int64: StoredFrame], _ progress: (Int64) -> Void
   ) throws(LinuxError) {
     guard let shape = contents.header?.shape, let whole = contents.wholeFrames, whole > 0 else { return }
-    let each = max(1, Self.pieceBytes / shape.bytes)
-    let buffer = AlignedBuffer(count: each * shape.bytes)
-    let file = try FileDescriptor.open(contents.path, O_RDONLY)
-    _ = posix_fadvise(file.number, 0, 0, POSIX_FADV_SEQUENTIAL)
-    var first = 0
-    while first < whole {
-      let count = min(each, whole - first)
-      let piece = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[..<(count * shape.bytes)])
-      let read = unsafe try file.read(into: piece, at: contents.offset(ofFrame: first))
-      for k in 0..<read / shape.bytes {
-        let ordinal = first + k
+    let reader = try SequentialReader(contents.path)
+    var place: Int64 = 0
+    var ordinal = 0
+    var crc: UInt32 = 0
+    while ordinal < whole {
+      let piece = unsafe try reader.next()
+      guard unsafe !piece.isEmpty else { return }
+      let end = place + Int64(piece.count)
+      place = max(place, contents.offset(ofFrame: 0))
+      while ordinal < whole, place < end {
         let offset = contents.offset(ofFrame: ordinal)
+        let part = place..<min(end, offset + Int64(shape.bytes))
+        let bytes = unsafe piece[Int(part.lowerBound - end) + piece.count..<Int(part.upperBound - end) + piece.count]
+        unsafe crc = crc32c(UnsafeRawBufferPointer(rebasing: bytes), continuing: crc)
+        place = part.upperBound
+        report.bytesChecked += Int64(part.count)
+        guard place == offset + Int64(shape.bytes) else { break }
         let record = ordinal < contents.records.count ? contents.records[ordinal] : nil
-        guard let expected = record ?? rows[offset]?.record else { continue }
-        let pixels = unsafe UnsafeRawBufferPointer(rebasing: piece[(k * shape.bytes)..<((k + 1) * shape.bytes)])
-        if unsafe crc32c(pixels) != expected.pixelCRC {
-          report.found(
-            .pixels, contents.path, at: offset,
-            "the pixels of frame \(expected.position) (series \(expected.series), number \(expected.frameNumber)) have"
-              + " changed: wrong checksum")
-        }
-        report.framesChecked += 1
+        if let expected = record ?? rows[offset]?.record { check(crc, expected, contents.path, offset) }
+        ordinal += 1
+        crc = 0
       }
-      report.bytesChecked += Int64(read)
       progress(report.bytesChecked)
-      first += count
     }
+  }
+
+  private mutating func check(_ crc: UInt32, _ expected: IndexRecord, _ path: String, _ offset: Int64) {
+    report.framesChecked += 1
+    guard crc != expected.pixelCRC else { return }
+    report.found(
+      .pixels, path, at: offset,
+      "the pixels of frame \(expected.position) (series \(expected.series), number \(expected.frameNumber)) have"
+        + " changed: wrong checksum")
   }
 }

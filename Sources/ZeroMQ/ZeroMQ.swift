@@ -39,6 +39,7 @@ package final class ZeroMQSocket: @unchecked Sendable {
 
   private let handle: UnsafeMutableRawPointer
   private let context: ZeroMQContext
+  private let part = ZeroMQPart()
 
   package init(_ context: ZeroMQContext, _ kind: Kind) throws(ZeroMQError) {
     let type: Int32 =
@@ -109,12 +110,15 @@ package final class ZeroMQSocket: @unchecked Sendable {
 
   /// True when a message can be received within `milliseconds`. `beside` is one more descriptor that ends the wait.
   package func waitReadable(milliseconds: Int, beside descriptor: Int32 = -1) -> Bool {
-    var items = unsafe [
+    // Two beside each other, as an array of C has them: one of Swift's would be allocated for each look.
+    var items = unsafe (
       zmq_pollitem_t(socket: handle, fd: 0, events: Int16(ZMQ_POLLIN), revents: 0),
-      zmq_pollitem_t(socket: nil, fd: descriptor, events: Int16(ZMQ_POLLIN), revents: 0),
-    ]
-    let n = unsafe zmq_poll(&items, descriptor >= 0 ? 2 : 1, milliseconds)
-    return unsafe n > 0 && Int32(items[0].revents) & ZMQ_POLLIN != 0
+      zmq_pollitem_t(socket: nil, fd: descriptor, events: Int16(ZMQ_POLLIN), revents: 0)
+    )
+    let n = unsafe withUnsafeMutablePointer(to: &items.0) {
+      unsafe zmq_poll($0, descriptor >= 0 ? 2 : 1, milliseconds)
+    }
+    return unsafe n > 0 && Int32(items.0.revents) & ZMQ_POLLIN != 0
   }
 
   /// Sends all parts as one message. With `waiting` false a full queue gives an error with `isTimeout`.
@@ -139,25 +143,39 @@ package final class ZeroMQSocket: @unchecked Sendable {
     if unsafe zmq_send(handle, tail.baseAddress, tail.count, flags) < 0 { throw ZeroMQError("send") }
   }
 
+  /// Receives the next part of a message; false when nothing is there. Allocates nothing but what libzmq does.
+  package func receive(into part: ZeroMQPart) throws(ZeroMQError) -> Bool {
+    while unsafe zmq_msg_recv(part.message, handle, ZMQ_DONTWAIT) < 0 {
+      switch zmq_errno() {
+      case EINTR: continue
+      case EAGAIN: return false
+      default: throw ZeroMQError("receive")
+      }
+    }
+    return true
+  }
+
   /// Receives one message; `body` gets each part in place, valid only inside the call: (index, more follow, bytes).
   /// False when nothing is there.
   package func receive(_ body: (Int, Bool, UnsafeRawBufferPointer) -> Void) throws(ZeroMQError) -> Bool {
+    guard try receive(into: part) else { return false }
+    unsafe try receiveRest(of: part, body)
+    return true
+  }
+
+  /// Gives a message whose first part has been received, and lets go of it.
+  package func receiveRest(
+    of part: ZeroMQPart, _ body: (Int, Bool, UnsafeRawBufferPointer) -> Void
+  ) throws(ZeroMQError) {
+    defer { part.forget() }
     var index = 0
     while true {
-      var message = zmq_msg_t()
-      unsafe zmq_msg_init(&message)
-      defer { unsafe zmq_msg_close(&message) }
-      let n = unsafe zmq_msg_recv(&message, handle, ZMQ_DONTWAIT)
-      if n < 0 {
-        let error = ZeroMQError("receive")
-        if error.number == EINTR { continue }
-        if error.isTimeout && index == 0 { return false }
-        throw error
-      }
-      let more = unsafe zmq_msg_more(&message) != 0
-      unsafe body(index, more, UnsafeRawBufferPointer(start: zmq_msg_data(&message), count: zmq_msg_size(&message)))
-      if !more { return true }
+      let more = part.hasMore
+      unsafe body(index, more, part.bytes)
+      guard more else { return }
       index += 1
+      // All parts of a message come together.
+      guard try receive(into: part) else { throw ZeroMQError("receive") }
     }
   }
 
@@ -165,5 +183,35 @@ package final class ZeroMQSocket: @unchecked Sendable {
   package func receive() throws(ZeroMQError) -> [[UInt8]]? {
     var parts: [[UInt8]] = []
     return unsafe try receive { unsafe parts.append(Array($2)) } ? parts : nil
+  }
+}
+
+/// One part of a message, received into the same place again and again. One thread at a time.
+@safe
+package final class ZeroMQPart: @unchecked Sendable {
+  fileprivate let message: UnsafeMutablePointer<zmq_msg_t>
+
+  package init() {
+    unsafe message = .allocate(capacity: 1)
+    unsafe message.initialize(to: zmq_msg_t())
+    unsafe zmq_msg_init(message)
+  }
+
+  deinit {
+    unsafe zmq_msg_close(message)
+    unsafe message.deallocate()
+  }
+
+  /// More parts of the same message follow.
+  package var hasMore: Bool { unsafe zmq_msg_more(message) != 0 }
+  /// Valid until the next is received.
+  package var bytes: UnsafeRawBufferPointer {
+    unsafe UnsafeRawBufferPointer(start: zmq_msg_data(message), count: zmq_msg_size(message))
+  }
+
+  /// Gives the memory of the part back.
+  fileprivate func forget() {
+    unsafe zmq_msg_close(message)
+    unsafe zmq_msg_init(message)
   }
 }

@@ -40,6 +40,7 @@ final class TwinProcess {
     settings.width = configuration.camera.width
     settings.height = configuration.camera.height
     settings.dose = configuration.camera.dose
+    settings.seesVacuum = configuration.camera.seesVacuum
     settings.serial = configuration.camera.serial
     settings.slots = configuration.camera.ringSlots
     settings.clock = clocks.camera

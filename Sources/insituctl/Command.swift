@@ -5,6 +5,7 @@ enum Command: Equatable, Sendable {
   case status
   case devices
   case holder(HolderCommand)
+  case beam(BeamCommand)
   case runStart(file: String, name: String?, follows: Bool)
   case runStop
   case runPause

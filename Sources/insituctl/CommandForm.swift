@@ -57,7 +57,7 @@ extension CommandForm {
     name: "--output", short: "-o", value: "PATH", isRequired: true, summary: "the file to make")
   private static let identifier = "ID is a run's id, its beginning where that is unique, a run's name, or last."
 
-  static let all: [CommandForm] = main + holder
+  static let all: [CommandForm] = main + holder + beam
 
   private static let main: [CommandForm] = [
     CommandForm(

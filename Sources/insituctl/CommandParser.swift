@@ -105,6 +105,7 @@ enum CommandParser {
       throw usage("\(form.arguments[min(index, form.arguments.count - 1)]) is empty", form)
     }
     if form.words[0] == "holder" { return .holder(try holderCommand(form, arguments, values)) }
+    if form.words[0] == "beam" { return .beam(try beamCommand(form, values)) }
     switch form.title {
     case "status": return .status
     case "devices": return .devices

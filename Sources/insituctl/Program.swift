@@ -56,6 +56,7 @@ struct Program {
     case .status: try ask(.status, text: StatusText.lines)
     // Every instrument is asked in turn, and one that is silent has seconds to answer.
     case .holder(let command): return try holder(command)
+    case .beam(let command): return try beam(command)
     case .devices: try ask(.devices, within: Seconds(30), text: DevicesText.lines)
     case .runStart(let file, let name, let follows): return try startRun(file, name: name, follows: follows)
     case .runStop: try ask(.runStop) { _ in ["The run is being stopped; the cell goes to its safe state."] }

@@ -1,3 +1,4 @@
+import BiasProtocol
 import FrameIngest
 import Quantities
 import RunControl
@@ -9,6 +10,7 @@ extension Configuration {
   private static let longestName = 11
   private static let cameraKeys = [
     "model", "url", "exposure", "maximum_latency", "channel", "control", "socket", "rate", "watch", "ring",
+    "counts_per_electron", "pixel_size", "statistics",
   ]
   private static let ringKeys = ["frames", "length", "largest_frame"]
 
@@ -70,13 +72,7 @@ extension Configuration {
     var setup = CameraSetup(
       name: name, source: source, exposure: try section.quantity("exposure", default: Seconds(0.0024)),
       width: frame.width, height: frame.height, ringFrames: 256)
-    if let watch = section.ifPresent("watch") {
-      let rate: Hertz = try watch.quantity()
-      guard 0.001...100_000 ~= rate.value else {
-        throw watch.error("is \(rate)", remedy: "write 0.001 fps to 100000 fps")
-      }
-      setup.watch = rate
-    }
+    if let watch = section.ifPresent("watch") { setup.watch = try frameRate(watch, or: "100 fps") }
     for ring in [general, own] { if let frames = try ringFrames(ring) { setup.ringFrames = frames } }
     return setup
   }
@@ -93,7 +89,7 @@ extension Configuration {
     let words = text.split(separator: " ")
     guard let at = words.firstIndex(of: "at"),
       let time = try? Seconds(parsing: words[..<at].joined(separator: " ")),
-      let rate = try? Hertz(parsing: words[(at + 1)...].joined(separator: " ")),
+      let rate = try? FrameRate.parse(words[(at + 1)...].joined(separator: " ")),
       case let slots = (time.value * rate.value).rounded(.up), (8...65536).contains(slots)
     else {
       throw length.error(
@@ -122,12 +118,15 @@ extension Configuration {
     switch try field.text() {
     case "recorded": return .recorded
     case "full": return .full
-    default:
-      let rate: Hertz = try field.quantity()
-      guard 0.001...100_000 ~= rate.value else {
-        throw field.error("is \(rate)", remedy: "write recorded, full, or 0.001 fps to 100000 fps")
-      }
-      return .chosen(rate)
+    default: return .chosen(try frameRate(field, or: "recorded, full, or 400 fps"))
+    }
+  }
+
+  /// "400 fps".
+  private static func frameRate(_ field: YAMLField, or example: String) throws(YAMLError) -> Hertz {
+    let text = try field.text()
+    do throws(QuantityError) { return try FrameRate.parse(text) } catch {
+      throw field.error("\(error)", remedy: "write \(example)")
     }
   }
 

@@ -1,3 +1,4 @@
+import Alignment
 import ControlProtocol
 import HolderDriver
 import Linux
@@ -47,7 +48,9 @@ struct Configuration {
         holder: try Self.holder(top), cameras: try Self.cameras(top),
         segmentBytes: try Self.bytes(storage.ifPresent("segment"), default: 2_000_000_000),
         keepFree: try Self.bytes(storage.ifPresent("keep_free"), default: 1 << 30),
-        doseRate: beam.ifPresent("dose_rate") == nil ? nil : try beam.number("dose_rate"),
+        doseRate: try beam.ifPresent("dose_rate").map { field throws(YAMLError) in
+          DoseRate(try Self.doseRate(field), from: .configuration)
+        },
         software: Software.title("insitud"))
 
       if let field = storage.ifPresent("degrade") { controller.degradations = try Self.degradations(field) }

@@ -61,7 +61,7 @@ struct Daemon {
     let settings = configuration.controller
     let bus = recorded(configuration.bus, options.recordUSB, journal)
 
-    let (data, lock, catalog, interrupted) = openData(settings, journal)
+    let (data, lock, catalog, beam, interrupted) = openData(settings, journal)
     defer { withExtendedLifetime(lock) {} }
     var twin: TwinCompanion?
     if let command = configuration.twinCommand {
@@ -88,7 +88,7 @@ struct Daemon {
       }
       let publisher = try StreamPublisher(context, endpoint: settings.streamsEndpoint, rings: rings)
       controller = try RunController(
-        settings, data: data, catalog: catalog, bus: bus, rings: rings, left: left, publisher: publisher,
+        settings, data: data, catalog: catalog, beam: beam, bus: bus, rings: rings, left: left, publisher: publisher,
         interrupted: interrupted, journal: journal)
       server = try ControlServer(
         context, endpoint: settings.controlEndpoint, streams: settings.streamsEndpoint, controller: controller,
@@ -160,9 +160,9 @@ struct Daemon {
     return RecordingBus(wrapping: bus, directory: directory) { journal.log(.warning, $0) }
   }
 
-  /// Data directory, its lock, and the catalog after recovery of what an earlier daemon left.
+  /// Data directory, its lock, the beam as it was measured, and the catalog after recovery of what an earlier daemon left.
   private static func openData(_ settings: ControllerSettings, _ journal: Journal) -> (
-    DataDirectory, DataDirectoryLock, Catalog, [RunDirectory]
+    DataDirectory, DataDirectoryLock, Catalog, Beam, [RunDirectory]
   ) {
     do throws(LinuxError) { try FileSystem.makeDirectories(settings.runtime) } catch {
       leave("insitud: the runtime directory: \(error); choose another with --runtime DIR", Exit.cannotCreate)
@@ -171,7 +171,8 @@ struct Daemon {
       let data = try DataDirectory(creating: settings.data)
       let lock = try lock(data)
       let catalog = try Catalog(data)
-      return (data, lock, catalog, try InterruptedRuns.recover(catalog, doseRate: settings.doseRate, journal))
+      let beam = Beam(in: data, configured: settings.doseRate, journal)
+      return (data, lock, catalog, beam, try InterruptedRuns.recover(catalog, doseRate: beam.doseRate, journal))
     } catch {
       leave("insitud: \(error)", error.kind == .busy ? Exit.busy : Exit.cannotCreate)
     }

@@ -1,5 +1,6 @@
 import BiasProtocol
 import JSON
+import Pixels
 import Quantities
 import Testing
 

@@ -20,6 +20,16 @@ final class Laboratory {
     var usb = "05E6:2450"
     /// Replaces the twin's camera.
     var camera: String?
+    /// Keys of the cameras by name, in place of `camera`.
+    var cameras: [(name: String, keys: String)] = []
+    /// More keys of the twin's camera where it is not replaced.
+    var ownCamera = ""
+    /// Another place for the data.
+    var data: String?
+    /// Value of `storage.degrade`.
+    var degrade: String?
+    /// Of the beam; nil where nobody configured any.
+    var doseRate: String? = "2.5"
     /// More keys of `twin.camera`.
     var twinCamera: [String] = []
     /// `obh-1`, `passive`, or nil for none; without the first the twin's cell is wired to its potentiostat.
@@ -37,7 +47,7 @@ final class Laboratory {
   private var daemons = 0
   private var twins: Set<pid_t> = []
 
-  var data: String { path + "/data" }
+  let data: String
   var runtime: String { path + "/run" }
   var configuration: String { path + "/insitud.yaml" }
   var endpoint: String { "ipc://\(runtime)/control" }
@@ -48,7 +58,9 @@ final class Laboratory {
     let place = settings.libUSB && FileSystem.isWritable("/dev/shm") ? "/dev/shm" : "/tmp"
     var template = Array("\(place)/insitud-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw TestFailure("no temporary directory can be made in \(place)") }
-    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let made = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    path = made
+    data = settings.data ?? made + "/data"
     // The sanitizers want to be the first library of a program, which the preloaded one is.
     environment =
       settings.libUSB
@@ -62,16 +74,22 @@ final class Laboratory {
   deinit { end() }
 
   private static func yaml(_ path: String, _ settings: Settings) -> String {
-    let camera = settings.camera ?? #"{model: shm, url: "{runtime}/twin-camera", exposure: 2.4 ms}"#
+    let own = settings.ownCamera.isEmpty ? "" : ", \(settings.ownCamera)"
+    let single = settings.camera ?? #"{model: shm, url: "{runtime}/twin-camera", exposure: 2.4 ms\#(own)}"#
+    let camera =
+      settings.cameras.isEmpty
+      ? "camera: \(single)"
+      : "cameras:\n" + settings.cameras.map { "  - {name: \($0.name), \($0.keys)}" }.joined(separator: "\n")
+    let degrade = settings.degrade.map { ", degrade: \($0)" } ?? ""
     return """
-      data: \(path)/data
+      data: \(settings.data ?? path + "/data")
       runtime: \(path)/run
       usb: {\(settings.libUSB ? "bus: libusb" : #"bus: usbip, address: "{runtime}/twin-usb""#)}
       potentiostat: {model: \(settings.model), usb: "\(settings.usb)"}
-      \(holder(settings))camera: \(camera)
+      \(holder(settings))\(camera)
       ring: {frames: \(settings.ringFrames), largest_frame: \(settings.side) x \(settings.side)}
-      storage: {segment: 1 GB, keep_free: \(settings.keepFree)}
-      beam: {dose_rate: 2.5}
+      storage: {segment: 1 GB, keep_free: \(settings.keepFree)\(degrade)}
+      beam: {\(settings.doseRate.map { "dose_rate: \($0)" } ?? "")}
       twin:
         seed: 1
         truth: "\(path)/truth"\(settings.libUSB ? "\n  usb_mock: \"\(path)/usb\"" : "")
@@ -129,6 +147,10 @@ final class Laboratory {
 
   /// Runs insituctl to its end.
   func insituctl(_ arguments: String..., within limit: Seconds = Seconds(20)) throws -> ChildProcess {
+    try run(arguments, within: limit)
+  }
+
+  func run(_ arguments: [String], within limit: Seconds = Seconds(20)) throws -> ChildProcess {
     daemons += 1
     let process = try ChildProcess(
       Programs.control, arguments + ["--endpoint", endpoint], outputs: "\(path)/ctl-\(daemons)")
@@ -172,7 +194,10 @@ final class Laboratory {
       _ = try? eventually(within: Seconds(3), "the twin's end") { Self.isAlive(twin) ? nil : true }
       if Self.isAlive(twin) { kill(twin, SIGKILL) }
     }
-    FileSystem.remove("/dev/shm/insitud-" + runtime.split(separator: "/").joined(separator: "-") + "-ring")
+    let place = "insitud-" + runtime.split(separator: "/").joined(separator: "-") + "-ring"
+    for name in (try? FileSystem.list("/dev/shm")) ?? [] where name.hasPrefix(place) {
+      FileSystem.remove("/dev/shm/" + name)
+    }
     removeTree(path)
   }
 

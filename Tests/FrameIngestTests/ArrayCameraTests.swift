@@ -10,8 +10,20 @@ import ZeroMQ
 @testable import FrameIngest
 @testable import NanobatteryTwin
 
+private func header(_ text: String) throws(DecodeError) -> ArrayHeader { try header(Array(text.utf8)) }
+
+private func header(_ bytes: [UInt8]) throws(DecodeError) -> ArrayHeader {
+  var header: ArrayHeader?
+  var failure: DecodeError?
+  bytes.withUnsafeBytes { bytes in
+    do throws(DecodeError) { header = try ArrayHeader(bytes) } catch { failure = error }
+  }
+  if let failure { throw failure }
+  return header!
+}
+
 private func image(_ text: String) throws -> ArrayImage {
-  guard case .image(let image) = try ArrayHeader(JSONValue(parsing: text)) else { throw DecodeError("no image") }
+  guard case .image(let image) = try header(text) else { throw DecodeError("no image") }
   return image
 }
 
@@ -37,7 +49,7 @@ struct ArrayHeaderTests {
     let nanoseconds = try image(
       #"{"htype":"array-1.1","type":"uint16","shape":[2,4],"frame":1,"timestamp":1700000000000000007}"#)
     #expect(nanoseconds.deviceNanoseconds == 1_700_000_000_000_000_007)
-    #expect(try ArrayHeader(JSONValue(parsing: #"{"htype":"chunk-1.0"}"#)) == .other)
+    #expect(try header(#"{"htype":"chunk-1.0"}"#) == .other)
   }
 
   private func sls(_ more: String) -> String {
@@ -50,7 +62,7 @@ struct ArrayHeaderTests {
     let frame = try image(sls(#","data":1,"completeImage":1,"expLength":50,"timestamp":123456789"#))
     #expect(frame.number == 7 && frame.countsFromZero && frame.width == 1024 && frame.height == 512)
     #expect(frame.deviceNanoseconds == 12_345_678_900 && frame.exposureNanoseconds == 5000 && frame.fault == nil)
-    #expect(try ArrayHeader(JSONValue(parsing: sls(#","data":0"#))) == .end)
+    #expect(try header(sls(#","data":0"#)) == .end)
     #expect(try image(sls(#","data":1,"completeImage":0"#)).fault?.contains("packets were lost") == true)
     #expect(try image(sls(#","data":1,"timestamp":0"#)).deviceNanoseconds == nil)
     #expect(try image(sls(#","data":1,"timestamp":9223372036854775807"#)).deviceNanoseconds == nil)
@@ -77,7 +89,7 @@ struct ArrayHeaderTests {
       (#"{"jsonversion":4,"bitmode":4,"shape":[4,2],"frameIndex":0}"#, "pixels of 4 bit; set `dr` to 8, 16 or 32"),
       (#"{"jsonversion":4,"bitmode":16,"shape":[4,2]}"#, "an slsDetector image without a usable frameIndex"),
     ]
-    for (text, cause) in cases { #expect(throws: DecodeError(cause)) { _ = try ArrayHeader(JSONValue(parsing: text)) } }
+    for (text, cause) in cases { #expect(throws: DecodeError(cause)) { _ = try header(text) } }
   }
 
   @Test("A count that begins anew is another series; stragglers are not")
@@ -112,7 +124,7 @@ struct ArrayHeaderTests {
       sls(#","data":1,"completeImage":1,"expLength":50,"timestamp":123456789"#), sls(#","data":0"#),
     ].map { Array($0.utf8) }
     Mutations("array headers", 2000, of: corpus).forEach { bytes, _ in
-      guard let json = try? JSONValue(parsing: bytes), case .image(let image)? = try? ArrayHeader(json) else { return }
+      guard case .image(let image)? = try? header(bytes) else { return }
       #expect((1...65535).contains(image.width) && (1...65535).contains(image.height))
       #expect(image.number < 1 << 40 && image.exposureNanoseconds <= 1 << 61)
       #expect(image.deviceNanoseconds.map { (0...(1 << 61)).contains($0) } ?? true)
@@ -178,6 +190,7 @@ struct ArrayCameraTests {
     }
     let same = sent[start...].prefix(received.count)
     #expect(received.map(\.pixelCRC) == same.map(\.pixelCRC))
+    #expect(twin.ring.statisticsHold)
     #expect(received.map(\.deviceNanoseconds) == same.map { $0.deviceNanoseconds / ticks * ticks })
     #expect(twin.checksumsHold)
   }

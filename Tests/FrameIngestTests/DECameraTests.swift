@@ -38,6 +38,7 @@ struct DECameraTests {
     #expect(frames.count >= 60)
     #expect(frames.map(\.frameNumber) == sent.map(\.number))
     #expect(frames.map(\.pixelCRC) == sent.map(\.crc))
+    #expect(bench.ring.statisticsHold)
     #expect(frames.map(\.frameNumber) == Array(0..<UInt64(frames.count)))
     #expect(frames.map(\.deviceNanoseconds) == (0..<frames.count).map { Int64($0) * 2_500_000 })
     #expect(frames.allSatisfy { $0.step == 3 && $0.series == 1 && $0.exposureNanoseconds == 2_500_000 })

@@ -75,6 +75,7 @@ struct MerlinCameraTests {
     #expect(frame.width == 4 && frame.height == 2)
     #expect(frame.deviceNanoseconds == 1_589_813_509_971_626_178 && frame.exposureNanoseconds == 555_000)
     #expect(frame.pixelCRC == bytes(1)!.withUnsafeBytes { crc32c($0) })
+    #expect(ring.statisticsHold)
     #expect(camera.identity.serial == "W529_F5,-,-,-" && camera.identity.model == "Merlin Quad, software 0.67.0.9")
     #expect(camera.identity.width == 4 && camera.identity.pixelType == .u16)
   }

@@ -1,3 +1,6 @@
+import FrameRing
+import Pixels
+
 /// Bytes written as hexadecimal; blanks do not count.
 func bytes(hex: String) -> [UInt8] {
   let digits = hex.filter { !$0.isWhitespace }.map { UInt8($0.hexDigitValue!) }
@@ -44,4 +47,22 @@ func framedBitShuffleLZ4(_ bytes: [UInt8], elementBytes: Int, blockBytes: Int = 
     out += bigEndian(UInt32(block.count)) + block
   }
   return out + bytes[shuffled...]
+}
+
+extension FrameRing {
+  /// Every frame in the ring has the statistics that its pixels bear out, and there is one at least.
+  var statisticsHold: Bool {
+    published > 0
+      && (max(published, UInt64(slotCount)) - UInt64(slotCount)..<published).allSatisfy { sequence in
+        read(sequence) { header, bytes in
+          guard let found = header.statistics else { return false }
+          let size = header.pixelType.bytesPerPixel
+          let pixels = stride(from: 0, to: bytes.count, by: size).map { at in
+            (0..<size).reduce(UInt64(0)) { $0 | UInt64(bytes[at + $1]) << UInt64(8 * $1) }
+          }
+          return found.sum == pixels.reduce(0, +) && UInt64(found.minimum) == pixels.min()
+            && UInt64(found.maximum) == pixels.max() && !pixels.isEmpty
+        } == true
+      }
+  }
 }

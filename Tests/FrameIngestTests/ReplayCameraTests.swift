@@ -92,6 +92,7 @@ struct ReplayCameraTests {
     _ = try play(camera, series: 22)
     #expect(frames(from: 10).map(\.pixels) == (0..<6).map(Self.pixels))
     #expect(frames(from: 10).map(\.header.pixelCRC) == all.prefix(6).map(\.header.pixelCRC))
+    #expect(ring.statisticsHold)
   }
 
   @Test("At full speed nothing is lost to a full ring; at a chosen speed the clock is that of the replay")

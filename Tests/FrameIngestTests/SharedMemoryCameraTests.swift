@@ -58,6 +58,7 @@ struct SharedMemoryCameraTests {
     #expect(pixels == Array(40..<48))
     #expect(header.arrival >= before)
     #expect(header.pixelCRC == littleEndian(pixels).withUnsafeBytes { crc32c($0) })
+    #expect(ring.statisticsHold)
     #expect(header.frameNumber == 0)
     #expect(header.deviceNanoseconds == 0)
     #expect(header.exposureNanoseconds == 900)

@@ -99,6 +99,7 @@ struct SimplonCBORTests {
     #expect(frame.deviceNanoseconds == 5000)
     #expect(frame.exposureNanoseconds == 900)
     #expect(frame.pixelCRC == littleEndian(FakeSimplonSender.pixels(1)).withUnsafeBytes { crc32c($0) })
+    #expect(ring.statisticsHold)
   }
 
   @Test("Every type of unsigned pixel in every encoding")
@@ -339,6 +340,7 @@ struct SimplonCBORTests {
       ).encoded,
     ]
     var decoder = SimplonPixels()
+    let meter = PixelMeter(largestFrameBytes: 4096)
     let room = AlignedBuffer(count: 4096)
     var decoded = 0
     var failed = 0
@@ -357,7 +359,8 @@ struct SimplonCBORTests {
           guard let description = image.description, description.wireBytes <= room.bytes.count else { return }
           try decoder.decode(
             UnsafeRawBufferPointer(rebasing: bytes[image.pixels]), description,
-            into: UnsafeMutableRawBufferPointer(rebasing: room.bytes[..<description.wireBytes]))
+            into: UnsafeMutableRawBufferPointer(rebasing: room.bytes[..<description.wireBytes]), by: meter)
+          _ = meter.finish()
           decoded += 1
         } catch {
           failed += 1

@@ -70,6 +70,7 @@ struct SimplonCameraTests {
     #expect(frame.height == 2)
     #expect(frame.flags == [])
     #expect(frame.pixelCRC == littleEndian(FakeSimplonSender.pixels(1)).withUnsafeBytes { crc32c($0) })
+    #expect(ring.statisticsHold)
   }
 
   @Test("Every encoding gives the same pixels")
@@ -95,6 +96,7 @@ struct SimplonCameraTests {
       #expect(header(number)?.pixelType == .u16)
       #expect(header(number)?.width == 16)
     }
+    #expect(ring.statisticsHold)
   }
 
   @Test("8-bit and 32-bit images are recorded with as many bits as were sent")

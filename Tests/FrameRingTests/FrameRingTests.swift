@@ -39,6 +39,24 @@ struct FrameRingTests {
     #expect(ring.refused == 0)
   }
 
+  @Test("A header can be had without its pixels, as long as its slot has not been given to another frame")
+  func headers() throws {
+    let ring = try FrameRing.create(file.path, slots: 2, slotBytes: 16)
+    let onlooker = try FrameRing.open(file.path, writable: false)
+    #expect(onlooker.peek(0) == nil)
+    for number in 0..<3 as Range<UInt64> {
+      ring.put(number, filledWith: 1)
+      ring.release(through: number)
+    }
+    #expect(onlooker.peek(0) == nil)
+    #expect(onlooker.peek(1)?.frameNumber == 1 && onlooker.peek(2)?.frameNumber == 2)
+    #expect(onlooker.peek(3) == nil)
+    // The next frame is being written over frame 1.
+    _ = ring.reserve()
+    #expect(onlooker.peek(1) == nil)
+    #expect(onlooker.peek(2)?.bytes == 16)
+  }
+
   @Test("Statistics come out as they went in, and of a frame without them none of the frame before do")
   func statistics() throws {
     let ring = try FrameRing.create(file.path, slots: 1, slotBytes: 16)

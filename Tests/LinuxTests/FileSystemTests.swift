@@ -30,8 +30,10 @@ struct Scratch {
     try FileSystem.replace(path, with: Array("second".utf8))
     #expect(try FileSystem.read(path) == Array("second".utf8))
     #expect(try FileSystem.list(scratch.path) == ["state.json"])
-    try FileSystem.replace(path, with: [])
+    try FileSystem.replace(path, with: [], durably: true)
     #expect(try FileSystem.read(path) == [])
+    #expect(try FileSystem.list(scratch.path) == ["state.json"])
+    #expect(throws: LinuxError.self) { try FileSystem.synchronizeDirectory(of: scratch.path + "/none/state.json") }
   }
 
   @Test("A replacement that cannot be written leaves the old file")

@@ -17,10 +17,11 @@ struct PixelMeterTests {
     for seed in 0..<24 as Range<UInt64> {
       var numbers = Numbers(seed: seed * 3 + UInt64(type.rawValue))
       let (width, height) = (Int.random(in: 1...150, using: &numbers), Int.random(in: 1...40, using: &numbers))
-      let regions = (0..<Int.random(in: 0...16, using: &numbers)).map { _ in
-        PixelRegion(
-          left: .random(in: 0...160, using: &numbers), top: .random(in: 0...45, using: &numbers),
-          width: .random(in: 1...200, using: &numbers), height: .random(in: 1...50, using: &numbers))
+      let regions = try (0..<Int.random(in: 0...16, using: &numbers)).map { _ in
+        try #require(
+          PixelRegion(
+            width: .random(in: 1...200, using: &numbers), height: .random(in: 1...50, using: &numbers),
+            left: .random(in: 0...160, using: &numbers), top: .random(in: 0...45, using: &numbers)))
       }
       let most = UInt32.max >> (32 - 8 * type.rawValue)
       let level: UInt32? = Bool.random(using: &numbers) ? .random(in: 0...most, using: &numbers) : nil

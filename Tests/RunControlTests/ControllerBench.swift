@@ -47,7 +47,8 @@ final class ControllerBench {
       cameras: [], segmentBytes: 1 << 20, keepFree: 1 << 20, doseRate: nil, software: "test")
     let data = try DataDirectory(creating: settings.data)
     controller = try RunController(
-      settings, data: data, catalog: try Catalog(data), bus: bus, rings: [],
+      settings, data: data, catalog: try Catalog(data), beam: Beam(in: data, configured: nil, Journal()), bus: bus,
+      rings: [],
       publisher: try StreamPublisher(ZeroMQContext(), endpoint: settings.streamsEndpoint, rings: []), interrupted: [],
       journal: Journal())
   }

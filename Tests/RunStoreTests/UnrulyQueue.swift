@@ -14,6 +14,8 @@ final class UnrulyQueue: FileQueue, @unchecked Sendable {
   let limit: Int
   /// The write that fails, counted from 0 as they end, with the disk full after some of its bytes.
   var failing: Int?
+  /// Asked without waiting, it ends something about every so many times.
+  let laziness: Int
   /// Called after a transfer has ended, and before anybody knows.
   var ended: () -> Void = {}
   private(set) var endedWrites = 0
@@ -21,9 +23,10 @@ final class UnrulyQueue: FileQueue, @unchecked Sendable {
   private var transfers: [Transfer] = []
   private var state: UInt64
 
-  init(limit: Int, seed: UInt64, failing: Int? = nil) {
+  init(limit: Int, seed: UInt64, failing: Int? = nil, laziness: Int = 3) {
     self.limit = limit
     self.failing = failing
+    self.laziness = laziness
     state = seed
   }
 
@@ -67,7 +70,7 @@ final class UnrulyQueue: FileQueue, @unchecked Sendable {
   }
 
   func next(atMost span: Seconds) -> FileCompletion? {
-    guard !transfers.isEmpty, span.value > 0 || random(3) == 0 else { return nil }
+    guard !transfers.isEmpty, span.value > 0 || random(laziness) == 0 else { return nil }
     let transfer = transfers.remove(at: random(transfers.count))
     var result: Int
     if transfer.bytes == 0 {

@@ -93,6 +93,26 @@ struct SignalTests {
     #expect(child.end() == 130)
   }
 
+  @Test("Ctrl-C while the beam is calibrated has the daemon stop it, and ends with 130")
+  func calibration() throws {
+    let stops = Monitor(0)
+    let daemon = try FakeDaemonServer("calibration") { request in
+      switch request.method {
+      case .hello: return .success(FakeDaemonServer.hello)
+      case .beamStop:
+        stops.update { $0 += 1 }
+        return .success(["accepted": true])
+      default: return nil
+      }
+    }
+    let child = try Child(["beam", "calibrate", "--endpoint", daemon.endpoint])
+    #expect(child.read(child.errors, until: "Ctrl-C stops").contains("on vacuum"))
+    kill(child.process, SIGINT)
+    #expect(child.read(child.errors).contains("nothing is kept"))
+    #expect(child.end() == 130)
+    #expect(stops.read { $0 } == 1)
+  }
+
   @Test("Ctrl-C ends watch well")
   func watch() throws {
     let daemon = try daemon("watch")

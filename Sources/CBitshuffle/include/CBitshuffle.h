@@ -1,4 +1,5 @@
-// The bit shuffle of DECTRIS and HDF5 bitshuffle blocks; undone at the speed of 16 planes at a time.
+// The bit shuffle of DECTRIS and HDF5 bitshuffle blocks, in both directions. A portable form, one for AVX2 and one for AVX-512,
+// chosen at run time; all give the same bytes.
 #pragma once
 
 #include <stddef.h>
@@ -10,5 +11,12 @@
 /// elements, and does not overlap `planes`.
 void cbitshuffle_undo(const void *_Nonnull planes, size_t elements, size_t element_bytes, void *_Nonnull destination);
 
-/// The inverse, element group by element group: what emulated senders need.
+/// The inverse: elements into bit planes.
 void cbitshuffle_do(const void *_Nonnull source, size_t elements, size_t element_bytes, void *_Nonnull planes);
+
+enum cbitshuffle_instructions { CBITSHUFFLE_PORTABLE, CBITSHUFFLE_AVX2, CBITSHUFFLE_AVX512 };
+
+/// The instructions in use: the best that the processor has, or fewer after cbitshuffle_use_at_most.
+enum cbitshuffle_instructions cbitshuffle_instructions(void);
+/// Holds both directions to a choice of instructions, for tests and comparisons. Never beyond the processor's.
+void cbitshuffle_use_at_most(enum cbitshuffle_instructions most);

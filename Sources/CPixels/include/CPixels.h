@@ -37,3 +37,13 @@ double cpixels_follow(float *_Nonnull reference, const float *_Nonnull means, si
 
 /// Copies words of 2 or 4 bytes in the other byte order. `to` may be `from`; else they do not overlap.
 void cpixels_copy_swapped(void *_Nonnull to, const void *_Nonnull from, size_t words, unsigned word_bytes);
+
+/// Writes bit planes by the gaps between their ones (docs/frame-compression.md).
+///
+/// `planes`: plane_count planes of plane_bytes bytes. `destination` does not overlap them.
+/// Gives the number of bytes written, or 0 when they do not fit `room`.
+size_t cpixels_put_planes(const void *_Nonnull planes, size_t plane_bytes, size_t plane_count, void *_Nonnull destination,
+                          size_t room);
+/// The inverse, whatever the source holds: 0, or -1 when its bytes are not just what these planes need.
+int cpixels_get_planes(const void *_Nonnull source, size_t count, void *_Nonnull planes, size_t plane_bytes,
+                       size_t plane_count);

@@ -95,7 +95,7 @@ extension DECamera {
       nextDose = .now + Self.betweenDoses
       if let event = try dose(isCounting ? .counted : .integrated, connection) { return .event(event) }
     }
-    try connection.send(.getMovieBuffer, values: [.integer(Int32(Self.bufferTimeout.value * 1000))])
+    try connection.send(framed: bufferRequest, .getMovieBuffer)
     let isPrompt = !connection.isReadable(within: Self.atOnce)
     intake = .asked(at: .now, isPrompt: isPrompt)
     return .more
@@ -130,10 +130,9 @@ extension DECamera {
     _ connection: DEConnection, _ ring: FrameRing, isPrompt: Bool
   ) throws(CameraError) -> Progress {
     let arrival = MonotonicTime.now
-    let values = try connection.receiveAnswer(to: .getMovieBuffer)
+    let numbers = try connection.receiveNumbers(to: .getMovieBuffer)
     intake = .idle
-    let numbers = values.compactMap(\.integer)
-    guard let status = numbers.first.flatMap(DEMovieStatus.init), numbers.count == values.count else {
+    guard numbers.count > 0, let status = DEMovieStatus(rawValue: numbers[0]) else {
       throw .misunderstood(
         address: settings.url, request: DECommandNumber.getMovieBuffer.name, answer: "an unknown status")
     }
@@ -227,6 +226,9 @@ extension DECamera {
       if let slot = unsafe ring.reserve() {
         unsafe room = UnsafeMutableRawBufferPointer(
           rebasing: slot[..<(layout.width * layout.height * PixelType.u16.bytesPerPixel)])
+        if let room = unsafe room {
+          unsafe ring.meter.begin(.u16, width: layout.width, height: layout.height, in: room)
+        }
       } else {
         block.problem = .ringFull
       }
@@ -246,6 +248,7 @@ extension DECamera {
       // 8-bit pixels come into the upper half of their place and are widened from there.
       let start = room.count - layout.frameBytes + done
       count = unsafe try connection.readSome(UnsafeMutableRawBufferPointer(rebasing: room[start...]), within: span)
+      if layout.pixels == .u16 { ring.meter.take(count) }
     } else {
       count = try throwAway(connection, layout.frameBytes - done, span)
     }
@@ -274,13 +277,16 @@ extension DECamera {
 
   private func publish(_ block: Block, _ layout: DEMovieLayout, _ ring: FrameRing, _ step: UInt32) -> CameraEvent {
     guard let room = unsafe room, let series else { return .nothing }
-    if layout.pixels == .u8 { unsafe Self.widen(room) }
+    if layout.pixels == .u8 {
+      unsafe Self.widen(room)
+      ring.meter.take(room.count)
+    }
     let start = (Double(block.number) * series.period).rounded()
     var frame = FrameHeader(
       frameNumber: block.number, deviceNanoseconds: Int64(clamping: Int(exactly: start) ?? .max),
       exposureNanoseconds: Int64(series.period.rounded()), arrival: block.arrival, series: series.number,
-      pixelType: .u16, width: layout.width, height: layout.height, step: step,
-      pixelCRC: unsafe crc32c(UnsafeRawBufferPointer(room)))
+      pixelType: .u16, width: layout.width, height: layout.height, step: step)
+    frame.take(ring.meter.finish())
     frame.dropImplausibleStamps()
     ring.publish(frame)
     self.series?.frames += 1

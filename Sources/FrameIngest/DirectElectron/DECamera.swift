@@ -30,6 +30,8 @@ package final class DECamera: Camera {
   private let address: String
   var connection: DEConnection?
   var layout: DEMovieLayout?
+  /// GET_MOVIE_BUFFER as it goes over the wire, made once for a series.
+  var bufferRequest: [UInt8] = []
   var series: Series?
   var intake = Intake.idle
   /// The header of the movie buffer that is being received.
@@ -153,6 +155,8 @@ package final class DECamera: Camera {
     }
     isCounting = try connection.property("Image Processing - Mode")?.text == "Counting"
     layout = try usableLayout(connection, ring)
+    bufferRequest = connection.framed(
+      .getMovieBuffer, values: [.integer(Int32(Self.bufferTimeout.value * 1000))])
 
     // One acquisition, with movie buffers; from version 16 on five virtual images may be wanted as well.
     let virtualImages: [DEValue] = connection.version >= 16 ? Array(repeating: .boolean(false), count: 5) : []

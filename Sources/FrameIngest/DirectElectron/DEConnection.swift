@@ -22,6 +22,8 @@ final class DEConnection {
   private(set) var isReadOnly = false
   private let stream: UnixStream
   private var isClosedByPeer = false
+  /// Answers that come often are read here, again and again.
+  private var answer = [UInt8](repeating: 0, count: 4096)
 
   private init(_ url: String, _ address: String) throws(CameraError) {
     self.url = url
@@ -119,16 +121,37 @@ final class DEConnection {
   }
 
   func send(_ command: DECommandNumber, label: String? = nil, values: [DEValue] = []) throws(CameraError) {
+    try send(framed: framed(command, label: label, values: values), command)
+  }
+
+  /// A request as it goes over the wire, to be sent more than once.
+  func framed(_ command: DECommandNumber, label: String? = nil, values: [DEValue] = []) -> [UInt8] {
     var packet = DEPacket(.command)
     packet.commands = [DECommand(id: command.id(version: version), label: label, values: values)]
     packet.cameraName = camera
-    do throws(LinuxError) { try stream.write(packet.framed, within: Self.patience) } catch {
-      throw gone(command.name, error)
-    }
+    return packet.framed
+  }
+
+  func send(framed request: [UInt8], _ command: DECommandNumber) throws(CameraError) {
+    do throws(LinuxError) { try stream.write(request, within: Self.patience) } catch { throw gone(command.name, error) }
   }
 
   func receiveAnswer(to command: DECommandNumber, within limit: Seconds = patience) throws(CameraError) -> [DEValue] {
-    let packet = try receivePacket(command.name, within: limit)
+    try values(of: try receivePacket(command.name, within: limit), to: command)
+  }
+
+  /// The first whole numbers of an answer; none where it has anything else. Allocates nothing for a good one.
+  func receiveNumbers(to command: DECommandNumber) throws(CameraError) -> DEAnswerNumbers {
+    let count = try receiveCount(command.name, within: Self.patience)
+    guard count <= answer.count else {
+      return DEAnswerNumbers(try values(of: try receivePacket(of: count, command.name, Self.patience), to: command))
+    }
+    try readAnswer(count, command.name, within: Self.patience)
+    if let numbers = DEAnswerNumbers(parsing: answer[..<count], to: command) { return numbers }
+    return DEAnswerNumbers(try values(of: try packet(Array(answer[..<count]), command.name), to: command))
+  }
+
+  private func values(of packet: DEPacket, to command: DECommandNumber) throws(CameraError) -> [DEValue] {
     guard packet.kind == .acknowledge, let answer = packet.acknowledges.first else {
       throw .misunderstood(address: url, request: command.name, answer: "a packet that is no acknowledgement")
     }
@@ -153,16 +176,37 @@ final class DEConnection {
   }
 
   private func receivePacket(_ request: String, within limit: Seconds) throws(CameraError) -> DEPacket {
-    let head = try read(4, request, within: limit)
-    let count = head.reversed().reduce(0) { $0 << 8 | Int($1) }
+    try receivePacket(of: try receiveCount(request, within: limit), request, limit)
+  }
+
+  /// The length before a packet.
+  private func receiveCount(_ request: String, within limit: Seconds) throws(CameraError) -> Int {
+    try readAnswer(4, request, within: limit)
+    let count = (0..<4).reduce(0) { $0 | Int(answer[$1]) << (8 * $1) }
     guard count <= DEPacket.mostBytes else {
-      let text = String(decoding: head.map { (32..<127).contains($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
-      throw .misunderstood(address: url, request: request, answer: "\(text)…")
+      let head = answer[..<4].map { (32..<127).contains($0) ? $0 : UInt8(ascii: "?") }
+      throw .misunderstood(address: url, request: request, answer: "\(String(decoding: head, as: UTF8.self))…")
     }
-    let bytes = try read(count, request, within: limit)
+    return count
+  }
+
+  private func receivePacket(of count: Int, _ request: String, _ limit: Seconds) throws(CameraError) -> DEPacket {
+    try packet(try read(count, request, within: limit), request)
+  }
+
+  private func packet(_ bytes: [UInt8], _ request: String) throws(CameraError) -> DEPacket {
     do throws(DEPacketError) { return try DEPacket(parsing: bytes) } catch {
       throw .misunderstood(address: url, request: request, answer: "no packet: \(error)")
     }
+  }
+
+  private func readAnswer(_ count: Int, _ request: String, within limit: Seconds) throws(CameraError) {
+    var failure: LinuxError?
+    unsafe answer.withUnsafeMutableBytes { buffer in
+      let room = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
+      do throws(LinuxError) { unsafe try stream.readExactly(room, within: limit) } catch { failure = error }
+    }
+    if let failure { throw gone(request, failure) }
   }
 
   private func read(_ count: Int, _ request: String, within limit: Seconds) throws(CameraError) -> [UInt8] {

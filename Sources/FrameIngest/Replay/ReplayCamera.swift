@@ -150,13 +150,16 @@ package final class ReplayCamera: Camera {
     if shape.isSigned, unsafe room.bindMemory(to: Int16.self).contains(where: { Int16(littleEndian: $0) < 0 }) {
       return refuse("a frame with negative pixels", ring)
     }
-    let sum = unsafe crc32c(UnsafeRawBufferPointer(room))
-    if let recorded = frame.recorded?.pixelCRC, recorded != 0, recorded != sum {
+    unsafe ring.meter.begin(shape.pixelType, width: shape.width, height: shape.height, in: room)
+    ring.meter.take(shape.bytes)
+    let found = ring.meter.finish()
+    if let recorded = frame.recorded?.pixelCRC, recorded != 0, recorded != found.crc {
       return refuse("pixels that do not match the checksum of their record", ring)
     }
     var header = FrameHeader(
       frameNumber: frame.number, arrival: .now, series: playing.series, pixelType: shape.pixelType, width: shape.width,
-      height: shape.height, step: step, pixelCRC: sum)
+      height: shape.height, step: step)
+    header.take(found)
     stamp(&header, frame, playing)
     header.dropImplausibleStamps()
     ring.publish(header)

@@ -26,15 +26,18 @@ final class FrontScene: @unchecked Sendable {
 
   let width: Int
   let height: Int
+  /// Nothing but vacuum.
+  private let isVacuum: Bool
   private let pools: [PoissonPool]
   /// Pixels by which the front of each row is ahead.
   private let profile: [Int]
   private var scramble: UInt64
 
   /// - Parameter mean: counts of a pixel in vacuum during one exposure.
-  init(width: Int, height: Int, mean: Double, seed: UInt64) {
+  init(width: Int, height: Int, mean: Double, seed: UInt64, isVacuum: Bool = false) {
     self.width = width
     self.height = height
+    self.isVacuum = isVacuum
     var random = SeededRandom(seed: seed, stream: 3)
     profile = Self.makeProfile(width: width, height: height, &random)
     pools = Region.allCases.map {
@@ -70,6 +73,10 @@ final class FrontScene: @unchecked Sendable {
     for row in 0..<height {
       let front = front(row: row, stateOfCharge: stateOfCharge)
       let line = unsafe pixels + row * width
+      if isVacuum {
+        unsafe lay(.vacuum, 0, width, line)
+        continue
+      }
       unsafe lay(.vacuum, 0, left, line)
       unsafe lay(.reacted, left, front, line)
       unsafe lay(.unreacted, front, right, line)

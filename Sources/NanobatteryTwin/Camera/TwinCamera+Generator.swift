@@ -24,7 +24,10 @@ extension TwinCamera {
       let mean = settings.dose * Double(request.exposure_ns) * 1e-9
       if scene?.mean != mean {
         scene = (
-          mean, FrontScene(width: settings.width, height: settings.height, mean: mean, seed: settings.seed)
+          mean,
+          FrontScene(
+            width: settings.width, height: settings.height, mean: mean, seed: settings.seed,
+            isVacuum: settings.seesVacuum)
         )
       }
       if let scene = scene?.scene { expose(request, scene) }

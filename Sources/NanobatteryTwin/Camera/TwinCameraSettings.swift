@@ -7,6 +7,8 @@ package struct TwinCameraSettings: Sendable {
   package var height = 1024
   /// Electrons per pixel and second in vacuum; each gives one count.
   package var dose = 1000.0
+  /// Nothing is in the beam: every pixel sees vacuum.
+  package var seesVacuum = false
   package var clock = DeviceClock(offset: Seconds(0), driftPPM: 0)
   package var seed: UInt64 = 1
   /// Frames that fit in the ring.

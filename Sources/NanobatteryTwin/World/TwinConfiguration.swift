@@ -24,6 +24,8 @@ package struct TwinConfiguration: Sendable {
     package var height = 1024
     /// Electrons (= counts) per pixel and second in vacuum.
     package var dose = 1000.0
+    /// Nothing is in the beam.
+    package var seesVacuum = false
     package var serial = "TWIN-CAM-1"
     package var ringSlots = 32
     package var ringDirectory = "/dev/shm"
@@ -117,7 +119,8 @@ extension TwinConfiguration {
       twin.mappingOrEmpty(
         "camera",
         keys: [
-          "width", "height", "dose", "serial", "ring_slots", "ring_directory", "clock", "stream", "address", "control",
+          "width", "height", "dose", "scene", "serial", "ring_slots", "ring_directory", "clock", "stream", "address",
+          "control",
           "period",
         ]))
     if let faults = twin.ifPresent("faults"), faults.node.scalar != "" {
@@ -225,6 +228,7 @@ extension TwinConfiguration.Camera {
       guard number >= 0 else { throw field.error("must not be negative") }
       dose = number
     }
+    seesVacuum = try camera.ifPresent("scene")?.choice(["front", "vacuum"]) == "vacuum"
     serial = try camera.text("serial", default: serial)
     ringSlots = try camera.integer("ring_slots", in: 2...4096, default: ringSlots)
     ringDirectory = try camera.text("ring_directory", default: ringDirectory)

@@ -17,6 +17,8 @@ struct EndedSeries: Sendable {
 struct RecorderSettings: Sendable {
   /// A segment ends before it grows beyond this, bytes.
   var segmentBytes: Int64
+  /// With less free on the disk, previews are the most that is written, bytes.
+  var keepFree: Int64
   var degradations: [Degradation]
 }
 
@@ -52,7 +54,6 @@ final class FrameRecorder: Sendable {
     var openSeries: Set<UInt64> = []
     var isRecording = false
     var isEnding = false
-    var diskIsFull = false
     var waiting = 0
     var beats: UInt64 = 0
   }
@@ -60,14 +61,14 @@ final class FrameRecorder: Sendable {
   private let camera: RunCamera
   private let ring: FrameRing
   private let publisher: StreamPublisher
-  private let counted: @Sendable (FrameHeader, UInt64) -> StoredStatistics.Uncertain?
+  private let counted: @Sendable (FrameHeader) -> StoredStatistics.Uncertain?
   private let shared = Monitor(Shared())
   private let thread = Monitor<NamedThread?>(nil)
 
   /// - Parameter counted: electrons per Å² that a frame of this camera counted.
   init(
     camera: RunCamera, ring: FrameRing, publisher: StreamPublisher,
-    counted: @escaping @Sendable (FrameHeader, UInt64) -> StoredStatistics.Uncertain? = { _, _ in nil }
+    counted: @escaping @Sendable (FrameHeader) -> StoredStatistics.Uncertain? = { _ in nil }
   ) {
     self.camera = camera
     self.ring = ring
@@ -117,9 +118,6 @@ final class FrameRecorder: Sendable {
     return answer
   }
 
-  /// Whether the disk is so full that only the smallest is written.
-  func set(diskIsFull: Bool) { shared.update { $0.diskIsFull = diskIsFull } }
-
   /// Waits for the series that are open, then writes what is left and ends the files.
   /// - Parameter forgetsSeries: false for cameras that go on.
   /// - Returns: whether all series ended within `limit` (else they are closed as they are), and whether the files were
@@ -144,14 +142,14 @@ final class FrameRecorder: Sendable {
     var lastSynchronized = MonotonicTime.now
     while true {
       let waiting = Int(clamping: ring.published - slots.next)
-      let (commands, isEnding, diskIsFull) = shared.update { state -> ([Command], Bool, Bool) in
+      let (commands, isEnding) = shared.update { state -> ([Command], Bool) in
         state.beats += 1
         state.waiting = waiting
         defer { state.commands = [] }
-        return (state.commands, state.isEnding, state.diskIsFull)
+        return (state.commands, state.isEnding)
       }
       if isEnding { return }
-      session?.note(waiting: waiting, of: ring.slotCount, diskIsFull: diskIsFull)
+      session?.note(waiting: waiting, of: ring.slotCount)
       for command in commands { obey(command, &session, &slots) }
 
       if ring.waitForPublished(beyond: slots.next, atMost: Seconds(session?.isWriting == true ? 0.002 : 0.02)) {
@@ -217,7 +215,7 @@ final class FrameRecorder: Sendable {
         $0.beats += 1
         $0.waiting = waiting
       }
-      session?.note(waiting: waiting, of: ring.slotCount, diskIsFull: shared.read { $0.diskIsFull })
+      session?.note(waiting: waiting, of: ring.slotCount)
     }
   }
 

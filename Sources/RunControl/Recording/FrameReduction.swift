@@ -1,4 +1,3 @@
-import BiasProtocol
 import FrameRing
 import Linux
 import Pixels
@@ -19,13 +18,13 @@ final class FrameBuffer {
 /// A part of a frame, or a sum of frames, or a frame binned: what is written instead of the frame itself.
 struct FrameReduction {
   /// What of each frame; nil: all of it. Clipped to the frame.
-  let region: BiasProtocol.PixelRegion?
+  let region: PixelRegion?
   /// Pixels to a side of one here.
   let binning: Int
   /// Frames that are added up, or bins that are: the result has 32 bit.
   let isSum: Bool
 
-  init(region: BiasProtocol.PixelRegion?, average: Int) {
+  init(region: PixelRegion?, average: Int) {
     self.region = region
     binning = 1
     isSum = average > 1

@@ -16,6 +16,8 @@ final class RecordingSession {
   private static let diskCause = "disk"
   /// Buffers for frames that are written otherwise than they came.
   private static let mostBuffers = 16
+  /// At 839 MB/s the disk is asked before another 84 MB are on it.
+  private static let diskInterval = Seconds(0.1)
   /// Previews have at most so many pixels to a side, and so many are written in a second.
   private static let previewSide = 128
   private static let previewInterval = Seconds(0.1)
@@ -42,11 +44,13 @@ final class RecordingSession {
   private var ruleStep = UInt32.max
   private var ruleSeries = UInt64.max
   private var openSum: (work: StoredWork, buffer: FrameBuffer, shape: (type: PixelType, width: Int, height: Int))?
+  private var nextLookAtDisk = MonotonicTime(nanoseconds: 0)
+  private let keepFree: Int64
   private var nextPreview = MonotonicTime(nanoseconds: 0)
 
   private var buffers: [FrameBuffer] = []
   private var meter: PixelMeter?
-  private let counted: (FrameHeader, UInt64) -> StoredStatistics.Uncertain?
+  private let counted: (FrameHeader) -> StoredStatistics.Uncertain?
   /// Why nothing can be written any more.
   private var failure: SegmentError?
   private var toldNotice = false
@@ -75,16 +79,17 @@ final class RecordingSession {
     }
   }
 
-  /// - Parameter counted: electrons per Å² that a frame counted, of so many camera frames; nil where that is not known.
+  /// - Parameter counted: electrons per Å² that a frame, or a sum of frames, counted; nil where that is not known.
   init(
     _ run: ActiveRun, _ camera: RunCamera, _ settings: RecorderSettings, _ publisher: StreamPublisher,
-    counted: @escaping (FrameHeader, UInt64) -> StoredStatistics.Uncertain? = { _, _ in nil }
+    counted: @escaping (FrameHeader) -> StoredStatistics.Uncertain? = { _ in nil }
   ) {
     self.run = run
     self.publisher = publisher
     self.counted = counted
     files = FrameFiles(run.directory, camera)
     pressure = DiskPressure(settings.degradations)
+    keepFree = settings.keepFree
     var segments = SegmentSettings()
     segments.segmentBytes = settings.segmentBytes
     segments.note = run.id
@@ -387,10 +392,16 @@ final class RecordingSession {
     writer.synchronize()
   }
 
-  /// How much of the ring waits, and whether the disk is nearly full.
-  func note(waiting: Int, of slots: Int, diskIsFull: Bool) {
-    let changed = pressure.note(isFull: diskIsFull)
-    guard pressure.note(waiting: waiting, of: slots, at: .now) || changed else { return }
+  /// Looks at how much of the ring waits, and from time to time at what is free on the disk.
+  func note(waiting: Int, of slots: Int) {
+    let now = MonotonicTime.now
+    var changed = pressure.note(waiting: waiting, of: slots, at: now)
+    if now >= nextLookAtDisk {
+      nextLookAtDisk = now + Self.diskInterval
+      let free = FileSystem.freeBytes(at: run.directory.path) ?? .max
+      if pressure.note(isFull: free < keepFree) { changed = true }
+    }
+    guard changed else { return }
     let measure = pressure.measure
     let why = pressure.isFull ? "the disk is nearly full" : "\(waiting) of \(slots) slots wait for the disk"
     let what = measure.map { "from now on: \($0)" } ?? "every frame that is wanted is written again"
@@ -440,7 +451,7 @@ final class RecordingSession {
         minimum: found.minimum, maximum: found.maximum, saturated: found.saturated,
         change: found.change.map(Double.init),
         regionMeans: (0..<found.regionCount).map { found[region: $0] },
-        counted: work.header.flags.contains(.preview) ? nil : counted(work.header, work.frames)))
+        counted: work.header.flags.contains(.preview) ? nil : counted(work.header)))
   }
 
   /// A frame that can never be stored; the others are not touched.

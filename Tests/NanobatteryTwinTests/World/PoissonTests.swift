@@ -68,6 +68,12 @@ struct PoissonTests {
     expectLevel(231..<256, .substrate)
   }
 
+  @Test("With nothing in the beam every column has the mean of vacuum, whatever the battery does")
+  func vacuum() {
+    let scene = FrontScene(width: 256, height: 256, mean: 50, seed: 3, isVacuum: true)
+    for column in columns(scene, 0.7) { #expect(abs(column - 50) < 5 * (50.0 / 256).squareRoot()) }
+  }
+
   @Test("The front moves with the state of charge, in every row, and never leaves the lamella")
   func front() {
     let scene = FrontScene(width: 1024, height: 64, mean: 1, seed: 5)

@@ -13,7 +13,7 @@ struct TwinConfigurationTests {
   func stream() throws {
     let text = """
       twin:
-        camera: {stream: simplon2, address: "tcp://127.0.0.1:31001", control: "127.0.0.1:8080"}
+        camera: {stream: simplon2, scene: vacuum, address: "tcp://127.0.0.1:31001", control: "127.0.0.1:8080"}
         faults:
           - {reorder_frames: 1, every: 40}
           - {damage_frames: 2, every: 60}
@@ -22,6 +22,7 @@ struct TwinConfigurationTests {
     let configuration = try TwinConfiguration(parsing: Array(text.utf8), file: "twin.yaml", runtime: "/run")
     #expect(configuration.camera.stream == .simplon2)
     #expect(configuration.camera.address == "tcp://127.0.0.1:31001")
+    #expect(configuration.camera.seesVacuum)
     #expect(configuration.camera.control == "127.0.0.1:8080")
     #expect(configuration.cameraFaults.reorder == .init(frames: 1, every: 40))
     #expect(configuration.cameraFaults.damage == .init(frames: 2, every: 60))
@@ -39,6 +40,7 @@ struct TwinConfigurationTests {
     #expect(configuration.seed == 1 && configuration.truth == nil)
     #expect(configuration.cell == CellParameters())
     #expect(configuration.camera.width == 1024 && configuration.camera.dose == 1000)
+    #expect(!configuration.camera.seesVacuum)
     #expect(configuration.unplugs.isEmpty)
   }
 

@@ -1,10 +1,9 @@
 import Linux
 
-/// Copies `source` to `destination` and gives the CRC-32C of the copy.
+/// Copies `source` to `destination` and gives the CRC-32C of the copy: a yardstick of `PixelMeter`.
 ///
 /// In pieces that stay in the processor's cache, so that the memory is read once and not twice.
-package func copyWithChecksum(_ source: UnsafeRawBufferPointer, to destination: UnsafeMutableRawBufferPointer) -> UInt32
-{
+func copyWithChecksum(_ source: UnsafeRawBufferPointer, to destination: UnsafeMutableRawBufferPointer) -> UInt32 {
   let piece = 32768
   var crc: UInt32 = 0
   var done = 0

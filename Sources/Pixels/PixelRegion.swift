@@ -1,14 +1,14 @@
-import Quantities
+package import Quantities
 
 /// A rectangle of a frame, in pixels from its top left corner.
 package struct PixelRegion: Hashable, Sendable, CustomStringConvertible {
   /// Pixels from the corner of the frame to the right or lower edge of a region.
   package static let maximumEdge = 65_536
 
-  package var width: Int
-  package var height: Int
-  package var left: Int
-  package var top: Int
+  package let width: Int
+  package let height: Int
+  package let left: Int
+  package let top: Int
 
   /// - Returns: nil for a region without pixels, or one that begins before the frame or ends beyond `maximumEdge`.
   package init?(width: Int, height: Int, left: Int, top: Int) {
@@ -24,7 +24,7 @@ package struct PixelRegion: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// Reads "256 x 256 at 128, 64": width × height at left, top.
-  init(parsing text: String) throws(QuantityError) {
+  package init(parsing text: String) throws(QuantityError) {
     let words = text.lowercased().replacing("×", with: " x ").replacing("x", with: " x ").replacing(",", with: " , ")
       .split(whereSeparator: \.isWhitespace)
     guard words.count == 7, words[1] == "x", words[3] == "at", words[5] == ",", let width = Int(words[0]),

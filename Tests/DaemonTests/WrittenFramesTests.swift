@@ -1,0 +1,289 @@
+import ControlProtocol
+import Glibc
+import JSON
+import Linux
+import Quantities
+import RunStore
+import SQLite
+import Testing
+
+extension DaemonTests {
+  @Suite("What of the frames is written")
+  struct WrittenFrames {
+    private func verified(_ laboratory: Laboratory, _ run: JSONValue) throws -> RunDirectory {
+      let directory = try laboratory.directory(try #require(run["id"]?.string))
+      let report = try RunVerification.verify(directory)
+      #expect(report.isSound, "\(report.findings.map(\.description))")
+      #expect(run.at("ledger.balanced")?.bool == true, "\(run.at("ledger.reason")?.text ?? "")")
+      return directory
+    }
+
+    @Test("Every step has its frames: thinned, in sums, none at all, and a part of each; the ledger has all of them")
+    func perStep() throws {
+      var settings = Laboratory.Settings()
+      settings.ringFrames = 512
+      let laboratory = try Laboratory(settings)
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      try laboratory.start(
+        client,
+        """
+        - Rest for 1 s:
+            record: every 10th at 200 fps
+        - Rest for 1 s:
+            record: {rate: 200 fps, average: 4}
+        - Rest for 1 s:
+            record: {rate: 200 fps, keep: none}
+        - Rest for 500 ms:
+            record:
+              rate: 200 fps
+              region: 64 x 32 at 10, 20
+        """)
+      let run = try laboratory.ended(client)
+      #expect(run["outcome"]?.string == "complete", "\(run["reason"]?.text ?? "")")
+      let directory = try verified(laboratory, run)
+      #expect(try #require(run.at("frames.skipped")?.integer) > 300)
+      #expect(try #require(run.at("frames.merged")?.integer) > 100)
+
+      var shapes: Set<FrameShape> = []
+      for number in try directory.frames.segments() {
+        if let shape = try SegmentContents(directory.frames, number).header?.shape { shapes.insert(shape) }
+      }
+      #expect(
+        shapes == [
+          FrameShape(width: 256, height: 256, bytesPerPixel: 2), FrameShape(width: 256, height: 256, bytesPerPixel: 4),
+          FrameShape(width: 64, height: 32, bytesPerPixel: 2),
+        ])
+      let database = try RunDatabase.open(directory, .readOnly).database
+      let steps = try database.rows(
+        """
+        SELECT step, sum(received) AS received, sum(written) AS written, sum(skipped) AS skipped, sum(merged) AS merged
+        FROM ledger_step GROUP BY step ORDER BY step
+        """)
+      let byStep = Dictionary(uniqueKeysWithValues: steps.map { ($0.integer("step") ?? -2, $0) })
+      let thinned = try #require(byStep[0])
+      #expect(abs(Int64(thinned.count("received")) - 10 * Int64(thinned.count("written"))) <= 10)
+      let summed = try #require(byStep[1])
+      #expect(summed.count("merged") >= 2 * summed.count("written"))
+      #expect(try #require(byStep[2]).count("written") == 0)
+      let sums = try database.rows(
+        """
+        SELECT f.flags >> 16 AS more, f.exposure_ns AS e, s.mean_counts AS mean FROM frame f
+        LEFT JOIN frame_statistics s ON s.frame = f.id WHERE f.step = 1 AND f.flags >> 16 = 3
+        """)
+      #expect(sums.count > 40)
+      // Four periods of 5 ms, less the last one's readout.
+      #expect(sums.allSatisfy { (15_000_000...20_500_000).contains($0.integer("e") ?? 0) })
+      let single = try database.rows(
+        "SELECT avg(s.mean_counts) AS mean FROM frame f JOIN frame_statistics s ON s.frame = f.id WHERE f.step = 0")
+      let mean = try #require(single.first?.double("mean"))
+      #expect(mean > 0)
+      #expect(sums.allSatisfy { abs(($0.double("mean") ?? 0) - 4 * mean) < 0.3 * mean })
+    }
+
+    @Test("A protocol looks back: the frames of the last second are written after they came")
+    func protocolLooksBack() throws {
+      let laboratory = try Laboratory()
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      try laboratory.start(
+        client,
+        """
+        - Rest for 2 s:
+            record: {rate: 100 fps, keep: none}
+        - Keep the last 500 ms
+        - Rest for 300 ms:
+            record: off
+        """)
+      let run = try laboratory.ended(client)
+      #expect(run["outcome"]?.string == "complete", "\(run["reason"]?.text ?? "")")
+      let database = try RunDatabase.open(try verified(laboratory, run), .readOnly).database
+      let rows = try database.rows("SELECT count(*) AS n, min(flags) AS least FROM frame")
+      #expect((30...60).contains(try #require(rows.first?.integer("n"))))
+      #expect(rows.first?.integer("least") == 32)
+    }
+
+    @Test("A trigger writes what was before it and what comes after, and nothing else")
+    func triggered() throws {
+      let laboratory = try Laboratory()
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      try laboratory.start(
+        client,
+        """
+        - Rest for 2 s:
+            record:
+              rate: 100 fps
+              keep: none
+              trigger: {when: "mean > 0", before: 300 ms, after: 200 ms}
+        """)
+      let run = try laboratory.ended(client)
+      #expect(run["outcome"]?.string == "complete", "\(run["reason"]?.text ?? "")")
+      let database = try RunDatabase.open(try verified(laboratory, run), .readOnly).database
+      let events = try database.rows("SELECT message FROM event WHERE kind = 'frame_trigger'")
+      #expect(events.count == 1, "\(events.compactMap { $0.text("message") })")
+      // The first frame fires; before it there is nothing.
+      let written = try #require(database.rows("SELECT count(*) AS n FROM frame").first?.integer("n"))
+      #expect((15...30).contains(written))
+    }
+
+    @Test("An operator looks back, in a run and without one")
+    func operatorLooksBack() throws {
+      var settings = Laboratory.Settings()
+      settings.ownCamera = "watch: 100 fps"
+      let laboratory = try Laboratory(settings)
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      try laboratory.status(client, "frames between runs") { ($0["frames_per_second"]?.double ?? 0) > 50 }
+      sleepThread(for: Seconds(0.6))
+      let told = try laboratory.insituctl("frames", "keep", "--last", "500 ms")
+      #expect(told.exitCode == 0, "\(told.errors)")
+      #expect(told.output.contains("Kept"), "\(told.output)")
+      let alone = try client.call(.runsShow, ["id": "last"])
+      #expect(alone["name"]?.string == "kept frames")
+      #expect(alone["outcome"]?.string == "complete", "\(alone["reason"]?.text ?? "")")
+      _ = try verified(laboratory, alone)
+      #expect((30...60).contains(try #require(alone.at("frames.written")?.integer)))
+
+      try laboratory.start(client, "- Rest for 2 s:\n    record: off")
+      try laboratory.status(client, "the step") {
+        $0.at("run.step_elapsed_s")?.double ?? 0 > 0.8 && $0["state"] == "running"
+      }
+      let kept = try client.call(.framesKeep, ["last": "400 ms"], within: Seconds(20))
+      #expect((20...60).contains(try #require(kept["frames"]?.integer)))
+      // Once is enough: they are not written twice.
+      let again = try client.call(.framesKeep, ["last": "300 ms"], within: Seconds(20))
+      #expect(try #require(again["frames"]?.integer) < 30)
+      let run = try laboratory.ended(client)
+      #expect(run["outcome"]?.string == "complete", "\(run["reason"]?.text ?? "")")
+      _ = try verified(laboratory, run)
+      // The camera goes on after the run.
+      try laboratory.status(client, "frames after the run") { ($0["frames_per_second"]?.double ?? 0) > 50 }
+    }
+
+    @Test("Looking back says what is wrong: no frames, no such camera, no time")
+    func wrong() throws {
+      let laboratory = try Laboratory()
+      try laboratory.startDaemon()
+      for (arguments, word) in [
+        (["frames", "keep", "--last", "10 s"], "camera.watch"), (["frames", "keep", "--last", "10"], "--last"),
+        (["frames", "keep", "--last", "10 s", "--camera", "nose"], "camera"), (["frames", "recover"], "crash"),
+        (["frames", "keep"], "--last"),
+      ] {
+        let process = try laboratory.run(arguments)
+        #expect(process.exitCode != 0)
+        #expect(process.errors.contains(word), "\(process.errors)")
+      }
+    }
+
+    @Test("What the ring held when the daemon was killed is found, and recovered into a run")
+    func leftBehind() throws {
+      var settings = Laboratory.Settings()
+      settings.ownCamera = "watch: 100 fps"
+      let laboratory = try Laboratory(settings)
+      let daemon = try laboratory.startDaemon()
+      try laboratory.status(try laboratory.client(), "frames between runs") {
+        ($0["frames_per_second"]?.double ?? 0) > 50
+      }
+      sleepThread(for: Seconds(0.5))
+      daemon.kill()
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      let left = try client.call(.framesLeft)["rings"]?.array ?? []
+      #expect(left.count == 1)
+      let frames = try #require(left.first?["frames"]?.integer)
+      #expect(frames > 30)
+      let told = try laboratory.insituctl("frames", "recover", within: Seconds(60))
+      #expect(told.exitCode == 0, "\(told.errors)")
+      let run = try client.call(.runsShow, ["id": "last"])
+      #expect(run["name"]?.string == "recovered frames")
+      #expect(run["outcome"]?.string == "complete", "\(run["reason"]?.text ?? "")")
+      // The slot that was being written when the daemon died is not whole.
+      #expect(try #require(run.at("frames.written")?.integer) >= frames - 1)
+      _ = try verified(laboratory, run)
+      #expect(try client.call(.framesLeft)["rings"]?.array?.isEmpty == true)
+      #expect(
+        !FileSystem.exists(
+          "/dev/shm/insitud-" + laboratory.runtime.split(separator: "/").joined(separator: "-") + "-ring.left"))
+    }
+
+    @Test("Two cameras at once, each with its frames, its files and its account")
+    func twoCameras() throws {
+      let place = try Laboratory()
+      let pixels = place.path + "/film.raw"
+      try FileSystem.replace(pixels, with: [UInt8](repeating: 7, count: 64 * 64 * 2 * 400))
+      var settings = Laboratory.Settings()
+      settings.cameras = [
+        ("image", #"model: shm, url: "{runtime}/twin-camera", exposure: 2.4 ms"#),
+        (
+          "diffraction",
+          "model: replay, url: \"file://\(pixels)?width=64&height=64&type=u16\", ring: {frames: 64, largest_frame: 64 x 64}"
+        ),
+      ]
+      let laboratory = try Laboratory(settings)
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      try laboratory.start(
+        client,
+        """
+        - Rest for 1 s:
+            record:
+              cameras:
+                image: 100 fps
+                diffraction: {rate: 50 fps, keep: every 5th}
+        """)
+      let run = try laboratory.ended(client)
+      #expect(run["outcome"]?.string == "complete", "\(run["reason"]?.text ?? "")")
+      let directory = try verified(laboratory, run)
+      let database = try RunDatabase.open(directory, .readOnly)
+      #expect(try database.cameras().map(\.name) == ["image", "diffraction"])
+      let counts = try database.database.rows("SELECT camera, count(*) AS n FROM frame GROUP BY camera ORDER BY camera")
+      #expect(counts.count == 2)
+      #expect((80...130).contains(try #require(counts.first?.integer("n"))))
+      #expect((5...16).contains(try #require(counts.last?.integer("n"))))
+      #expect(FileSystem.exists(directory.path + "/frames-diffraction-0000.mrc"))
+      let values = try database.database.rows(
+        "SELECT camera, count(*) AS n FROM frame_with_values WHERE start_raw_ns IS NOT NULL GROUP BY camera")
+      #expect(values.count == 2)
+
+      let unknown = #expect(throws: ControlError.self) {
+        try laboratory.start(client, "- Rest for 1 s:\n    record:\n      cameras: {nose: 10 fps}")
+      }
+      #expect(unknown?.message.contains("nose") == true)
+    }
+
+    @Test("A disk that fills gets binned previews at last, and the ledger has every frame", .enabled(if: getuid() == 0))
+    func fullDisk() throws {
+      let place = try Laboratory()
+      let data = place.path + "/small"
+      try FileSystem.makeDirectories(data)
+      try Self.mount(data, megabytes: 80)
+      defer { umount2(data, Int32(MNT_DETACH)) }
+      var settings = Laboratory.Settings()
+      settings.data = data
+      settings.keepFree = "40 MB"
+      settings.degrade = "[every 2nd, previews, stop]"
+      let laboratory = try Laboratory(settings)
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      // 400 fps of 128 kB fill 52 MB in a second; how many a camera sends that decides itself, no plan knows.
+      try laboratory.start(client, "- Rest for 3 s:\n    record: all")
+      let run = try laboratory.ended(client, within: Seconds(30))
+      let directory = try laboratory.directory(try #require(run["id"]?.string))
+      let database = try RunDatabase.open(directory, .readOnly).database
+      let degraded = try database.rows("SELECT message FROM event WHERE kind = 'storage_degraded'")
+      #expect(degraded.contains { $0.text("message")?.contains("previews") == true }, "\(degraded)")
+      let previews = try database.rows("SELECT count(*) AS n FROM frame WHERE flags & 16").first?.integer("n")
+      #expect(try #require(previews) > 3)
+      #expect(try #require(run.at("frames.dropped.disk_behind")?.integer) > 0)
+      _ = try verified(laboratory, run)
+      #expect(run["outcome"]?.string == "complete", "\(run["reason"]?.text ?? "")")
+    }
+
+    private static func mount(_ path: String, megabytes: Int) throws {
+      guard Glibc.mount("tmpfs", path, "tmpfs", 0, "size=\(megabytes)m,mode=755") == 0 else {
+        throw TestFailure("no tmpfs can be mounted: \(errno)")
+      }
+    }
+  }
+}
