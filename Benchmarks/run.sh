@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the benchmarks and cleans up after them. Called by `make bench`, which builds first.
-# Usage: Benchmarks/run.sh [--only ring|pixels|disk|simplon|load|latency|limit|usb]
+# Usage: Benchmarks/run.sh [--only ring|pixels|disk|simplon|load|latency|limit|usb] [--seconds N]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -5,7 +5,7 @@ set -euo pipefail
 build=(libzmq3-dev liblz4-dev libzstd-dev libcurl4-openssl-dev libyaml-dev libsqlite3-dev libusb-1.0-0-dev liblua5.1-0-dev
   libc6-dev libstdc++-12-dev)
 test=(python3-venv umockdev)
-bench=(fio)
+bench=(fio libboost-dev)
 
 wanted=("${build[@]}")
 [ "${1:-build}" = test ] && wanted+=("${test[@]}")

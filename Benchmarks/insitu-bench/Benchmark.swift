@@ -14,19 +14,23 @@ struct Benchmark {
   private static let smallFrames = 40_000
   private static let recordings = 3
   private static let streamedFrames = 800
-  private static let yardstickBytes = 1 << 30
+  static let yardstickBytes = 1 << 30
   private static let trips = 7
 
   init(_ options: Options) { self.options = options }
 
-  private var ringPath: String { "/dev/shm/insitu-bench-\(getpid())" }
+  var ringPath: String { "/dev/shm/insitu-bench-\(getpid())" }
 
   mutating func run() throws(BenchmarkError) {
-    if options.wants(.ring) { try ringHandover() }
+    if options.wants(.ring) {
+      try numberHandover()
+      try ringHandover()
+    }
     if options.wants(.pixels) { try pixels() }
     if options.wants(.disk) {
       try recordedFrames()
       try verifiedRun()
+      if options.seconds > 0 { try sustainedRecording() }
     }
     if options.wants(.simplon) { try simplonReceivers() }
     if options.wants(.usb) { try instruments() }
@@ -78,8 +82,8 @@ struct Benchmark {
       var source: [Double] = []
       for _ in 0..<Self.recordings {
         let result = try RecordedFrames(
-          directory: options.work + "/frames", ringPath: ringPath, width: side, height: side, frames: frames,
-          slots: slots
+          directory: options.work + "/frames", ringPath: ringPath, width: side, height: side,
+          source: .frames(frames), slots: slots
         ).measure()
         let after = try disk.measure()
         disks.append(after)

@@ -1,7 +1,8 @@
 /// Words of the command line; `run.sh` gives them all.
 struct Options {
   static let usage = """
-    usage: insitu-bench --programs DIR --configuration FILE --work DIR --runtime DIR [--fio PATH] [--python PATH] [--only PART]
+    usage: insitu-bench --programs DIR --configuration FILE --work DIR --runtime DIR [--fio PATH] [--python PATH]
+             [--only PART] [--seconds N]
       --programs       where insitud and insitu-twin are
       --configuration  config/twin.yaml
       --work           an empty directory on the disk to record to
@@ -10,8 +11,11 @@ struct Options {
       --python         a python with libertem-dectris, the yardstick of SIMPLON; without it that part is left out
       --peer           Benchmarks/simplon_peer.py
       --only           one part: ring, pixels, disk, simplon, load, latency, limit or usb
+      --seconds        how long the long recordings of the part disk last; 60, and 0 leaves them out
 
     """
+
+  static let mostSeconds = 86_400.0
 
   var programs = ""
   var configuration = ""
@@ -21,6 +25,7 @@ struct Options {
   var python: String?
   var peer = "Benchmarks/simplon_peer.py"
   var only: Part?
+  var seconds = 60.0
 
   enum Part: String { case ring, pixels, disk, simplon, load, latency, limit, usb }
 
@@ -42,6 +47,9 @@ struct Options {
       case "--only":
         guard let part = Part(rawValue: value) else { return nil }
         only = part
+      case "--seconds":
+        guard let number = Double(value), (0...Self.mostSeconds).contains(number) else { return nil }
+        seconds = number
       default: return nil
       }
     }

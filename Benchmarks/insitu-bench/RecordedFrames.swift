@@ -5,6 +5,7 @@ import Linux
 import Pixels
 import Quantities
 import RunStore
+import Synchronization
 
 /// The recorder's road inside one process: a source that fills the ring as the camera's thread does, and a reader that
 /// writes each slot where it lies, as `FrameRecorder` does. No camera, no database.
@@ -15,14 +16,32 @@ struct RecordedFrames {
     /// CPU time of the recorder's thread for one frame, and of the source's.
     var recorderTime: Double
     var sourceTime: Double
+    /// CPU time of the whole process, the kernel's work for it included, over the time it took.
+    var share: Double
+    /// Frames that found the ring full.
+    var lost: Int
+    var frames: Int
+  }
+
+  /// How the source sends its frames.
+  enum Source {
+    /// So many, as fast as there is room for them.
+    case frames(Int)
+    /// As fast as there is room for them, until the time is over.
+    case fullSpeed(Seconds)
+    /// At the pace of a camera, which waits for nobody.
+    case paced(Hertz, Seconds)
   }
 
   let directory: String
   let ringPath: String
   let width: Int
   let height: Int
-  let frames: Int
+  let source: Source
   let slots: Int
+  /// Segments that are complete are removed while it runs; the last ones stay.
+  var settings = SegmentSettings()
+  var removesSegments = false
 
   private var frameBytes: Int { width * height * 2 }
 
@@ -38,31 +57,56 @@ struct RecordedFrames {
       FileSystem.remove(ringPath)
       removeDirectory(run.path)
     }
-    let state = Monitor((problem: String?.none, recorder: 0.0, source: 0.0))
+    let state = State()
     let began = MonotonicTime.now
+    let cpu = processCPUTime()
     let recorder = NamedThread("bench-recorder") {
-      let problem = record(ring, run)
-      state.update { $0 = (problem, threadCPUTime(), $0.source) }
+      let problem = record(ring, run, state)
+      state.times.update { $0.recorder = threadCPUTime() }
+      state.problem.update { $0 = problem }
     }
     let source = NamedThread("bench-source") {
-      feed(ring)
-      state.update { $0.source = threadCPUTime() }
+      feed(ring, state)
+      state.times.update { $0.source = threadCPUTime() }
+    }
+    while removesSegments && state.end.load(ordering: .acquiring) == .max {
+      sleepThread(for: Seconds(0.25))
+      removeSegments(run.frames)
     }
     recorder.join()
     let elapsed = (MonotonicTime.now - began).value
     source.join()
-    let (problem, recorderTime, sourceTime) = state.read { $0 }
-    if let problem { throw BenchmarkError(problem) }
+    let used = processCPUTime() - cpu
+    if let problem = state.problem.read({ $0 }) { throw BenchmarkError(problem) }
+    let frames = Int(clamping: state.end.load(ordering: .acquiring))
+    let times = state.times.read { $0 }
     return Result(
-      framesPerSecond: Double(frames) / elapsed, bytesPerSecond: Double(frames * frameBytes) / elapsed,
-      recorderTime: recorderTime / Double(frames), sourceTime: sourceTime / Double(frames))
+      framesPerSecond: Double(frames) / elapsed, bytesPerSecond: Double(frames) * Double(frameBytes) / elapsed,
+      recorderTime: times.recorder / Double(frames), sourceTime: times.source / Double(frames),
+      share: used.value / elapsed, lost: Int(clamping: ring.refused), frames: frames)
   }
 
-  private func feed(_ ring: FrameRing) {
+  private final class State: Sendable {
+    /// Frames in the ring when the source has ended; .max before.
+    let end = Atomic(UInt64.max)
+    let problem = Monitor(String?.none)
+    let times = Monitor((recorder: 0.0, source: 0.0))
+  }
+
+  private func removeSegments(_ files: FrameFiles) {
+    for segment in ((try? files.segments()) ?? []).dropLast(2) {
+      FileSystem.remove(files.pixelsPath(segment))
+      FileSystem.remove(files.indexPath(segment))
+    }
+  }
+
+  private func feed(_ ring: FrameRing, _ state: State) {
     let pixels = AlignedBuffer(count: frameBytes)
     var header = FrameHeader(exposureNanoseconds: 2_400_000, series: 1, pixelType: .u16, width: width, height: height)
-    for number in 0..<frames {
-      while ring.filled == slots { sleepThread(for: Seconds(0.0001)) }
+    let began = MonotonicTime.now
+    // What is left when the recorder has failed is for nobody.
+    for number in 0... where state.problem.read({ $0 == nil }) {
+      guard waitForTurn(number, ring, since: began, state) else { break }
       guard let room = unsafe ring.reserve() else { continue }
       header.frameNumber = UInt64(number)
       unsafe ring.meter.begin(.u16, width: width, height: height, in: room)
@@ -72,6 +116,25 @@ struct RecordedFrames {
       header.deviceNanoseconds = header.arrival.nanoseconds
       ring.publish(header)
     }
+    // Releasing: with the number come the frames below it.
+    state.end.store(ring.published, ordering: .releasing)
+  }
+
+  /// False when the source has come to its end.
+  private func waitForTurn(_ number: Int, _ ring: FrameRing, since began: MonotonicTime, _ state: State) -> Bool {
+    switch source {
+    case .frames(let count): guard number < count else { return false }
+    case .fullSpeed(let span): guard MonotonicTime.now - began < span else { return false }
+    case .paced(let rate, let span):
+      let due = Seconds(Double(number) / rate.value)
+      sleepThread(for: due - (MonotonicTime.now - began))
+      return due < span
+    }
+    while ring.filled == slots {
+      guard state.problem.read({ $0 == nil }) else { return false }
+      sleepThread(for: Seconds(0.0001))
+    }
+    return true
   }
 
   /// Every frame of the ring is handed over, so that the slots in use are the last ones.
@@ -81,14 +144,14 @@ struct RecordedFrames {
   }
 
   /// Nil, or why it ended early.
-  private func record(_ ring: FrameRing, _ run: RunDirectory) -> String? {
-    let files = SegmentWriter(run.frames)
+  private func record(_ ring: FrameRing, _ run: RunDirectory, _ state: State) -> String? {
+    let files = SegmentWriter(run.frames, settings)
     var gaps = GapDetector(series: 1)
     var next: UInt64 = 0
     var problem: String?
     var lastSynchronized = MonotonicTime.now
     do throws(SegmentError) {
-      while next < UInt64(frames) {
+      while next < state.end.load(ordering: .acquiring) {
         if ring.published == next && files.isWriting {
           try files.reap(waitingAtMost: Seconds(0.02))
           release(next, files, ring)
@@ -118,14 +181,8 @@ struct RecordedFrames {
       }
       try files.close()
     } catch { problem = "\(error)" }
-    // A source that waits for room must come to its end.
-    if problem != nil {
-      while next < UInt64(frames) {
-        if ring.waitForPublished(beyond: next, atMost: Seconds(0.02)) { next = ring.published }
-        if next > 0 { ring.release(through: next - 1) }
-      }
-    }
-    if files.framesOnFile != UInt64(frames) && problem == nil {
+    let frames = state.end.load(ordering: .acquiring)
+    if files.framesOnFile != frames && problem == nil {
       problem = "\(files.framesOnFile) of \(frames) frames are on the file"
     }
     return problem

@@ -5,7 +5,7 @@ struct ResultRow {
   var what: String
   var figure: String
   /// Least and most of the repetitions, or a high percentile.
-  var spread: String
+  var spread = ""
   /// What it is held against, with its own figure.
   var yardstick = ""
   var ratio = ""

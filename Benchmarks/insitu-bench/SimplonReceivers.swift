@@ -53,7 +53,9 @@ struct SimplonReceivers {
       for part in wire.start(series) { try append(part, to: output, &offset) }
       for number in 0..<frames {
         let parts = pictures[number % Self.pictures]
-        let head = #"{"frame":\#(number),"hash":"","htype":"dimage-1.0","series":\#(series.number)}"#
+        // The public receiver wants a hash and does not check it.
+        let head =
+          #"{"frame":\#(number),"hash":"d41d8cd98f00b204e9800998ecf8427e","htype":"dimage-1.0","series":\#(series.number)}"#
         let start = Int64(number) * series.period_ns
         let times =
           #"{"htype":"dconfig-1.0","real_time":\#(series.exposure_ns),"start_time":\#(start),"#

@@ -1,9 +1,9 @@
-import Quantities
+package import Quantities
 
 /// Frames per second as people write them.
-enum FrameRate {
+package enum FrameRate {
   /// Reads "400 fps", "0.5 fps" and, as its equal, "400 Hz".
-  static func parse(_ text: String) throws(QuantityError) -> Hertz {
+  package static func parse(_ text: String) throws(QuantityError) -> Hertz {
     let (number, unit) = try splitNumber(text, unit: "fps")
     if unit.isEmpty { throw QuantityError("“\(text)” has no unit; write for example “\(text) fps”") }
     guard unit == "fps" || unit.hasSuffix("Hz") else {

@@ -23,6 +23,23 @@ void clinux_name_thread(const char *name) {
   pthread_setname_np(pthread_self(), kept);
 }
 
+int clinux_usable_processor(int index) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return -1;
+  for (int processor = 0; processor < CPU_SETSIZE; ++processor) {
+    if (CPU_ISSET(processor, &set) && index-- == 0) return processor;
+  }
+  return -1;
+}
+
+int clinux_pin_thread(int processor) {
+  if (processor < 0 || processor >= CPU_SETSIZE) return EINVAL;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(processor, &set);
+  return pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
 int64_t clinux_process_cpu_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);

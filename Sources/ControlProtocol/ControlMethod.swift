@@ -48,6 +48,7 @@ package enum ControlMethod: String, CaseIterable, Sendable {
         Parameter(name: "protocol", isRequired: true, limit: ControlServerCodec.maximumMessageBytes),
         Parameter(name: "file", isRequired: true, limit: 4096),
         Parameter(name: "name", isRequired: false, limit: 128),
+        Parameter(name: "compression", isRequired: false, limit: 16),
       ]
     case .protocolCheck:
       [

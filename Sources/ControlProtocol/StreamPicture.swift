@@ -64,8 +64,11 @@ package struct StreamReference: Equatable, Sendable {
   /// First byte of the pixels, and their length.
   package var offset: Int64
   package var byteCount: Int64
+  /// How they are compressed: "bslz4", "bszstd", "bsgaps"; nil: they are as they came.
+  package var encoding: String?
 
-  package init(file: String, offset: Int64, byteCount: Int64) {
+  package init(file: String, offset: Int64, byteCount: Int64, encoding: String? = nil) {
+    self.encoding = encoding
     self.file = file
     self.offset = offset
     self.byteCount = byteCount
@@ -75,5 +78,6 @@ package struct StreamReference: Equatable, Sendable {
     line.member("file", file)
     line.member("offset", offset)
     line.member("nbytes", byteCount)
+    if let encoding { line.member("encoding", encoding) }
   }
 }

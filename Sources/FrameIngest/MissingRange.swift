@@ -5,6 +5,8 @@ struct MissingRange: Sendable {
   private var lost: UInt64 = 0
   private var ringFull: UInt64 = 0
   private var unusable: UInt64 = 0
+  /// Numbers in a range of several causes that came after all.
+  private var came: Set<UInt64> = []
 
   init(first: UInt64, last: UInt64) {
     self.first = first
@@ -39,6 +41,7 @@ struct MissingRange: Sendable {
   /// Takes the counts of a later range in; what lies between is there, so that the range has fewer frames than numbers.
   mutating func join(_ later: MissingRange) {
     last = later.last
+    came.formUnion(later.came)
     for cause in FrameLossCause.allCases { self[cause] += later[cause] }
   }
 
@@ -52,6 +55,10 @@ struct MissingRange: Sendable {
         return []
       }
       rest[cause] -= 1
+      rest.came.insert(number)
+      // Its ends are missing.
+      while rest.first < rest.last, rest.came.remove(rest.first) != nil { rest.first += 1 }
+      while rest.first < rest.last, rest.came.remove(rest.last) != nil { rest.last -= 1 }
       return rest.frames > 0 ? [rest] : []
     }
     var rest: [MissingRange] = []

@@ -1,6 +1,7 @@
 package import Alignment
 import BiasProtocol
 package import HolderDriver
+package import Pixels
 package import Potentiostat
 package import RunStore
 
@@ -22,6 +23,8 @@ package struct ControllerSettings: Sendable {
   package var keepFree: Int64
   /// What is given up, in this order, when the disk does not keep up or fills.
   package var degradations: [Degradation] = [.everyNth(2), .everyNth(4), .everyNth(8), .previews]
+  /// How frames are compressed where a run says nothing of it; nil: not at all.
+  package var compression: FrameCompression?
   /// At the specimen, as it is configured; nil when nobody told. A calibration goes before it (`Beam`).
   package var doseRate: DoseRate?
   package var software: String

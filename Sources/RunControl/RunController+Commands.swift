@@ -54,7 +54,8 @@ extension RunController {
         Self.attempt { () throws(ControlError) in
           try start(
             text: request.text("protocol") ?? "", file: request.text("file") ?? "protocol",
-            name: request.text("name"), stopsBefore: stopsBefore, catalog: catalog)
+            name: request.text("name"), compression: request.text("compression"), stopsBefore: stopsBefore,
+            catalog: catalog)
         }
       }
     case .runsList:
@@ -173,8 +174,9 @@ extension RunController {
     do throws(ControlError) {
       let compiled = try compile(text, file)
       _ = try checkAcquisition(compiled, file)
-      let plan = compiled.plan(
+      var plan = compiled.plan(
         cameras: settings.plannedCameras, indexBytes: IndexRecord.byteCount, instrument: plannedInstrument)
+      plan.warnings += lookBackDoubts(compiled)
       return .success(["plan": plan.json, "compiled": compiled.json])
     } catch { return .failure(error) }
   }

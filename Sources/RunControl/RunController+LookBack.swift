@@ -32,6 +32,33 @@ extension RunController {
 
   // MARK: Looking back
 
+  /// Where a protocol looks back further than a ring reaches, in words.
+  func lookBackDoubts(_ compiled: CompiledProtocol) -> [String] {
+    var doubts: [String] = []
+    var rates: [String: Hertz] = [:]
+    func look(_ span: Seconds, _ place: String) {
+      for station in instruments.cameras {
+        guard let rate = rates[station.name] ?? station.setup.watch else { continue }
+        let reach = Seconds(Double(station.recorder.slotsHeld) / rate.value)
+        guard reach < span else { continue }
+        let doubt =
+          "\(place) looks back \(span), and the ring of \(station.name) holds \(reach) at \(rate.value) fps; make ring.length longer"
+        if !doubts.contains(doubt) { doubts.append(doubt) }
+      }
+    }
+    for step in compiled.steps {
+      let place = step.line > 0 ? "line \(step.line)" : "step \(step.index)"
+      if let span = step.keepBefore { look(span, "what is kept before \(place)") }
+      for station in instruments.cameras {
+        let recording = step.recording[station.name]
+        if let rate = recording.rate { rates[station.name] = rate }
+        if let trigger = recording.trigger { look(trigger.before, place) }
+      }
+    }
+    if let span = compiled.keepAtEnd { look(span, "what is kept at the end") }
+    return doubts
+  }
+
   /// Writes the frames of the last seconds into the run that is going on, or into a run of their own. On the desk's thread.
   func keepFrames(last text: String, camera name: String?, _ catalog: Catalog) throws(ControlError) -> JSONValue {
     let span = try Self.span(text)

@@ -6,6 +6,7 @@ import JSON
 import Journal
 import HolderDriver
 import Linux
+import Pixels
 import Potentiostat
 import Quantities
 import RunStore
@@ -21,9 +22,11 @@ extension RunController {
 
   /// Checks everything that can be checked without touching the cell, then begins. On the desk's thread.
   /// - Returns: id, name, directory and plan of the run that has begun.
-  func start(text: String, file: String, name: String?, stopsBefore: UInt64, catalog: Catalog) throws(ControlError)
-    -> JSONValue
-  {
+  /// - Parameter compression: "none" or a method; nil: as it is configured.
+  func start(
+    text: String, file: String, name: String?, compression: String? = nil, stopsBefore: UInt64, catalog: Catalog
+  ) throws(ControlError) -> JSONValue {
+    let method = try self.compression(named: compression)
     guard claim() else {
       let run = activeRun
       throw ControlError(
@@ -47,10 +50,11 @@ extension RunController {
       try checkDisk(plan)
       try connectInstruments()
       let warnings = try checkAcquisition(compiled, file)
+      let doubts = lookBackDoubts(compiled)
       if let reason = stopWanted.read({ $0 }) {
         throw ControlError(.unavailable, "the run does not begin: \(reason)")
       }
-      let run = try create(compiled, text, name ?? compiled.name, plan, catalog)
+      let run = try create(compiled, text, name ?? compiled.name, plan, method, catalog)
       occupation.update { $0 = .running(run) }
       publisher.setRun(run.id)
       for station in instruments.cameras { put(station, in: run) }
@@ -61,10 +65,11 @@ extension RunController {
           in: run)
       }
       for warning in warnings { event("range", warning, in: run, .warning) }
+      for doubt in doubts { event("look_back", doubt, in: run, .warning) }
       _ = NamedThread("run") { [self] in carryOut(run) }
       return [
         "id": .string(run.id), "name": .string(run.name), "directory": .string(run.directory.path), "plan": plan.json,
-        "warnings": .array(warnings.map(JSONValue.string)),
+        "warnings": .array((warnings + doubts).map(JSONValue.string)),
       ]
     } catch {
       occupation.update { if case .preparing = $0 { $0 = .idle } }
@@ -162,14 +167,17 @@ extension RunController {
   }
 
   private func create(
-    _ compiled: CompiledProtocol, _ text: String, _ name: String, _ plan: Plan, _ catalog: Catalog
+    _ compiled: CompiledProtocol, _ text: String, _ name: String, _ plan: Plan, _ compression: FrameCompression?,
+    _ catalog: Catalog
   ) throws(ControlError) -> ActiveRun {
     guard name != "last" else {
       throw ControlError(.usage, "a run cannot be named “last”", remedy: "“last” means the newest run.")
     }
     let run = try make(compiled, text, name, planned: plan.duration, catalog)
     endWatching()
-    for station in instruments.cameras { station.recorder.begin(run, recorderSettings) }
+    var recording = recorderSettings
+    recording.compression = compression
+    for station in instruments.cameras { station.recorder.begin(run, recording) }
     return run
   }
 
@@ -206,8 +214,20 @@ extension RunController {
     }
   }
 
+  private func compression(named name: String?) throws(ControlError) -> FrameCompression? {
+    guard let name else { return settings.compression }
+    if name == "none" { return nil }
+    guard let method = FrameCompression(rawValue: name) else {
+      let known = (["none"] + FrameCompression.allCases.map(\.rawValue)).joined(separator: ", ")
+      throw ControlError(.usage, "there is no compression “\(name)”", remedy: "There are: \(known).")
+    }
+    return method
+  }
+
   var recorderSettings: RecorderSettings {
-    RecorderSettings(segmentBytes: settings.segmentBytes, degradations: settings.degradations)
+    RecorderSettings(
+      segmentBytes: settings.segmentBytes, keepFree: settings.keepFree, degradations: settings.degradations,
+      compression: settings.compression)
   }
 
   /// Room that a run keeps for itself, so that its end can be recorded when the disk is full.

@@ -127,10 +127,8 @@ package final class RunController: Sendable {
   package func keepHouse() {
     let free = FileSystem.freeBytes(at: data.path)
     freeBytes.update { $0 = free }
-    let isNearlyFull = free.map { $0 < settings.keepFree } ?? false
-    // Previews take little: what must stay free is given half to them.
+    // Previews take little: half of what must stay free is for them.
     let isFull = free.map { $0 < settings.leastFree } ?? false
-    for station in instruments.cameras { station.recorder.set(diskIsFull: isNearlyFull) }
     if let free, isFull, let run = activeRun, run.progress.state != .stopping {
       run.signals.push(.failed("only \(free / 1_000_000) MB are free in \(data.path); storage.keep_free must stay"))
     }

@@ -196,6 +196,15 @@ package final class StreamPublisher: Sendable {
     let start = fitted?.time ?? frame.arrival - Seconds(nanoseconds: frame.exposureNanoseconds)
     var header = header(topic, camera.name, run, at: start, &session)
     header.members = ["arrival_mono_ns": .integer(frame.arrival.nanoseconds)]
+    if let found = frame.statistics {
+      header.members["statistics"] = [
+        "sum": .integer(Int64(clamping: found.sum)),
+        "mean": .number(found.mean(of: max(1, frame.width * frame.height))),
+        "minimum": .integer(Int64(found.minimum)), "maximum": .integer(Int64(found.maximum)),
+        "saturated": .integer(Int64(clamping: found.saturated)), "change": .optional(found.change.map(Double.init)),
+        "regions": .array((0..<found.regionCount).map { .number(Double(found[region: $0])) }),
+      ]
+    }
     if let fitted {
       header.clock = StreamClock(
         source: "camera clock, fitted",

@@ -49,12 +49,17 @@ struct CSVExport {
       "current_max_A", "current_uncertainty_A", "charge_C", "charge_uncertainty_C", "dose_e_per_A2",
       "dose_uncertainty_e_per_A2",
     ]
+    let statistics = [
+      "mean_counts", "minimum_counts", "maximum_counts", "saturated_pixels", "change_counts", "counted_e_per_A2",
+      "counted_uncertainty_e_per_A2",
+    ]
     let header =
       "frame,series,frame_number,step,time_s,exposure_s,time_uncertainty_s,samples,"
-      + values.joined(separator: ",") + ",start_raw_ns,stop_raw_ns,segment,offset_bytes,current_sign"
+      + values.joined(separator: ",") + ",start_raw_ns,stop_raw_ns,segment,offset_bytes,current_sign,camera,"
+      + statistics.joined(separator: ",")
     let query = """
       SELECT frame, series, frame_number, step, start_raw_ns, stop_raw_ns, exposure_ns, segment, offset_bytes,
-             time_uncertainty_s, samples, \(values.joined(separator: ", "))
+             time_uncertainty_s, samples, \(values.joined(separator: ", ")), camera, \(statistics.joined(separator: ", "))
       FROM frame_with_values ORDER BY frame
       """
     try TextTable.write(run, query, header: header, to: path) { row in
@@ -70,6 +75,16 @@ struct CSVExport {
       }
       for column in [4, 5, 7, 8] { fields.append(row.optionalInteger(column).map(String.init) ?? "") }
       fields.append(Self.sign)
+      let camera = 11 + values.count
+      fields.append(String(row.integer(camera)))
+      for (index, name) in statistics.enumerated() {
+        let column = camera + 1 + index
+        let isCount = ["minimum_counts", "maximum_counts", "saturated_pixels"].contains(name)
+        fields.append(
+          isCount
+            ? row.optionalInteger(column).map(String.init) ?? ""
+            : TextTable.scientific(row.optionalDouble(column), digits: 6))
+      }
       return fields.joined(separator: ",")
     }
   }

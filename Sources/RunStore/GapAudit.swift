@@ -11,7 +11,8 @@ struct GapAudit {
   var contradicted: [Numbers] = []
   /// Numbers that are there more than once without the flag of a repeated frame.
   var doubled: [UInt64] = []
-  /// Numbers that are absent within choices, less those that gaps explain, and how many the choices say there are.
+  /// Numbers that are absent within choices, and within gaps of which only the count is known, less those that other gaps
+  /// explain; and how many there should be.
   var leftOut: Int64 = 0
   var chosen: Int64 = 0
 
@@ -27,6 +28,9 @@ struct GapAudit {
   private struct Account {
     var gaps: [Numbers] = []
     var choices: [Numbers] = []
+    /// Gaps of which only the count is known, and the first and last number of each.
+    var parts: [Numbers] = []
+    var ends: [Numbers] = []
     var chosen: Int64 = 0
     var missing: [Numbers] = []
     var next: UInt64 = 0
@@ -43,9 +47,21 @@ struct GapAudit {
   /// Audits every series of a run.
   static func all(_ run: RunDatabase) throws(DatabaseError) -> [GapAudit] {
     var accounts: [SeriesKey: Account] = [:]
-    for row in try run.database.rows("SELECT camera, series, first_frame, last_frame FROM gap ORDER BY first_frame") {
-      let (first, last) = (row.count("first_frame"), row.count("last_frame"))
-      if first <= last { accounts[SeriesKey(row), default: Account()].gaps.append(first...last) }
+    for row in try run.database.rows(
+      "SELECT camera, series, first_frame, last_frame, frames FROM gap ORDER BY first_frame")
+    {
+      let (first, last, frames) = (row.count("first_frame"), row.count("last_frame"), row.count("frames"))
+      guard first <= last else { continue }
+      if frames == last - first + 1 {
+        accounts[SeriesKey(row), default: Account()].gaps.append(first...last)
+      } else {
+        // Some of these, and nobody knows which: as with a choice, the count must be right.
+        accounts[SeriesKey(row), default: Account()].parts.append(first...last)
+        accounts[SeriesKey(row), default: Account()].chosen += Int64(clamping: frames)
+        // Its ends are missing in any case.
+        accounts[SeriesKey(row), default: Account()].ends +=
+          first == last ? [first...first] : [first...first, last...last]
+      }
     }
     for row in try run.database.rows(
       "SELECT camera, series, first_frame, last_frame, skipped + merged + dropped AS n FROM choice ORDER BY first_frame"
@@ -74,12 +90,14 @@ struct GapAudit {
   private init(_ key: SeriesKey, _ account: Account) {
     self.key = key
     var missing = account.missing
-    if let count = account.triggered, count > account.next { missing.append(account.next...count - 1) }
+    // Of a series that had begun before the run, `triggered` counts from its first frame in the run on.
+    let end = max(account.triggered ?? 0, account.choices.map { $0.upperBound + 1 }.max() ?? 0)
+    if end > account.next { missing.append(account.next...end - 1) }
     let gaps = Self.merged(account.gaps)
-    let choices = Self.merged(account.choices)
+    let choices = Self.merged(account.choices + account.parts)
     let withoutGap = Self.subtract(gaps, from: missing)
     unexplained = Self.subtract(choices, from: withoutGap)
-    contradicted = Self.subtract(missing, from: gaps)
+    contradicted = Self.subtract(missing, from: Self.merged(account.gaps + account.ends))
     doubled = account.doubled
     chosen = account.chosen
     leftOut = Int64(Self.total(withoutGap) - Self.total(unexplained))

@@ -92,7 +92,8 @@ package struct RunVerification {
       if audit.leftOut != audit.chosen {
         report.found(
           .gap, file,
-          "\(audit.name): \(audit.chosen) frames are said to be left out or in sums, \(audit.leftOut) are")
+          "\(audit.name): \(audit.chosen) frames are said to be left out, in sums or missing in part of a range,"
+            + " \(audit.leftOut) are")
       }
     }
   }

@@ -64,6 +64,7 @@ extension TwinConfiguration.Camera {
     case .de:
       var settings = DEServerSettings()
       settings.address = streamAddress
+      settings.faults = DEServerFaults(camera.settings.faults)
       return try DEServer(settings, camera: camera, report: report)
     case .array:
       var settings = ArraySender.Settings()

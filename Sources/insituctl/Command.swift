@@ -6,7 +6,7 @@ enum Command: Equatable, Sendable {
   case devices
   case holder(HolderCommand)
   case beam(BeamCommand)
-  case runStart(file: String, name: String?, follows: Bool)
+  case runStart(file: String, name: String?, compression: String?, follows: Bool)
   case runStop
   case runPause
   case runResume

@@ -68,6 +68,9 @@ extension CommandForm {
       words: ["run", "start"], arguments: ["FILE"],
       options: [
         OptionForm(name: "--name", value: "NAME", summary: "the run's name (else the protocol's)"),
+        OptionForm(
+          name: "--compress", value: "METHOD",
+          summary: "none, bslz4, bszstd or bsgaps, without loss (else the daemon's configuration)"),
         OptionForm(name: "--follow", summary: "show progress until the run ends; Ctrl-C detaches"),
       ], summary: "run a protocol",
       explanation: """

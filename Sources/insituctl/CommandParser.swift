@@ -110,7 +110,9 @@ enum CommandParser {
     case "status": return .status
     case "devices": return .devices
     case "run start":
-      return .runStart(file: arguments[0], name: values["--name"], follows: values["--follow"] != nil)
+      return .runStart(
+        file: arguments[0], name: values["--name"], compression: values["--compress"],
+        follows: values["--follow"] != nil)
     case "run stop": return .runStop
     case "run pause": return .runPause
     case "run resume": return .runResume

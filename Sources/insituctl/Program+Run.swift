@@ -5,10 +5,11 @@ import Linux
 import Quantities
 
 extension Program {
-  func startRun(_ path: String, name: String?, follows: Bool) throws(ControlError) -> Int32 {
+  func startRun(_ path: String, name: String?, compression: String?, follows: Bool) throws(ControlError) -> Int32 {
     let file = try ProtocolFile(path)
     var parameters: [String: JSONValue] = ["protocol": .string(file.text), "file": .string(file.name)]
     if let name { parameters["name"] = .string(name) }
+    if let compression { parameters["compression"] = .string(compression) }
     guard follows else {
       let client = try ControlClient(invocation.endpoint)
       // A start may wait for instruments and for the making of the run's directory.

@@ -58,7 +58,8 @@ struct Program {
     case .holder(let command): return try holder(command)
     case .beam(let command): return try beam(command)
     case .devices: try ask(.devices, within: Seconds(30), text: DevicesText.lines)
-    case .runStart(let file, let name, let follows): return try startRun(file, name: name, follows: follows)
+    case .runStart(let file, let name, let compression, let follows):
+      return try startRun(file, name: name, compression: compression, follows: follows)
     case .runStop: try ask(.runStop) { _ in ["The run is being stopped; the cell goes to its safe state."] }
     case .runPause: try ask(.runPause) { _ in ["The run is paused."] }
     case .runResume: try ask(.runResume) { _ in ["The run goes on."] }

@@ -27,7 +27,7 @@ enum RunText {
       [
         "frames",
         "triggered \(Wording.count(frames?["triggered"])), received \(Wording.count(frames?["received"])), "
-          + "written \(Wording.count(frames?["written"]))",
+          + "written \(Wording.count(frames?["written"]))\(Wording.chosen(frames))",
       ])
     var lost = "at source \(Wording.count(frames?["lost_at_source"]))"
     if let causes = Wording.causes(frames?["dropped"]) { lost += ", \(causes)" }

@@ -21,8 +21,14 @@ enum StatusText {
     table.rows.append(["frames", frames(status)])
     if let limitation = status["holder"]?["limitation"]?.string { table.rows.append(["contacts", limitation]) }
     if let beam = status["beam"], !beam.isNull { table.rows.append(["beam", BeamText.line(beam)]) }
-    let ring = status["ring"]
-    table.rows.append(["ring", "\(Wording.count(ring?["filled"])) of \(Wording.count(ring?["slots"])) slots filled"])
+    for camera in status["cameras"]?.array ?? [] {
+      let ring = camera["ring"]
+      table.rows.append([
+        "ring",
+        "\(camera["name"]?.string ?? "?"): \(Wording.rate(camera["frames_per_second"])) per second, "
+          + "\(Wording.count(ring?["filled"])) of \(Wording.count(ring?["slots"])) slots wait for the disk",
+      ])
+    }
     table.rows.append(["disk", disk(status["disk"])])
     for instrument in status["instruments"]?.array ?? [] {
       table.rows.append([instrument["kind"]?.string ?? "?", Self.instrument(instrument)])
@@ -50,7 +56,7 @@ enum StatusText {
     var text = "\(Wording.rate(status["frames_per_second"])) per second"
     if let frames = status["run"]?["frames"], !frames.isNull {
       text += "; triggered \(Wording.count(frames["triggered"])), received \(Wording.count(frames["received"]))"
-      text += ", written \(Wording.count(frames["written"]))"
+      text += ", written \(Wording.count(frames["written"]))\(Wording.chosen(frames))"
       if let causes = Wording.causes(frames["dropped"]) { text += "; dropped: \(causes)" }
     }
     return text + "; lost \(Wording.count(status["lost_frames"]))"

@@ -13,6 +13,15 @@ enum Wording {
   static func amperes(_ value: JSONValue?) -> String { value?.double.map { Amperes($0).description } ?? nothing }
   static func coulombs(_ value: JSONValue?) -> String { value?.double.map { Coulombs($0).description } ?? nothing }
   static func seconds(_ value: JSONValue?) -> String { value?.double.map { Seconds($0).description } ?? nothing }
+  /// ", skipped 10, in sums 5" where frames were left out by choice; nothing where none was.
+  static func chosen(_ frames: JSONValue?) -> String {
+    var text = ""
+    for (name, key) in [("skipped", "skipped"), ("in sums", "merged")] {
+      if let count = frames?[key]?.integer, count > 0 { text += ", \(name) \(count)" }
+    }
+    return text
+  }
+
   static func count(_ value: JSONValue?) -> String { value?.integer.map { "\($0)" } ?? nothing }
 
   /// "12.4 s", one decimal, for lines that are redrawn and must not jump.

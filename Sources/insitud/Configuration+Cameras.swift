@@ -1,3 +1,4 @@
+import BiasProtocol
 import FrameIngest
 import Quantities
 import RunControl
@@ -71,13 +72,7 @@ extension Configuration {
     var setup = CameraSetup(
       name: name, source: source, exposure: try section.quantity("exposure", default: Seconds(0.0024)),
       width: frame.width, height: frame.height, ringFrames: 256)
-    if let watch = section.ifPresent("watch") {
-      let rate: Hertz = try watch.quantity()
-      guard 0.001...100_000 ~= rate.value else {
-        throw watch.error("is \(rate)", remedy: "write 0.001 fps to 100000 fps")
-      }
-      setup.watch = rate
-    }
+    if let watch = section.ifPresent("watch") { setup.watch = try frameRate(watch, or: "100 fps") }
     setup.countsPerElectron = try section.ifPresent("counts_per_electron").map(countsPerElectron)
     setup.pixelSize = try section.ifPresent("pixel_size").map(pixelSize)
     if section.ifPresent("statistics") != nil { setup.statistics = try statistics(section) }
@@ -97,7 +92,7 @@ extension Configuration {
     let words = text.split(separator: " ")
     guard let at = words.firstIndex(of: "at"),
       let time = try? Seconds(parsing: words[..<at].joined(separator: " ")),
-      let rate = try? Hertz(parsing: words[(at + 1)...].joined(separator: " ")),
+      let rate = try? FrameRate.parse(words[(at + 1)...].joined(separator: " ")),
       case let slots = (time.value * rate.value).rounded(.up), (8...65536).contains(slots)
     else {
       throw length.error(
@@ -126,12 +121,15 @@ extension Configuration {
     switch try field.text() {
     case "recorded": return .recorded
     case "full": return .full
-    default:
-      let rate: Hertz = try field.quantity()
-      guard 0.001...100_000 ~= rate.value else {
-        throw field.error("is \(rate)", remedy: "write recorded, full, or 0.001 fps to 100000 fps")
-      }
-      return .chosen(rate)
+    default: return .chosen(try frameRate(field, or: "recorded, full, or 400 fps"))
+    }
+  }
+
+  /// "400 fps".
+  private static func frameRate(_ field: YAMLField, or example: String) throws(YAMLError) -> Hertz {
+    let text = try field.text()
+    do throws(QuantityError) { return try FrameRate.parse(text) } catch {
+      throw field.error("\(error)", remedy: "write \(example)")
     }
   }
 

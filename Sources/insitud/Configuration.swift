@@ -2,6 +2,7 @@ import Alignment
 import ControlProtocol
 import HolderDriver
 import Linux
+import Pixels
 import Potentiostat
 import Quantities
 import RunControl
@@ -34,7 +35,7 @@ struct Configuration {
       let runtime = override ?? raw["runtime"]?.scalar ?? "/run/insitud"
       let top = try raw.replacing("{runtime}", with: runtime).mapping(keys: Self.topKeys)
       let control = try top.mappingOrEmpty("control", keys: ["endpoint", "streams"])
-      let storage = try top.mappingOrEmpty("storage", keys: ["segment", "keep_free", "degrade"])
+      let storage = try top.mappingOrEmpty("storage", keys: ["segment", "keep_free", "degrade", "compression"])
       let beam = try top.mappingOrEmpty("beam", keys: ["dose_rate"])
 
       var data = dataOverride ?? ""
@@ -54,6 +55,11 @@ struct Configuration {
         software: Software.title("insitud"))
 
       if let field = storage.ifPresent("degrade") { controller.degradations = try Self.degradations(field) }
+
+      if let field = storage.ifPresent("compression") {
+        let method = try field.choice(["none"] + FrameCompression.allCases.map(\.rawValue))
+        controller.compression = FrameCompression(rawValue: method)
+      }
 
       // The twin's own keys are the twin's to check.
       twinCommand = raw["twin"] == nil ? nil : raw["twin"]?["command"]?.scalar ?? "insitu-twin"

@@ -194,7 +194,10 @@ struct Daemon {
     for (camera, setup) in zip(settings.runCameras, settings.cameras) {
       let path = CameraRing.path(runtime: settings.runtime, camera)
       rings.append(
-        CameraRing(camera, try FrameRing.create(path, slots: setup.ringFrames, slotBytes: setup.frameBytes)))
+        CameraRing(
+          camera,
+          try FrameRing.create(
+            path, slots: setup.ringFrames, slotBytes: setup.frameBytes, statistics: setup.statistics)))
     }
     return rings
   }

@@ -48,6 +48,27 @@ extension DaemonTests {
       #expect(report.isSound, "\(report.findings.map(\.description))")
     }
 
+    @Test("What a configuration has go wrong with a DE-Server does, and every frame stays accounted for")
+    func directElectronFaults() throws {
+      let address = try TCPListener("127.0.0.1:0").address
+      var settings = Laboratory.Settings()
+      settings.camera = "{model: de, url: \"tcp://\(address)\", maximum_latency: 100 ms}"
+      settings.twinCamera = ["stream: de", "address: \"\(address)\""]
+      settings.faults = ["reorder_frames: 1, every: 7", "damage_frames: 1, every: 10"]
+      let laboratory = try Laboratory(settings)
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      let id = try laboratory.start(client, "- Rest for 2 s:\n    record: 100 fps")
+      let shown = try laboratory.ended(client)
+      #expect(shown["outcome"]?.string == "complete", "\(shown["reason"]?.text ?? "")")
+      #expect(shown.at("ledger.balanced")?.bool == true)
+      // Of each ten movie buffers of four frames one has wrong indices.
+      #expect(try #require(shown.at("frames.dropped.unusable")?.integer) >= 4, "\(shown.at("frames")?.text ?? "")")
+      let directory = try laboratory.directory(id)
+      let report = try RunVerification.verify(directory)
+      #expect(report.isSound, "\(report.findings.map(\.description))")
+    }
+
     @Test("A recorded run is recorded again from its files, frame by frame, with its stamps")
     func replay() throws {
       let recorded = try RecordedRun.shared.get()

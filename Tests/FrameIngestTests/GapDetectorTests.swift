@@ -161,4 +161,29 @@ struct GapDetectorTests {
     #expect(gaps.prefix(2) == [gap(0, 2, 2, .lostAtSource), gap(5, 6, 2, .lostAtSource)])
     #expect(isBalanced(detector, triggered: 4 * ranges))
   }
+
+  @Test("frames that came in reverse behind unusable ones left a gap over numbers that are there")
+  func reverseBehindUnusable() {
+    var detector = GapDetector(series: 1)
+    for (number, unusable) in [(0, 0), (8, 4), (7, 0), (6, 0), (5, 0)] as [(UInt64, UInt64)] {
+      var frame = FrameHeader(frameNumber: number, series: 1, width: 1, height: 1)
+      frame.unusableBefore = unusable
+      _ = detector.observe(frame)
+    }
+    let gaps = detector.finish(triggered: 9, unusable: 4)
+    #expect(gaps == [FrameGap(series: 1, first: 1, last: 4, frames: 4, cause: .unusable)])
+  }
+
+  @Test("in a range of several causes the ends are missing, whatever came of the middle first")
+  func middleFirst() {
+    var detector = GapDetector(series: 1)
+    for (number, unusable) in [(0, 0), (9, 2), (7, 0), (8, 0)] as [(UInt64, UInt64)] {
+      var frame = FrameHeader(frameNumber: number, series: 1, width: 1, height: 1)
+      frame.unusableBefore = unusable
+      _ = detector.observe(frame)
+    }
+    let gaps = detector.finish(triggered: 10, unusable: 2)
+    #expect(gaps.allSatisfy { $0.first == 1 && $0.last == 6 })
+    #expect(gaps.reduce(0) { $0 + $1.frames } == 6)
+  }
 }

@@ -1,6 +1,7 @@
 import FrameRing
 import Glibc
 import Linux
+import Pixels
 import Quantities
 import Testing
 
@@ -59,6 +60,40 @@ struct RingReaderTests {
       return true
     }
     ring.release(through: ring.published - 1)
+  }
+
+  @Test("The numpy reader finds the statistics of a frame that has them")
+  func statistics() throws {
+    let ring = try FrameRing.create(file.path, slots: 3, slotBytes: 16)
+    var found = FrameStatistics(sum: 1 << 40, minimum: 3, maximum: 70_000, saturated: 5, change: 0.25, regionCount: 2)
+    found[region: 0] = 1.5
+    found[region: 1] = -2
+    for statistics in [found, nil] {
+      let sequence = ring.write { header, _ in
+        header = FrameHeader(flags: .repeated, pixelType: .u8, width: 4, height: 4, statistics: statistics)
+        return true
+      }
+      ring.release(through: try #require(sequence))
+    }
+    let program = """
+      import sys
+      sys.dont_write_bytecode = True
+      sys.path.insert(0, sys.argv[1])
+      from ring_reader import RingReader, REPEATED, STATISTICS
+      reader = RingReader(sys.argv[2])
+      for sequence in (0, 1):
+          h, _ = reader.copy(sequence)
+          print(int(h["flags"]) == REPEATED | (STATISTICS if sequence == 0 else 0), end=" ")
+          if sequence == 0:
+              print(*(h[name] for name in ("sum", "saturated", "minimum", "maximum", "change", "region_count")),
+                    *h["region_means"][:2], end=" ")
+      """
+    let path = file.path + ".py"
+    try FileSystem.replace(path, with: Array(program.utf8))
+    defer { FileSystem.remove(path) }
+    let pipe = try #require(popen("'\(python!)' \(path) '\(examples)' \(file.path) 2>&1", "r"))
+    defer { pclose(pipe) }
+    #expect(line(pipe) == "True 1099511627776 5 3 70000 0.25 2 1.5 -2.0 True ")
   }
 
   @Test("The numpy reader never has a torn frame of a writer at full speed, and knows what it missed")

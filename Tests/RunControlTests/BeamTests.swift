@@ -103,6 +103,7 @@ struct BeamTests {
     defer { bench.end() }
     let text = """
       protocol: 1
+      name: dose
       limits: {dose: 5 e/A^2, voltage: [-1 V, 1 V], current: [-1 nA, 1 nA]}
       steps:
         - Rest for 1 s

@@ -97,25 +97,25 @@ struct FrameSelectionTests {
   func pressure() {
     var pressure = DiskPressure([.everyNth(2), .previews])
     let start = MonotonicTime(nanoseconds: 0)
-    expectNote(&pressure, 40, at: start, false)
+    expectNote(&pressure, 60, at: start, false)
     #expect(pressure.measure == nil)
-    expectNote(&pressure, 60, at: start, true)
+    expectNote(&pressure, 80, at: start, true)
     #expect(pressure.measure == .everyNth(2))
     var admitted: [Bool] = []
     for _ in 0..<6 { admitted.append(pressure.admits()) }
     #expect(admitted == [true, false, true, false, true, false])
     // A step down must have time to show.
-    expectNote(&pressure, 60, at: start + Seconds(0.1), false)
-    expectNote(&pressure, 60, at: start + Seconds(0.6), true)
+    expectNote(&pressure, 80, at: start + Seconds(0.1), false)
+    expectNote(&pressure, 80, at: start + Seconds(0.6), true)
     #expect(pressure.measure == .previews)
     expectNote(&pressure, 99, at: start + Seconds(2), false)
     expectNote(&pressure, 1, at: start + Seconds(3), false)
-    expectNote(&pressure, 1, at: start + Seconds(8.1), true)
+    expectNote(&pressure, 1, at: start + Seconds(5.1), true)
     #expect(pressure.measure == .everyNth(2))
     // What comes in between begins the rest anew.
-    expectNote(&pressure, 20, at: start + Seconds(10), false)
-    expectNote(&pressure, 1, at: start + Seconds(13.2), false)
-    expectNote(&pressure, 1, at: start + Seconds(18.3), true)
+    expectNote(&pressure, 20, at: start + Seconds(6), false)
+    expectNote(&pressure, 1, at: start + Seconds(7.2), false)
+    expectNote(&pressure, 1, at: start + Seconds(9.3), true)
     #expect(pressure.measure == nil)
   }
 

@@ -23,10 +23,17 @@ struct CommandParserTests {
     "every command of the vocabulary",
     arguments: [
       ("status", .status), ("devices", .devices),
-      ("run start a.yaml", .runStart(file: "a.yaml", name: nil, follows: false)),
-      ("run start a.yaml --name x --follow", .runStart(file: "a.yaml", name: "x", follows: true)),
-      ("run start --follow --name=x a.yaml", .runStart(file: "a.yaml", name: "x", follows: true)),
-      ("--json run --name run start start", .runStart(file: "start", name: "run", follows: false)),
+      ("run start a.yaml", .runStart(file: "a.yaml", name: nil, compression: nil, follows: false)),
+      ("run start a.yaml --name x --follow", .runStart(file: "a.yaml", name: "x", compression: nil, follows: true)),
+      (
+        "run start a.yaml --compress bszstd",
+        .runStart(file: "a.yaml", name: nil, compression: "bszstd", follows: false)
+      ),
+      ("frames keep --last 10s", .framesKeep(last: "10s", camera: nil)),
+      ("frames keep --camera image --last=2", .framesKeep(last: "2", camera: "image")),
+      ("frames left", .framesLeft), ("frames recover", .framesRecover), ("frames discard", .framesDiscard),
+      ("run start --follow --name=x a.yaml", .runStart(file: "a.yaml", name: "x", compression: nil, follows: true)),
+      ("--json run --name run start start", .runStart(file: "start", name: "run", compression: nil, follows: false)),
       ("run stop", .runStop), ("run pause", .runPause), ("run resume", .runResume), ("estop", .emergencyStop),
       ("note beam blanked", .note("beam blanked")), ("note -- --json is text", .note("--json is text")),
       ("runs", .runsList), ("runs show last", .runsShow("last")), ("runs verify 01J", .runsVerify("01J")),

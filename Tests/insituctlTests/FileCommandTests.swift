@@ -169,7 +169,8 @@ struct FileCommandTests {
       text.replacing("record: 10 fps", with: "record: {cameras: {imgae: 400 fps}}"), "--json", endpoint: daemon.endpoint
     )
     #expect(foreign.code == 65)
-    #expect(foreign.remarks.first?.contains("there is no camera “imgae”; did you mean “image”?") == true, "\(foreign.remarks)")
+    let remark = foreign.remarks.first ?? ""
+    #expect(remark.contains("there is no camera “imgae”; did you mean “image”?"), "\(foreign.remarks)")
   }
 
   @Test("2 mA written for 2 pA is stopped with line, limit and remedy, code 65")

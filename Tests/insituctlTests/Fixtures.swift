@@ -24,6 +24,7 @@ enum Fixtures {
       ],
       "voltage_V": 3.71234, "current_A": 2.004e-12, "frames_per_second": 399.96,
       "ring": ["slots": 400, "filled": 12], "lost_frames": 5,
+      "cameras": [["name": "camera", "frames_per_second": 400, "ring": ["slots": 400, "filled": 12]]],
       "disk": ["free_bytes": 120_000_000_000, "seconds_left": 143.0], "holder": ["state": "armed"],
       "uptime_s": 180.0, "software": "insitud 0.1.0",
     ]

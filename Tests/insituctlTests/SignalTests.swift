@@ -96,8 +96,12 @@ struct SignalTests {
   @Test("Ctrl-C while the beam is calibrated has the daemon stop it, and ends with 130")
   func calibration() throws {
     let stops = Monitor(0)
+    let isAsked = Monitor(false)
     let daemon = try FakeDaemonServer("calibration") { request in
       switch request.method {
+      case .beamCalibrate:
+        isAsked.update { $0 = true }
+        return nil
       case .hello: return .success(FakeDaemonServer.hello)
       case .beamStop:
         stops.update { $0 += 1 }
@@ -107,6 +111,7 @@ struct SignalTests {
     }
     let child = try Child(["beam", "calibrate", "--endpoint", daemon.endpoint])
     #expect(child.read(child.errors, until: "Ctrl-C stops").contains("on vacuum"))
+    #expect(isAsked.wait(atMost: Seconds(20)) { $0 ? true : nil } == true)
     kill(child.process, SIGINT)
     #expect(child.read(child.errors).contains("nothing is kept"))
     #expect(child.end() == 130)

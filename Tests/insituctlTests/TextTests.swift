@@ -16,7 +16,7 @@ struct TextTests {
         "              12.4 s of at most 1 h; run 30.0 s of about 60.0 s",
         "cell          3.712 V, 2.00 pA, charge 24.8 pC; holder armed",
         "frames        400.0 per second; triggered 4010, received 4007, written 4005; dropped: ring_full 2; lost 5",
-        "ring          12 of 400 slots filled",
+        "ring          camera: 400.0 per second, 12 of 400 slots wait for the disk",
         "disk          120 GB free, 2 min 23 s at the present rate",
         "potentiostat  keithley-2450, connected, measuring",
         "camera        shm: nobody listens",

@@ -9,6 +9,10 @@
 int clinux_o_direct(void);
 /// Names the calling thread; at most 15 bytes are kept by the kernel.
 void clinux_name_thread(const char *_Nonnull name);
+/// The processor that has `index` processors before it among those the process may run on; -1 beyond the last.
+int clinux_usable_processor(int index);
+/// Keeps the calling thread on one processor; 0 or the error number.
+int clinux_pin_thread(int processor);
 /// CPU time of the calling process in nanoseconds (user + system).
 int64_t clinux_process_cpu_ns(void);
 /// A non-blocking, close-on-exec eventfd with the count 0; -1 and errno on failure.

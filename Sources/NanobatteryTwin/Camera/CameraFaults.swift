@@ -12,6 +12,9 @@ package struct CameraFaults: Equatable, Sendable {
       self.every = every
     }
 
+    /// The first frame that is struck.
+    var first: UInt64 { every - min(frames, every) }
+
     /// The last `frames` of each block of `every`.
     func strikes(_ frame: UInt64) -> Bool { every > 0 && frame % every >= every - min(frames, every) }
   }

@@ -25,12 +25,12 @@ package enum Degradation: Hashable, Sendable, CustomStringConvertible {
 /// Watches how far the recorder is behind the camera, and says how much of the frames it should still take in.
 struct DiskPressure {
   /// Further down, and up again, when so much of the ring waits for the disk.
-  private static let tooMuch = 0.5
+  private static let tooMuch = 0.75
   private static let little = 0.06
   /// A step down must have time to show.
   private static let beforeNextDown = Seconds(0.5)
   /// Rest before a step up.
-  private static let beforeUp = Seconds(5)
+  private static let beforeUp = Seconds(2)
 
   let order: [Degradation]
   /// How many steps of the order are in force.

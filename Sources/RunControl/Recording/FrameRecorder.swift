@@ -2,6 +2,7 @@ import ControlProtocol
 import FrameIngest
 import FrameRing
 import Linux
+import Pixels
 import Quantities
 import RunStore
 
@@ -17,7 +18,11 @@ struct EndedSeries: Sendable {
 struct RecorderSettings: Sendable {
   /// A segment ends before it grows beyond this, bytes.
   var segmentBytes: Int64
+  /// With less free on the disk, previews are the most that is written, bytes.
+  var keepFree: Int64
   var degradations: [Degradation]
+  /// nil: frames are written as they came.
+  var compression: FrameCompression?
 }
 
 /// What was found when somebody looked back.
@@ -52,7 +57,6 @@ final class FrameRecorder: Sendable {
     var openSeries: Set<UInt64> = []
     var isRecording = false
     var isEnding = false
-    var diskIsFull = false
     var waiting = 0
     var beats: UInt64 = 0
   }
@@ -75,6 +79,11 @@ final class FrameRecorder: Sendable {
     self.counted = counted
     thread.update { $0 = NamedThread(camera.id == 0 ? "recorder" : "rec-\(camera.name)") { [self] in work() } }
   }
+
+  /// Slots that are left free for the camera while the recorder keeps up.
+  private var slotsFree: Int { min(ring.slotCount / 2, max(Self.fewestFree, ring.slotCount / Self.shareFree)) }
+  /// Slots that can be looked back on.
+  var slotsHeld: Int { ring.slotCount - slotsFree }
 
   /// Slots with frames that have not been dealt with.
   var waiting: Int { shared.read { $0.waiting } }
@@ -117,9 +126,6 @@ final class FrameRecorder: Sendable {
     return answer
   }
 
-  /// Whether the disk is so full that only the smallest is written.
-  func set(diskIsFull: Bool) { shared.update { $0.diskIsFull = diskIsFull } }
-
   /// Waits for the series that are open, then writes what is left and ends the files.
   /// - Parameter forgetsSeries: false for cameras that go on.
   /// - Returns: whether all series ended within `limit` (else they are closed as they are), and whether the files were
@@ -144,14 +150,14 @@ final class FrameRecorder: Sendable {
     var lastSynchronized = MonotonicTime.now
     while true {
       let waiting = Int(clamping: ring.published - slots.next)
-      let (commands, isEnding, diskIsFull) = shared.update { state -> ([Command], Bool, Bool) in
+      let (commands, isEnding) = shared.update { state -> ([Command], Bool) in
         state.beats += 1
         state.waiting = waiting
         defer { state.commands = [] }
-        return (state.commands, state.isEnding, state.diskIsFull)
+        return (state.commands, state.isEnding)
       }
       if isEnding { return }
-      session?.note(waiting: waiting, of: ring.slotCount, diskIsFull: diskIsFull)
+      session?.note(waiting: waiting, of: ring.slotCount)
       for command in commands { obey(command, &session, &slots) }
 
       if ring.waitForPublished(beyond: slots.next, atMost: Seconds(session?.isWriting == true ? 0.002 : 0.02)) {
@@ -217,7 +223,7 @@ final class FrameRecorder: Sendable {
         $0.beats += 1
         $0.waiting = waiting
       }
-      session?.note(waiting: waiting, of: ring.slotCount, diskIsFull: shared.read { $0.diskIsFull })
+      session?.note(waiting: waiting, of: ring.slotCount)
     }
   }
 
@@ -252,7 +258,7 @@ final class FrameRecorder: Sendable {
 
   /// Gives slots back to the camera: as many as it needs to find free ones, of those that nobody reads any more.
   private func giveBack(_ session: RecordingSession?, _ slots: inout RingSlots) {
-    let free = UInt64(min(ring.slotCount / 2, max(Self.fewestFree, ring.slotCount / Self.shareFree)))
+    let free = UInt64(slotsFree)
     let published = ring.published
     guard published + free > UInt64(ring.slotCount) else { return }
     let wanted = published + free - UInt64(ring.slotCount)

@@ -16,6 +16,8 @@ final class RecordingSession {
   private static let diskCause = "disk"
   /// Buffers for frames that are written otherwise than they came.
   private static let mostBuffers = 16
+  /// At 839 MB/s the disk is asked before another 84 MB are on it.
+  private static let diskInterval = Seconds(0.1)
   /// Previews have at most so many pixels to a side, and so many are written in a second.
   private static let previewSide = 128
   private static let previewInterval = Seconds(0.1)
@@ -42,6 +44,9 @@ final class RecordingSession {
   private var ruleStep = UInt32.max
   private var ruleSeries = UInt64.max
   private var openSum: (work: StoredWork, buffer: FrameBuffer, shape: (type: PixelType, width: Int, height: Int))?
+  private var nextLookAtDisk = MonotonicTime(nanoseconds: 0)
+  private let keepFree: Int64
+  private let compression: FrameCompression?
   private var nextPreview = MonotonicTime(nanoseconds: 0)
 
   private var buffers: [FrameBuffer] = []
@@ -85,9 +90,12 @@ final class RecordingSession {
     self.counted = counted
     files = FrameFiles(run.directory, camera)
     pressure = DiskPressure(settings.degradations)
+    keepFree = settings.keepFree
     var segments = SegmentSettings()
     segments.segmentBytes = settings.segmentBytes
     segments.note = run.id
+    segments.compression = settings.compression
+    compression = settings.compression
     let stored = StoredFrames()
     self.stored = stored
     writer = SegmentWriter(files, segments) { stored.frames += $0 }
@@ -387,10 +395,16 @@ final class RecordingSession {
     writer.synchronize()
   }
 
-  /// How much of the ring waits, and whether the disk is nearly full.
-  func note(waiting: Int, of slots: Int, diskIsFull: Bool) {
-    let changed = pressure.note(isFull: diskIsFull)
-    guard pressure.note(waiting: waiting, of: slots, at: .now) || changed else { return }
+  /// Looks at how much of the ring waits, and from time to time at what is free on the disk.
+  func note(waiting: Int, of slots: Int) {
+    let now = MonotonicTime.now
+    var changed = pressure.note(waiting: waiting, of: slots, at: now)
+    if now >= nextLookAtDisk {
+      nextLookAtDisk = now + Self.diskInterval
+      let free = FileSystem.freeBytes(at: run.directory.path) ?? .max
+      if pressure.note(isFull: free < keepFree) { changed = true }
+    }
+    guard changed else { return }
     let measure = pressure.measure
     let why = pressure.isFull ? "the disk is nearly full" : "\(waiting) of \(slots) slots wait for the disk"
     let what = measure.map { "from now on: \($0)" } ?? "every frame that is wanted is written again"
@@ -418,7 +432,8 @@ final class RecordingSession {
       publisher.publish(
         work.header,
         at: StreamReference(
-          file: files.pixelsPath(item.segment), offset: item.offsetBytes, byteCount: Int64(work.header.bytes)),
+          file: files.pixelsPath(item.segment, compression == nil ? .plain : .compressed), offset: item.offsetBytes,
+          byteCount: Int64(item.storedBytes), encoding: item.encoding.method?.rawValue),
         of: files.camera)
     }
     if done >= 64 || done == underWay.count {

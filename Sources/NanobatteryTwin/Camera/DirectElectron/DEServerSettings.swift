@@ -42,4 +42,13 @@ package struct DEServerFaults: Sendable {
   package var wrongSize: CameraFaults.Pattern?
 
   package init() {}
+
+  /// What the configuration says of a camera, by movie buffers in place of frames. What ends a connection does so once.
+  package init(_ faults: CameraFaults) {
+    reorder = faults.reorder
+    damageIndex = faults.damage
+    garbage = faults.garbage.map(\.first)
+    breakOff = faults.breakOff.map(\.first)
+    pause = faults.absence.map { (buffer: $0.frame, span: $0.span) }
+  }
 }
