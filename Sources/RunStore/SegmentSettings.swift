@@ -23,7 +23,7 @@ package struct SegmentSettings: Sendable {
   package var writesUnderWay = 4
   /// How frames are compressed; nil: plain MRC.
   package var compression: FrameCompression?
-  /// Threads that compress, of low priority; nil: one less than there are processors, at least one, at most four.
+  /// Threads that compress, in the background; nil: one less than there are processors, at least one, at most four.
   package var compressionThreads: Int?
   /// Frames that may wait, where they are, for a thread; more of them are stored as they are.
   package var compressionBacklog = 16

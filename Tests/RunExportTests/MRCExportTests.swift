@@ -28,7 +28,7 @@ struct MRCExportTests {
     var settings = SegmentSettings()
     settings.reservationBytes = 64 << 10
     settings.compression = compression
-    settings.segmentBytes = compression == nil ? 4096 + 7 * Int64(shape.bytes) : 8192
+    settings.segmentBytes = compression == nil ? 4096 + 7 * Int64(shape.bytes) : 4096 + 1000
     let writer = SegmentWriter(run.directory.frames, settings)
     for k in 0..<count {
       let pixels = (0..<shape.width * shape.height).map { UInt16(k + $0 & 3) }

@@ -74,7 +74,7 @@ struct WritesUnderWayTests {
         slots.write(k)
         if k % (count - 6) == count - 7 { slots.flush() }
         if k % 5 == 4 { writer.synchronize() }
-        #expect(try described(run.directory.frames) == stored.count)
+        if k % (count / 13) == 0 { #expect(try described(run.directory.frames) == stored.count) }
       }
       slots.close()
       #expect(slots.errors.isEmpty)
