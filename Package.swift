@@ -88,7 +88,7 @@ let package = Package(
     room("BiasProtocol", ["YAML", "JSON", "Pixels", "Quantities"]),
 
     // runs
-    room("RunStore", ["SQLite", "Alignment", "JSON", "CLinux", "Linux", "Quantities"]),
+    room("RunStore", ["SQLite", "Alignment", "JSON", "Pixels", "CLinux", "Linux", "Quantities"]),
     room("RunExport", ["RunStore", "SQLite", "JSON", "Linux", "Quantities"]),
     room(
       "RunControl",
@@ -127,7 +127,8 @@ let package = Package(
       name: "insitu-bench",
       dependencies: [
         "CBoostQueue", "NanobatteryTwin", "Potentiostat", "USB", "Pixels", "CPixels", "CBitshuffle", "FrameRing",
-        "FrameIngest", "RunStore", "ControlProtocol", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
+        "FrameIngest", "RunStore",
+        "ControlProtocol", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
       ],
       path: "Benchmarks/insitu-bench", swiftSettings: strict),
 
@@ -166,8 +167,8 @@ let package = Package(
       "Potentiostat", ["TwinBench", "Potentiostat", "USB", "EmulatedUSB", "NanobatteryTwin", "Linux", "Quantities"]),
     suite("Alignment", ["Alignment", "Quantities"]),
     suite("BiasProtocol", ["BiasProtocol", "YAML", "JSON", "Pixels", "Linux", "Quantities"]),
-    suite("RunStore", ["RunStore", "SQLite", "Alignment", "JSON", "Linux", "Quantities"]),
-    suite("RunExport", ["RunExport", "RunStore", "SQLite", "JSON", "Linux", "Quantities"]),
+    suite("RunStore", ["RunStore", "Pixels", "SQLite", "Alignment", "JSON", "Linux", "Quantities"]),
+    suite("RunExport", ["RunExport", "RunStore", "Pixels", "SQLite", "JSON", "Linux", "Quantities"]),
     suite("ControlProtocol", ["FakeDaemon", "ControlProtocol", "JSON", "ZeroMQ", "Linux", "Quantities"]),
     suite(
       "RunControl",
