@@ -8,9 +8,9 @@ package struct SegmentSettings: Sendable {
   package var segmentBytes: Int64 = 16 << 30
   /// Blocks are set aside ahead of the data in steps of this, and given back when the segment ends.
   package var reservationBytes: Int64 = 1 << 30
-  /// Nothing is set aside where less than this, and two steps, would stay free: what is set aside looks used to whoever asks
-  /// how much is left.
-  package var leaveFree: Int64 = 0
+  /// Blocks are not set aside when the file system would have less than this and another step left: what is reserved counts as
+  /// used for everybody, and whoever keeps room free must not be made to stop by it.
+  package var freeBytesKept: Int64 = 0
   /// False: through the page cache even where the file system could do without.
   package var direct = true
   /// How often the header's frame count follows the data (formats.md §1.4).

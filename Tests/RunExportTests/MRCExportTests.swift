@@ -70,6 +70,20 @@ struct MRCExportTests {
     #expect(try FileSystem.list(target).count == 2)
   }
 
+  @Test("nothing is replaced: neither frames of another run, nor the recording itself")
+  func occupied() throws {
+    let run = try run(5, .bslz4)
+    defer { remove(run) }
+    let before = try FileSystem.list(run.path)
+    for target in [run.path + "/out", run.path] {
+      if target != run.path { _ = try ExportFormat.mrc.write(run: run.path, to: target) }
+      let index = try FileSystem.read(target + "/frames-0000.idx")
+      #expect(throws: ExportError.self) { _ = try ExportFormat.mrc.write(run: run.path, to: target) }
+      #expect(try FileSystem.read(target + "/frames-0000.idx") == index)
+    }
+    #expect(try FileSystem.list(run.path) == (before + ["out"]).sorted())
+  }
+
   @Test("a damaged frame is named, and nothing is left behind", arguments: [nil, .bslz4] as [FrameCompression?])
   func damaged(compression: FrameCompression?) throws {
     let run = try run(12, compression)

@@ -50,7 +50,7 @@ final class FrameOutput {
     var segments = SegmentSettings()
     segments.segmentBytes = settings.segmentBytes
     segments.note = run.id
-    segments.leaveFree = settings.keepFree
+    segments.freeBytesKept = settings.keepFree
     segments.compression = settings.compression
     compression = settings.compression
     let stored = StoredFrames()
