@@ -38,9 +38,9 @@ $(PYTHON): Tests/requirements.txt Tests/requirements-alone.txt
 test: $(PYTHON)
 	@packaging/dependencies.sh test
 	swift build --build-tests $(CHECK)
-	@echo "First the sessions with a fault at every transfer: they keep all cores busy, and others wait for instruments meanwhile."
-	swift test --skip-build --filter AnomalyTests
-	INSITUD_PYTHON=$(CURDIR)/$(PYTHON) swift test --skip-build --skip AnomalyTests
+	@echo "First what keeps all cores busy: sessions with a fault at every transfer, and pixels. Others wait for instruments meanwhile."
+	INSITUD_PYTHON=$(CURDIR)/$(PYTHON) swift test --skip-build --filter "AnomalyTests|PixelsTests"
+	INSITUD_PYTHON=$(CURDIR)/$(PYTHON) swift test --skip-build --skip "AnomalyTests|PixelsTests"
 
 sanitize:
 	@packaging/dependencies.sh test

@@ -150,7 +150,8 @@ package enum RunAlignment {
   ) throws(DatabaseError) {
     // Of a frame from before the run, kept by looking back, nobody knows the dose.
     let elapsed = (frame.exposure.stop - started).value
-    let dose = elapsed >= 0 ? options.doseRate.map { $0 * elapsed } : nil
+    let isOfRun = elapsed + frame.exposure.halfWidth.value >= 0
+    let dose = isOfRun ? options.doseRate.map { $0 * max(0, elapsed) } : nil
     let v = value.voltage
     let i = value.current
     try database.run(
