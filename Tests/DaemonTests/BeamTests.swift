@@ -69,6 +69,21 @@ extension DaemonTests {
         #expect(abs(try #require(row.double("rate")) - rate) < 1e-6 * rate)
         #expect(abs(try #require(row.double("share")) - uncertainty / rate) < 1e-6)
       }
+      // 2.4 ms of the true rate on every frame, by its own counts, and the mean of the configured region.
+      let counted = try #require(
+        try database.rows(
+          """
+          SELECT avg(counted_e_per_A2) AS dose, avg(counted_uncertainty_e_per_A2) AS uncertainty,
+            min(json_array_length(region_means_json)) AS regions, count(*) AS frames
+          FROM frame_statistics
+          """
+        ).first)
+      let dose = try #require(counted.double("dose"))
+      let doseUncertainty = try #require(counted.double("uncertainty"))
+      #expect(abs(dose - Self.trueRate * 0.0024) < 3 * doseUncertainty, "\(dose) ± \(doseUncertainty)")
+      #expect(doseUncertainty / dose > 0.0141 && doseUncertainty / dose < 0.0155)
+      #expect(counted.integer("regions") == 1)
+      #expect(counted.integer("frames") == Int64(rows.count))
       let told = try database.rows("SELECT message FROM event WHERE kind = 'dose_rate'").first?.text("message")
       #expect(told?.contains("calibrated with camera") == true, "\(told ?? "")")
 
