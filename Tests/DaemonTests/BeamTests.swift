@@ -91,6 +91,28 @@ extension DaemonTests {
       #expect(try again.call(.status)["beam"]?.isNull == true)
     }
 
+    @Test("Of a camera that watches the frames that come are used, and it goes on afterwards")
+    func watching() throws {
+      var settings = Self.settings()
+      settings.camera = settings.camera?.replacing("exposure: 2.4 ms", with: "exposure: 2.4 ms, watch: 50 fps")
+      let laboratory = try Laboratory(settings)
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      try laboratory.status(client, "frames") { $0["frames_per_second"]?.double ?? 0 > 10 }
+      let control = try laboratory.insituctl("beam", "calibrate", "--time", "2s", "--json")
+      #expect(control.exitCode == 0, "\(control.errors)")
+      let found = try JSONValue(parsing: control.output)
+      let rate = try #require(found["rate_e_per_A2_s"]?.double)
+      let uncertainty = try #require(found["uncertainty_e_per_A2_s"]?.double)
+      #expect(abs(rate - Self.trueRate) < 3 * uncertainty, "\(found.text)")
+      // 100 at 50 fps; its own series would have had 800.
+      #expect(found["frames"]?.integer ?? 1000 < 200, "\(found.text)")
+      let published = laboratory.truth.frames.count
+      _ = try eventually("more frames") { laboratory.truth.frames.count > published + 20 ? true : nil }
+      // One series, from the daemon's start on: nobody has stopped it.
+      #expect(Set(laboratory.truth.frames.keys.map(\.series)).count == 1)
+    }
+
     @Test("Ctrl-C stops the camera and keeps nothing; then a run can begin, during which nothing is calibrated")
     func interrupted() throws {
       let laboratory = try Laboratory(Self.settings())
