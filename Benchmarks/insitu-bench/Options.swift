@@ -2,7 +2,7 @@
 struct Options {
   static let usage = """
     usage: insitu-bench --programs DIR --configuration FILE --work DIR --runtime DIR [--fio PATH] [--python PATH]
-             [--only PART] [--seconds N]
+                        [--only PART] [--seconds N]
       --programs       where insitud and insitu-twin are
       --configuration  config/twin.yaml
       --work           an empty directory on the disk to record to

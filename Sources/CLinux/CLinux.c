@@ -7,11 +7,9 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -108,9 +106,8 @@ int clinux_use_cache(int fd) {
   return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags & ~O_DIRECT);
 }
 
-void clinux_lower_priority(void) {
-  // Linux keeps both for each thread (sched(7), setpriority(2)).
+void clinux_work_in_background(void) {
+  // Linux keeps it for each thread (sched(7)).
   struct sched_param none = {.sched_priority = 0};
   sched_setscheduler(0, SCHED_BATCH, &none);
-  setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10);
 }

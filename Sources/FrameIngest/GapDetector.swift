@@ -28,6 +28,8 @@ package struct GapDetector: Sendable {
   /// The next number if nothing gets lost.
   private var expected: UInt64 = 0
   private var missing: [MissingRange] = []
+  /// Of all ranges together.
+  private var totals = MissingRange(first: 0, last: 0)
   private var refusals = Reported()
   private var unusable = Reported()
 
@@ -41,7 +43,7 @@ package struct GapDetector: Sendable {
   package var frames: UInt64 { newFrames + lateFrames }
 
   /// Frames missing so far for this cause.
-  package func missing(_ cause: FrameLossCause) -> UInt64 { missing.reduce(0) { $0 + $1[cause] } }
+  package func missing(_ cause: FrameLossCause) -> UInt64 { totals[cause] }
 
   /// What is missing so far, in order.
   package var gaps: [FrameGap] { missing.flatMap { $0.gaps(series: series) } }
@@ -99,6 +101,7 @@ package struct GapDetector: Sendable {
     range[.ringFull] = refusals.place(atMost: frames)
     range[.unusable] = unusable.place(atMost: frames - range[.ringFull])
     range[.lostAtSource] = frames - range[.ringFull] - range[.unusable]
+    for cause in FrameLossCause.allCases { totals[cause] += range[cause] }
     if missing.count < Self.mostRanges {
       missing.append(range)
     } else {
@@ -116,6 +119,9 @@ package struct GapDetector: Sendable {
     }
     guard low < missing.count, missing[low].first <= number else { return false }
     let rest = missing[low].without(number, maySplit: missing.count < Self.mostRanges)
+    for cause in FrameLossCause.allCases {
+      totals[cause] = totals[cause] - missing[low][cause] + rest.reduce(0) { $0 + $1[cause] }
+    }
     missing.replaceSubrange(low...low, with: rest)
     return true
   }

@@ -12,22 +12,45 @@ package struct LeftRing: Sendable {
   private let oldest: UInt64
 
   /// Puts the ring of a daemon that died aside, so that a new one can be made in its place.
-  /// - Returns: nil where none was left, or none with frames; what cannot be used is removed.
-  package static func setAside(runtime: String, _ camera: RunCamera) -> LeftRing? {
+  /// - Parameter tell: what was found and cannot be used, in words.
+  /// - Returns: nil where none was left, or none with frames.
+  package static func setAside(runtime: String, _ camera: RunCamera, tell: (String) -> Void) -> LeftRing? {
     let path = CameraRing.path(runtime: runtime, camera)
-    let aside = path + ".left"
-    if FileSystem.exists(path) {
-      if let ring = try? FrameRing.open(path, writable: false), ring.published > 0, FrameRing.move(path, to: aside) {
-        // An older one that nobody wanted has gone with it.
-      } else {
+    let aside = path + Self.ending
+    if FileSystem.exists(path), let frames = usable(path, tell)?.published {
+      if frames == 0 {
+        FrameRing.remove(path)
+      } else if !FrameRing.move(path, to: aside) {
+        tell("the ring of an earlier daemon, \(path), cannot be put aside; its frames are lost")
         FrameRing.remove(path)
       }
     }
-    guard let ring = try? FrameRing.open(aside, writable: false), ring.published > 0 else {
+    guard FileSystem.exists(aside), let ring = usable(aside, tell) else { return nil }
+    guard ring.published > 0 else {
       FrameRing.remove(aside)
       return nil
     }
     return LeftRing(camera: camera, ring: ring)
+  }
+
+  private static let ending = ".left"
+
+  /// One that cannot be read, such as another version's, is told of and removed: its memory is needed.
+  private static func usable(_ path: String, _ tell: (String) -> Void) -> FrameRing? {
+    do throws(FrameRingError) { return try FrameRing.open(path, writable: false) } catch {
+      tell("frames that an earlier daemon left cannot be read, and are given up: \(error)")
+      FrameRing.remove(path)
+      return nil
+    }
+  }
+
+  /// Rings of this runtime directory that belong to no camera of the configuration.
+  package static func strangers(runtime: String, _ cameras: [RunCamera]) -> [String] {
+    let first = CameraRing.path(runtime: runtime, .first)
+    let known = Set(cameras.map { CameraRing.path(runtime: runtime, $0) }.flatMap { [$0, $0 + ending] })
+    let directory = "/dev/shm/"
+    let names = (try? FileSystem.list(directory)) ?? []
+    return names.map { directory + $0 }.filter { $0.hasPrefix(first) && !known.contains($0) }.sorted()
   }
 
   private init(camera: RunCamera, ring: FrameRing) {

@@ -10,8 +10,6 @@ import SQLite
 
 /// Frames that have happened already: those that the rings still hold, and those that a dead daemon left behind.
 extension RunController {
-  /// How long a recorder may take to write what is kept.
-  private static let keepPatience = Seconds(30)
   private static let longestLook = Seconds(3600)
 
   // MARK: Cameras between runs
@@ -67,7 +65,7 @@ extension RunController {
       let answers = stations.map { ($0, $0.recorder.keep(last: span)) }
       var kept: [(CameraStation, KeptFrames)] = []
       for (station, answer) in answers {
-        guard let frames = answer.wait(atMost: Self.keepPatience, for: { $0 }) else {
+        guard let frames = station.recorder.wait(for: answer) else {
           throw ControlError(.io, "the recorder of \(station.name) is still writing; look at: insituctl status")
         }
         kept.append((station, frames))
@@ -128,17 +126,36 @@ extension RunController {
         remedy: watches
           ? "Look at: insituctl status." : "Let the camera go on between runs: camera.watch in the configuration.")
     }
+    try checkRoom(
+      stations.reduce(0) { $0 + Int64($1.recorder.slotsHeld) * Int64($1.setup.frameBytes) })
     let run = try occupied { () throws(ControlError) in try createFrameRun("kept frames", catalog) }
     defer { occupation.update { $0 = .idle } }
     let answers = stations.map { ($0, $0.recorder.begin(run, recorderSettings, keeping: span)) }
     var kept: [(CameraStation, KeptFrames)] = []
     for (station, answer) in answers {
-      kept.append((station, answer.wait(atMost: Self.keepPatience) { $0 } ?? KeptFrames()))
+      kept.append((station, station.recorder.wait(for: answer) ?? KeptFrames()))
     }
     let result = told(kept, span, in: run)
-    for (station, _) in answers { _ = station.recorder.end(within: .zero, forgetsSeries: false) }
-    finish(run, "frames of the last \(span), kept by looking back")
+    var problem: String?
+    for (station, _) in answers {
+      let (_, isClosed, failure) = station.recorder.end(within: .zero, forgetsSeries: false)
+      problem = problem ?? failure ?? (isClosed ? nil : "the recorder of \(station.name) stands still")
+    }
+    finish(run, "frames of the last \(span), kept by looking back", problem: problem)
+    if let problem {
+      throw ControlError(.io, "not all frames could be kept: \(problem)", remedy: "See: insituctl runs show last.")
+    }
     return result
+  }
+
+  /// - Parameter bytes: that may be written.
+  private func checkRoom(_ bytes: Int64) throws(ControlError) {
+    guard let free = FileSystem.freeBytes(at: data.path), free < bytes + settings.keepFree else { return }
+    throw ControlError(
+      .cannotCreate,
+      "up to \(Plan.size(Int(bytes))) may be written and \(Plan.size(Int(settings.keepFree))) must stay free, but"
+        + " \(data.path) has \(Plan.size(Int(free)))",
+      remedy: "Free some space first; the frames stay in memory meanwhile.")
   }
 
   /// Nobody may begin a run meanwhile.
@@ -164,9 +181,11 @@ extension RunController {
     return run
   }
 
-  private func finish(_ run: ActiveRun, _ reason: String) {
+  /// - Parameter problem: why its frames could not be written.
+  private func finish(_ run: ActiveRun, _ reason: String, problem: String?) {
     run.writer.put(.hostClock(.now))
     var (outcome, reason) = (RunOutcome.complete, reason)
+    if let problem { (outcome, reason) = (.failed, "frames could not be written: \(problem)") }
     if let failure = run.writer.failure { (outcome, reason) = (.failed, "the record is not complete: \(failure)") }
     if let database = run.writer.end() { close(run, database, &outcome, &reason) }
     journal.log(.info, "run \(run.id) “\(run.name)” \(outcome.rawValue): \(reason)")
@@ -194,9 +213,11 @@ extension RunController {
   func recoverFrames(_ catalog: Catalog) throws(ControlError) -> JSONValue {
     let rings = leftRings.read { $0 }
     guard !rings.isEmpty else { throw Self.nothingLeft }
+    try checkRoom(rings.reduce(0) { $0 + $1.bytes })
     let run = try occupied { () throws(ControlError) in try createFrameRun("recovered frames", catalog) }
     defer { occupation.update { $0 = .idle } }
     var (written, damaged) = (UInt64(0), UInt64(0))
+    var problem: String?
     for left in rings {
       let setup = instruments.cameras.first { $0.camera == left.camera }?.setup
       let session = RecordingSession(run, left.camera, recorderSettings, publisher) { frame in
@@ -205,11 +226,17 @@ extension RunController {
       let found = left.write(into: session)
       written += found.written
       damaged += found.damaged
+      problem = problem ?? session.failure
     }
     event(
       "frames_recovered",
       "\(written) frames from the rings that an earlier daemon left; \(damaged) slots were not whole", in: run)
-    finish(run, "frames from the rings that an earlier daemon left")
+    finish(run, "frames from the rings that an earlier daemon left", problem: problem)
+    if let problem {
+      throw ControlError(
+        .io, "not all frames could be written: \(problem)",
+        remedy: "They are still in memory; free some space and try again.")
+    }
     if run.writer.failure == nil, run.progress.frames.written == written { discardLeft() }
     return [
       "run": .string(run.id), "name": .string(run.name), "frames": .integer(Int64(clamping: written)),

@@ -254,8 +254,9 @@ extension RunController {
     }
     if problems.isEmpty { event("safe_state", instruments.safeWords, in: run) }
     instruments.potentiostat.run(within: Self.notesPatience) { station in station.checkConnection() }
-    if !drainFrames(run), outcome == .complete {
-      (outcome, reason) = (.failed, "the recorder did not come to its end; the disk may be stalled")
+    let unwritten = drainFrames(run)
+    if let problem = unwritten.first, outcome == .complete {
+      (outcome, reason) = (.failed, "frames could not be written: \(problem)")
     }
     flushSamples()
     if outcome == .complete, sequence.hasRecorded, run.progress.frames.received == 0 {
@@ -280,23 +281,26 @@ extension RunController {
     occupation.update { $0 = .idle }
   }
 
-  /// False when a recorder hangs.
-  private func drainFrames(_ run: ActiveRun) -> Bool {
+  /// - Returns: what did not work, in words.
+  private func drainFrames(_ run: ActiveRun) -> [String] {
     if let span = run.compiled.keepAtEnd {
       for station in instruments.cameras { station.recorder.keep(last: span) }
     }
-    var areClosed = true
+    var problems: [String] = []
     for station in instruments.cameras { _ = station.stop(within: Self.drainPatience) }
     for station in instruments.cameras {
-      let (seriesEnded, isClosed) = station.recorder.end(within: Self.drainPatience)
+      let (seriesEnded, isClosed, failure) = station.recorder.end(within: Self.drainPatience)
+      if let failure { problems.append("\(station.name): \(failure)") }
       if !seriesEnded {
         event(
           "camera_warning", "a series of frames of \(station.name) did not end in time; its account does not balance",
           in: run, .warning)
       }
-      areClosed = areClosed && isClosed
+      if !isClosed {
+        problems.append("the recorder of \(station.name) did not come to its end; the disk may be stalled")
+      }
     }
-    return areClosed
+    return problems
   }
 
   /// Aligns, settles the ledger, and closes the run's record.

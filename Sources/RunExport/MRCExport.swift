@@ -18,12 +18,21 @@ struct MRCExport {
     guard let run = RunDirectory(existing: directory) else { throw .notFound(directory: directory) }
     let target = path.hasSuffix("/") ? String(path.dropLast()) : path
     do throws(LinuxError) { try FileSystem.makeDirectories(target) } catch { throw ExportError(error, writing: target) }
+    try refuseFrames(in: target)
     let part = target + "/.part-\(run.id)"
     defer { Self.remove(part) }
     Self.remove(part)
     do throws(LinuxError) { try FileSystem.makeDirectories(part) } catch { throw ExportError(error, writing: part) }
     for camera in try cameras(of: run) { try write(FrameFiles(run, camera), to: FrameFiles(in: part, camera)) }
     return try give(part, target)
+  }
+
+  /// Frames that are there already are of another run, or of this one: nothing is replaced, and nothing is mixed.
+  private func refuseFrames(in target: String) throws(ExportError) {
+    let names: [String]
+    do throws(LinuxError) { names = try FileSystem.list(target) } catch { throw ExportError(error, writing: target) }
+    guard let name = names.first(where: { $0.hasPrefix("frames-") || $0 == "run.sqlite" }) else { return }
+    throw .cannotWrite(path: target, reason: "\(name) is there already")
   }
 
   private func cameras(of run: RunDirectory) throws(ExportError) -> [RunCamera] {

@@ -267,8 +267,13 @@ final class BlockFile {
 
   private func reserve(through end: Int64) {
     guard end > reserved, settings.reservationBytes > 0 else { return }
-    reserved = min(end + settings.reservationBytes, max(end, settings.segmentBytes))
-    file.reserve(reserved)
+    let next = min(end + settings.reservationBytes, max(end, settings.segmentBytes))
+    // Asked once for each step, granted or not.
+    defer { reserved = next }
+    if let free = FileSystem.freeBytes(at: path), free < settings.freeBytesKept + 2 * settings.reservationBytes {
+      return
+    }
+    file.reserve(next)
   }
 }
 

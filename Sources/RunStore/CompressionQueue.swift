@@ -4,7 +4,7 @@ import Linux
 import Pixels
 import Quantities
 
-/// Frames on their way to a compressed segment: threads of low priority compress them, and they come out in the order in
+/// Frames on their way to a compressed segment: threads in the background compress them, and they come out in the order in
 /// which they came. A frame for which too many wait already goes through as it is.
 ///
 /// `put` and all that takes frames out belong to one thread.
@@ -128,7 +128,8 @@ final class CompressionQueue: @unchecked Sendable {
   }
 
   private static func work(_ shared: Monitor<Shared>, _ method: FrameCompression) {
-    clinux_lower_priority()
+    // No nice value: on a busy machine the frame whose turn it is would wait for a thread that never runs, and all behind it.
+    clinux_work_in_background()
     var compressor = FrameCompressor(method)
     while true {
       let next = shared.wait(atMost: patience) { state -> Work?? in

@@ -23,8 +23,8 @@ extension RunDatabase {
     for step in ledger.steps {
       try database.run(
         "INSERT INTO ledger_step VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)", camera, series,
-        .integer(step.step.map { Int64($0) } ?? -1), .count(step.received), .count(step.lostAtSource),
-        .count(step.written), .count(step.skipped), .count(step.merged), .count(step.dropped))
+        .integer(step.step.map { Int64($0) } ?? -1), .integer(step.received), .integer(step.lostAtSource),
+        .integer(step.written), .integer(step.skipped), .integer(step.merged), .integer(step.dropped))
     }
   }
 
@@ -39,9 +39,10 @@ extension RunDatabase {
       let step = row.integer("step") ?? -1
       steps[SeriesKey(row), default: []].append(
         StepLedger(
-          step: step < 0 ? nil : UInt32(truncatingIfNeeded: step), received: row.count("received"),
-          lostAtSource: row.count("lost_at_source"), written: row.count("written"), skipped: row.count("skipped"),
-          merged: row.count("merged"), dropped: row.count("dropped")))
+          step: step < 0 ? nil : UInt32(truncatingIfNeeded: step), received: row.integer("received") ?? 0,
+          lostAtSource: row.integer("lost_at_source") ?? 0, written: row.integer("written") ?? 0,
+          skipped: row.integer("skipped") ?? 0, merged: row.integer("merged") ?? 0,
+          dropped: row.integer("dropped") ?? 0))
     }
     return try database.rows("SELECT * FROM ledger ORDER BY camera, series").map { row in
       let key = SeriesKey(row)

@@ -225,18 +225,20 @@ package final class RunRecovery {
       """)
     {
       let key = SeriesKey(row)
-      ledgers[key]?.skipped = row.count("skipped")
-      ledgers[key]?.merged = row.count("merged")
-      if row.count("dropped") > 0 { ledgers[key]?.dropped[SeriesLedger.behindCause] = row.count("dropped") }
+      // What a file says may be anything; nothing of it may keep the daemon from starting.
+      ledgers[key]?.skipped = UInt64(max(0, row.integer("skipped") ?? 0))
+      ledgers[key]?.merged = UInt64(max(0, row.integer("merged") ?? 0))
+      let dropped = max(0, row.integer("dropped") ?? 0)
+      if dropped > 0 { ledgers[key]?.dropped[SeriesLedger.behindCause] = UInt64(dropped) }
     }
     for var ledger in ledgers.values {
-      let known = ledger.written + ledger.skipped + ledger.merged + ledger.totalDropped
+      let known = ledger.written &+ ledger.skipped &+ ledger.merged &+ ledger.totalDropped
       if ledger.received > known {
         ledger.dropped[Self.cause, default: 0] += ledger.received - known
       }
       ledger.received = max(ledger.received, known)
       // What the steps had of it went down with the process.
-      if ledger.steps.reduce(0, { $0 + $1.received }) != ledger.received { ledger.steps = [] }
+      if UInt64(bitPattern: ledger.steps.reduce(0) { $0 &+ $1.received }) != ledger.received { ledger.steps = [] }
       try run.set(ledger: ledger)
     }
   }

@@ -22,14 +22,14 @@ extension RunSummary {
     var total = LedgerTotal(triggered: 0)
     var reasons: [String] = []
     for series in ledgers {
-      total.triggered = total.triggered.flatMap { sum in series.triggered.map { sum + $0 } }
-      total.received += series.received
-      total.written += series.written
-      total.lostAtSource += series.lostAtSource
-      total.skipped += series.skipped
-      total.merged += series.merged
-      total.dropped.merge(series.dropped, uniquingKeysWith: +)
-      total.difference += series.difference
+      total.triggered = total.triggered.flatMap { sum in series.triggered.map { sum &+ $0 } }
+      total.received &+= series.received
+      total.written &+= series.written
+      total.lostAtSource &+= series.lostAtSource
+      total.skipped &+= series.skipped
+      total.merged &+= series.merged
+      total.dropped.merge(series.dropped, uniquingKeysWith: &+)
+      total.difference = total.difference.addingReportingOverflow(series.difference).partialValue
       if let imbalance = series.imbalance { reasons.append(imbalance) }
     }
     if framesWritten != total.written {
@@ -92,7 +92,7 @@ extension RunSummary {
   fileprivate static func time(_ unixNanoseconds: Int64?) -> JSONValue {
     .optional(unixNanoseconds.map { UTCTime.text(unixNanoseconds: $0) })
   }
-  fileprivate static func count(_ value: UInt64?) -> JSONValue { .optional(value.map { Int64($0) }) }
+  fileprivate static func count(_ value: UInt64?) -> JSONValue { .optional(value.map { Int64(clamping: $0) }) }
 }
 
 extension RunSummary.Step {
@@ -119,9 +119,10 @@ extension SeriesLedger {
     [
       "camera": .integer(Int64(camera)), "series": .integer(Int64(series)),
       "triggered": .optional(triggered.map { Int64($0) }),
-      "received": .integer(Int64(received)), "lost_at_source": .integer(Int64(lostAtSource)),
-      "written": .integer(Int64(written)), "skipped": .integer(Int64(skipped)), "merged": .integer(Int64(merged)),
-      "dropped": .object(dropped.mapValues { .integer(Int64($0)) }), "steps": .array(steps.map(\.json)),
+      "received": .integer(Int64(clamping: received)), "lost_at_source": .integer(Int64(clamping: lostAtSource)),
+      "written": .integer(Int64(clamping: written)), "skipped": .integer(Int64(clamping: skipped)),
+      "merged": .integer(Int64(clamping: merged)),
+      "dropped": .object(dropped.mapValues { .integer(Int64(clamping: $0)) }), "steps": .array(steps.map(\.json)),
       "balanced": .bool(isBalanced), "difference": .integer(difference), "reason": .optional(imbalance),
     ]
   }
@@ -130,9 +131,10 @@ extension SeriesLedger {
 extension StepLedger {
   fileprivate var json: JSONValue {
     [
-      "step": .optional(step.map { Int64($0) }), "received": .integer(Int64(received)),
-      "lost_at_source": .integer(Int64(lostAtSource)), "written": .integer(Int64(written)),
-      "skipped": .integer(Int64(skipped)), "merged": .integer(Int64(merged)), "dropped": .integer(Int64(dropped)),
+      "step": .optional(step.map { Int64($0) }), "received": .integer(received),
+      "lost_at_source": .integer(lostAtSource),
+      "written": .integer(written), "skipped": .integer(skipped), "merged": .integer(merged),
+      "dropped": .integer(dropped),
     ]
   }
 }

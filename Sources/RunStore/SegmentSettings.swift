@@ -8,6 +8,9 @@ package struct SegmentSettings: Sendable {
   package var segmentBytes: Int64 = 16 << 30
   /// Blocks are set aside ahead of the data in steps of this, and given back when the segment ends.
   package var reservationBytes: Int64 = 1 << 30
+  /// Blocks are not set aside when the file system would have less than this and another step left: what is reserved counts as
+  /// used for everybody, and whoever keeps room free must not be made to stop by it.
+  package var freeBytesKept: Int64 = 0
   /// False: through the page cache even where the file system could do without.
   package var direct = true
   /// How often the header's frame count follows the data (formats.md §1.4).
@@ -20,7 +23,7 @@ package struct SegmentSettings: Sendable {
   package var writesUnderWay = 4
   /// How frames are compressed; nil: plain MRC.
   package var compression: FrameCompression?
-  /// Threads that compress, of low priority; nil: one less than there are processors, at least one, at most four.
+  /// Threads that compress, in the background; nil: one less than there are processors, at least one, at most four.
   package var compressionThreads: Int?
   /// Frames that may wait, where they are, for a thread; more of them are stored as they are.
   package var compressionBacklog = 16

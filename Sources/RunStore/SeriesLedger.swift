@@ -1,18 +1,19 @@
-/// The account of the frames of one step in one series.
+/// The account of the frames of one step in one series. A frame that comes late in the next step takes from this one's
+/// losses: single figures may be below 0, sums over the steps are right.
 package struct StepLedger: Hashable, Sendable {
   /// nil: no step asked for them.
   package var step: UInt32?
-  package var received: UInt64 = 0
+  package var received: Int64 = 0
   /// Lost before the next frame that came, which was of this step.
-  package var lostAtSource: UInt64 = 0
-  package var written: UInt64 = 0
-  package var skipped: UInt64 = 0
-  package var merged: UInt64 = 0
-  package var dropped: UInt64 = 0
+  package var lostAtSource: Int64 = 0
+  package var written: Int64 = 0
+  package var skipped: Int64 = 0
+  package var merged: Int64 = 0
+  package var dropped: Int64 = 0
 
   package init(
-    step: UInt32?, received: UInt64 = 0, lostAtSource: UInt64 = 0, written: UInt64 = 0, skipped: UInt64 = 0,
-    merged: UInt64 = 0, dropped: UInt64 = 0
+    step: UInt32?, received: Int64 = 0, lostAtSource: Int64 = 0, written: Int64 = 0, skipped: Int64 = 0,
+    merged: Int64 = 0, dropped: Int64 = 0
   ) {
     self.step = step
     self.received = received
@@ -23,7 +24,8 @@ package struct StepLedger: Hashable, Sendable {
     self.dropped = dropped
   }
 
-  package var isBalanced: Bool { received == written + skipped + merged + dropped }
+  // What a file says may be anything: nothing here traps.
+  package var isBalanced: Bool { received == written &+ skipped &+ merged &+ dropped }
 }
 
 /// The account of one series of one camera: triggered = received + lost at source;
@@ -61,15 +63,18 @@ package struct SeriesLedger: Hashable, Sendable {
     self.dropped = dropped
   }
 
-  package var totalDropped: UInt64 { dropped.values.reduce(0, +) }
+  // What a file says may be anything: nothing here traps.
+  package var totalDropped: UInt64 { dropped.values.reduce(0, &+) }
   /// What became of the frames that were received.
-  private var settled: UInt64 { written + skipped + merged + totalDropped }
+  private var settled: UInt64 { written &+ skipped &+ merged &+ totalDropped }
 
   /// Frames unaccounted for: those of triggered (when it is known) and those of received. 0 when it balances.
   package var difference: Int64 {
-    let source = triggered.map { Int64($0) - Int64(received + lostAtSource) } ?? 0
-    return abs(source) + abs(Int64(received) - Int64(settled))
+    let source = triggered.map { Self.distance($0, received &+ lostAtSource) } ?? 0
+    return Int64(clamping: source &+ Self.distance(received, settled))
   }
+
+  private static func distance(_ a: UInt64, _ b: UInt64) -> UInt64 { a > b ? a - b : b - a }
 
   package var isBalanced: Bool { imbalance == nil }
 
@@ -77,7 +82,7 @@ package struct SeriesLedger: Hashable, Sendable {
   package var imbalance: String? {
     var reasons: [String] = []
     if let triggered {
-      if triggered != received + lostAtSource {
+      if triggered != received &+ lostAtSource {
         reasons.append("\(triggered) triggered, but \(received) received + \(lostAtSource) lost at source")
       }
     } else {
@@ -91,8 +96,9 @@ package struct SeriesLedger: Hashable, Sendable {
       let name = step.step.map { "step \($0)" } ?? "without a step"
       reasons.append("\(name): \(step.received) received are not written, skipped, in sums or dropped")
     }
-    if !steps.isEmpty, steps.reduce(0, { $0 + $1.received }) != received {
-      reasons.append("the steps have \(steps.reduce(0) { $0 + $1.received }) frames, the series \(received)")
+    let inSteps = steps.reduce(Int64(0)) { $0 &+ $1.received }
+    if !steps.isEmpty, UInt64(bitPattern: inSteps) != received {
+      reasons.append("the steps have \(inSteps) frames, the series \(received)")
     }
     let name = camera == 0 ? "series \(series)" : "camera \(camera), series \(series)"
     return reasons.isEmpty ? nil : "\(name): " + reasons.joined(separator: "; ")

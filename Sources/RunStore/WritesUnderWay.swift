@@ -78,7 +78,7 @@ final class WritesUnderWay {
 
   /// Begins fdatasync(2) of pixels and index. `owner` of both descriptors is kept until that has ended.
   func synchronize(_ pixels: Int32, _ index: Int32, of owner: AnyObject) {
-    while synchronizing.count >= 2 * Self.mostSynchronizing { take(atMost: Self.patience) }
+    while synchronizing.count > 2 * (Self.mostSynchronizing - 1) { take(atMost: Self.patience) }
     for file in [pixels, index] {
       let tag = takeTag()
       synchronizing[tag] = owner

@@ -115,8 +115,10 @@ package final class ZeroMQSocket: @unchecked Sendable {
       zmq_pollitem_t(socket: handle, fd: 0, events: Int16(ZMQ_POLLIN), revents: 0),
       zmq_pollitem_t(socket: nil, fd: descriptor, events: Int16(ZMQ_POLLIN), revents: 0)
     )
-    let n = unsafe withUnsafeMutablePointer(to: &items.0) {
-      unsafe zmq_poll($0, descriptor >= 0 ? 2 : 1, milliseconds)
+    // A pointer to both: of one to the first alone the optimiser concludes that the second is not looked at.
+    let n = unsafe withUnsafeMutableBytes(of: &items) {
+      unsafe zmq_poll(
+        $0.baseAddress!.assumingMemoryBound(to: zmq_pollitem_t.self), descriptor >= 0 ? 2 : 1, milliseconds)
     }
     return unsafe n > 0 && Int32(items.0.revents) & ZMQ_POLLIN != 0
   }

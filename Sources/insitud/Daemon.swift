@@ -75,14 +75,20 @@ struct Daemon {
     let controller: RunController
     let server: ControlServer
     do {
-      let left = settings.runCameras.compactMap { LeftRing.setAside(runtime: settings.runtime, $0) }
+      let left = settings.runCameras.compactMap { camera in
+        LeftRing.setAside(runtime: settings.runtime, camera) { journal.log(.error, $0) }
+      }
       for ring in left {
         journal.log(
           .warning,
           "an earlier daemon left \(ring.frames) frames of \(ring.camera.name) in memory: insituctl frames recover, or"
             + " insituctl frames discard")
       }
-      let rings = try rings(settings)
+      for path in LeftRing.strangers(runtime: settings.runtime, settings.runCameras) {
+        journal.log(
+          .warning, "\(path) is the ring of a camera that is not configured; remove it to have its memory back")
+      }
+      let rings = try rings(settings, left.isEmpty, journal)
       for place in rings {
         if let memory = place.ring.memory { journal.log(.info, "ring of \(place.camera.name): \(memory)") }
       }
@@ -189,15 +195,31 @@ struct Daemon {
     }
   }
 
-  private static func rings(_ settings: ControllerSettings) throws(FrameRingError) -> [CameraRing] {
+  /// What an earlier daemon left takes memory too: where that is missing the rings are smaller, rather than no daemon.
+  private static func rings(
+    _ settings: ControllerSettings, _ nothingIsLeft: Bool, _ journal: Journal
+  ) throws(FrameRingError) -> [CameraRing] {
     var rings: [CameraRing] = []
     for (camera, setup) in zip(settings.runCameras, settings.cameras) {
       let path = CameraRing.path(runtime: settings.runtime, camera)
-      rings.append(
-        CameraRing(
-          camera,
-          try FrameRing.create(
-            path, slots: setup.ringFrames, slotBytes: setup.frameBytes, statistics: setup.statistics)))
+      var slots = setup.ringFrames
+      while true {
+        do throws(FrameRingError) {
+          let ring = try FrameRing.create(
+            path, slots: slots, slotBytes: setup.frameBytes, statistics: setup.statistics)
+          rings.append(CameraRing(camera, ring))
+          break
+        } catch {
+          guard !nothingIsLeft, slots > 16 else { throw error }
+          slots /= 2
+        }
+      }
+      if slots < setup.ringFrames {
+        journal.log(
+          .error,
+          "the ring of \(camera.name) has \(slots) slots instead of \(setup.ringFrames): an earlier daemon's frames take the memory;"
+            + " insituctl frames recover (or discard), then restart")
+      }
     }
     return rings
   }

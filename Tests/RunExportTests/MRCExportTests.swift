@@ -28,7 +28,7 @@ struct MRCExportTests {
     var settings = SegmentSettings()
     settings.reservationBytes = 64 << 10
     settings.compression = compression
-    settings.segmentBytes = compression == nil ? 4096 + 7 * Int64(shape.bytes) : 8192
+    settings.segmentBytes = compression == nil ? 4096 + 7 * Int64(shape.bytes) : 4096 + 1000
     let writer = SegmentWriter(run.directory.frames, settings)
     for k in 0..<count {
       let pixels = (0..<shape.width * shape.height).map { UInt16(k + $0 & 3) }
@@ -68,6 +68,20 @@ struct MRCExportTests {
     #expect(bytes.count == 4096 + 40 * shape.bytes)
     for k in 0..<40 { #expect(bytes[4096 + k * shape.bytes + 2 * 65] == UInt8(k + 1)) }
     #expect(try FileSystem.list(target).count == 2)
+  }
+
+  @Test("nothing is replaced: neither frames of another run, nor the recording itself")
+  func occupied() throws {
+    let run = try run(5, .bslz4)
+    defer { remove(run) }
+    let before = try FileSystem.list(run.path)
+    for target in [run.path + "/out", run.path] {
+      if target != run.path { _ = try ExportFormat.mrc.write(run: run.path, to: target) }
+      let index = try FileSystem.read(target + "/frames-0000.idx")
+      #expect(throws: ExportError.self) { _ = try ExportFormat.mrc.write(run: run.path, to: target) }
+      #expect(try FileSystem.read(target + "/frames-0000.idx") == index)
+    }
+    #expect(try FileSystem.list(run.path) == (before + ["out"]).sorted())
   }
 
   @Test("a damaged frame is named, and nothing is left behind", arguments: [nil, .bslz4] as [FrameCompression?])

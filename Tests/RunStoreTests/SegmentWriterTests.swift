@@ -126,6 +126,21 @@ struct SegmentWriterTests {
     #expect(status.st_blocks * 512 < 4 << 20)
   }
 
+  @Test("nothing is reserved that would take the room that is to be kept free")
+  func noReservation() throws {
+    let temporary = try TemporaryData(onDisk: true)
+    let directory = try directory(temporary)
+    var settings = SegmentSettings()
+    settings.reservationBytes = 64 << 20
+    settings.freeBytesKept = 1 << 60
+    let writer = SegmentWriter(directory.frames, settings)
+    try writer.write(pages, 0)
+    var status = stat()
+    #expect(stat(directory.frames.pixelsPath(0), &status) == 0)
+    #expect(status.st_blocks * 512 < 8 << 20)
+    try writer.close()
+  }
+
   @Test("frames that cannot be stored are refused and nothing is written")
   func badFrames() throws {
     let temporary = try TemporaryData(onDisk: true)

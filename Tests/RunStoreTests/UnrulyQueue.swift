@@ -16,6 +16,8 @@ final class UnrulyQueue: FileQueue, @unchecked Sendable {
   var failing: Int?
   /// Asked without waiting, it ends something about every so many times.
   let laziness: Int
+  /// What is synchronized ends only when nothing else is left to end.
+  var isSlowToSynchronize = false
   /// Called after a transfer has ended, and before anybody knows.
   var ended: () -> Void = {}
   private(set) var endedWrites = 0
@@ -71,7 +73,15 @@ final class UnrulyQueue: FileQueue, @unchecked Sendable {
 
   func next(atMost span: Seconds) -> FileCompletion? {
     guard !transfers.isEmpty, span.value > 0 || random(laziness) == 0 else { return nil }
-    let transfer = transfers.remove(at: random(transfers.count))
+    var place = random(transfers.count)
+    if isSlowToSynchronize, transfers[place].bytes == 0 {
+      if let other = transfers.firstIndex(where: { $0.bytes > 0 }) {
+        place = other
+      } else if span.value <= 0 {
+        return nil
+      }
+    }
+    let transfer = transfers.remove(at: place)
     var result: Int
     if transfer.bytes == 0 {
       result = transfer.carryOut(0)

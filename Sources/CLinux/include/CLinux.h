@@ -82,5 +82,5 @@ int clinux_io_ring_synchronize(clinux_io_ring *_Nonnull ring, int fd, uint64_t t
 int clinux_io_ring_next(clinux_io_ring *_Nonnull ring, int64_t timeout_ns, uint64_t *_Nonnull tag,
                            int32_t *_Nonnull result);
 
-/// The calling thread gives way to others: SCHED_BATCH and a nice value of 10, as far as the system allows it.
-void clinux_lower_priority(void);
+/// The calling thread never takes the processor from one that wakes up, and has its fair share beside others: SCHED_BATCH.
+void clinux_work_in_background(void);

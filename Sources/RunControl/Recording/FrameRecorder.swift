@@ -39,6 +39,8 @@ final class FrameRecorder: Sendable {
   private static let synchronizeInterval = Seconds(2)
   /// Small frames do not wait in memory longer than this when no more come.
   private static let flushAfter = Seconds(0.1)
+  /// A recorder that does nothing for so long is taken to hang.
+  private static let longestStandstill = Seconds(30)
   /// Slots that are free for the camera while the recorder keeps up: half of a small ring, an eighth of a large one.
   private static let fewestFree = 256
   private static let shareFree = 8
@@ -66,6 +68,7 @@ final class FrameRecorder: Sendable {
   private let publisher: StreamPublisher
   private let counted: @Sendable (FrameHeader) -> StoredStatistics.Uncertain?
   private let shared = Monitor(Shared())
+  private let failures = Monitor<String?>(nil)
   private let thread = Monitor<NamedThread?>(nil)
 
   /// - Parameter counted: electrons per Å² that a frame of this camera counted.
@@ -128,12 +131,32 @@ final class FrameRecorder: Sendable {
 
   /// Waits for the series that are open, then writes what is left and ends the files.
   /// - Parameter forgetsSeries: false for cameras that go on.
-  /// - Returns: whether all series ended within `limit` (else they are closed as they are), and whether the files were
-  ///   closed.
-  func end(within limit: Seconds, forgetsSeries: Bool = true) -> (seriesEnded: Bool, isClosed: Bool) {
+  /// - Returns: whether all series ended within `limit` (else they are closed as they are), whether the files were closed,
+  ///   and why frames could not be written.
+  func end(within limit: Seconds, forgetsSeries: Bool = true) -> (
+    seriesEnded: Bool, isClosed: Bool, failure: String?
+  ) {
     let ended = shared.wait(atMost: limit) { $0.openSeries.isEmpty ? true : nil } ?? false
     shared.update { $0.commands.append(.end(forgetsSeries: forgetsSeries)) }
-    return (ended, shared.wait(atMost: Seconds(30)) { $0.isRecording ? nil : true } ?? false)
+    let isClosed = waitWhileItGoesOn { $0.isRecording ? nil : true } ?? false
+    return (ended, isClosed, failures.read { $0 })
+  }
+
+  /// What there is to write may take a while on a slow disk: waited for as long as the recorder gets on with it.
+  private func waitWhileItGoesOn<R: Sendable>(_ answer: (inout Shared) -> R?) -> R? {
+    var beats = self.beats
+    var since = MonotonicTime.now
+    while true {
+      if let found = shared.wait(atMost: Seconds(1), for: answer) { return found }
+      let now = self.beats
+      if now != beats { (beats, since) = (now, .now) }
+      if MonotonicTime.now - since > Self.longestStandstill { return nil }
+    }
+  }
+
+  /// What came of `keep`; nil when the recorder stands still.
+  func wait(for kept: Monitor<KeptFrames?>) -> KeptFrames? {
+    waitWhileItGoesOn { _ in kept.read { $0 } }
   }
 
   func shutDown() {
@@ -149,7 +172,9 @@ final class FrameRecorder: Sendable {
     var lastFrame = MonotonicTime.now
     var lastSynchronized = MonotonicTime.now
     while true {
-      let waiting = Int(clamping: ring.published - slots.next)
+      // First what has been published, then the commands: those that were given before a frame are obeyed before it is taken.
+      let published = ring.published
+      let waiting = Int(clamping: published - slots.next)
       let (commands, isEnding) = shared.update { state -> ([Command], Bool) in
         state.beats += 1
         state.waiting = waiting
@@ -160,8 +185,7 @@ final class FrameRecorder: Sendable {
       session?.note(waiting: waiting, of: ring.slotCount)
       for command in commands { obey(command, &session, &slots) }
 
-      if ring.waitForPublished(beyond: slots.next, atMost: Seconds(session?.isWriting == true ? 0.002 : 0.02)) {
-        let published = ring.published
+      if slots.next < published {
         while slots.next < published { take(session, &slots) }
         lastFrame = .now
       } else if MonotonicTime.now - lastFrame > Self.flushAfter {
@@ -175,6 +199,7 @@ final class FrameRecorder: Sendable {
         session.synchronize()
         lastSynchronized = .now
       }
+      _ = ring.waitForPublished(beyond: slots.next, atMost: Seconds(session?.isWriting == true ? 0.002 : 0.02))
     }
   }
 
@@ -182,6 +207,8 @@ final class FrameRecorder: Sendable {
     switch command {
     case .begin(let run, let settings):
       slots.forgetSession()
+      // The end of the run before may have come after this one was announced.
+      shared.update { $0.isRecording = true }
       session = RecordingSession(run, camera, settings, publisher, counted: counted)
     case .seriesStarted(let series):
       session?.begin(series)
@@ -190,11 +217,14 @@ final class FrameRecorder: Sendable {
       session?.end(ended)
       shared.update { _ = $0.openSeries.remove(ended.series) }
     case .keep(let span, let answer):
-      let kept = session.map { keep(span, $0, &slots) } ?? KeptFrames()
+      let now = MonotonicTime.now
+      if session != nil { takeAll(session, &slots) }
+      let kept = session.map { keep(since: now - span, $0, &slots) } ?? KeptFrames()
       answer.update { $0 = kept }
     case .end(let forgetsSeries):
-      while slots.next < ring.published { take(session, &slots) }
+      takeAll(session, &slots)
       session?.close()
+      failures.update { $0 = session?.failure }
       giveBack(session, &slots)
       session = nil
       slots.forgetSession()
@@ -205,17 +235,25 @@ final class FrameRecorder: Sendable {
     }
   }
 
+  private func takeAll(_ session: RecordingSession?, _ slots: inout RingSlots) {
+    let published = ring.published
+    while slots.next < published { take(session, &slots) }
+  }
+
   private func take(_ session: RecordingSession?, _ slots: inout RingSlots) {
     let sequence = slots.next
     var lookBack: Seconds?
+    var arrival = MonotonicTime(nanoseconds: 0)
     var fate = RecordingSession.Fate.none
     unsafe _ = ring.read(sequence) { frame, pixels in
       guard let session else { return }
+      arrival = frame.arrival
       (fate, lookBack) = unsafe session.record(frame, pixels)
     }
-    slots.take(isWritten: fate == .written, wasSeen: session != nil, lentUntil: session?.lent ?? 0)
+    // What was refused, or given up for others, is in the account as that.
+    slots.take(isWritten: session != nil && fate != .skipped, wasSeen: session != nil, lentUntil: session?.lent ?? 0)
     giveBack(session, &slots)
-    if let lookBack, let session { _ = keep(lookBack, session, &slots) }
+    if let lookBack, let session { _ = keep(since: arrival - lookBack, session, &slots) }
     // A full ring on a slow disk takes a while: each frame is a turn.
     if sequence % 16 == 0 {
       let waiting = Int(clamping: ring.published - slots.next)
@@ -227,9 +265,8 @@ final class FrameRecorder: Sendable {
     }
   }
 
-  /// Writes what arrived within the last `span`, is still there, and has not been written.
-  private func keep(_ span: Seconds, _ session: RecordingSession, _ slots: inout RingSlots) -> KeptFrames {
-    let since = MonotonicTime.now - span
+  /// Writes what has arrived since then, is still there, and has not been written.
+  private func keep(since: MonotonicTime, _ session: RecordingSession, _ slots: inout RingSlots) -> KeptFrames {
     var kept = KeptFrames()
     var sequence = slots.oldest
     slots.holdFrom = sequence
@@ -242,7 +279,7 @@ final class FrameRecorder: Sendable {
         arrival = frame.arrival
         if !place.isWritten { fate = unsafe session.keep(frame, pixels, wasSeen: place.wasSeen) }
       }
-      if let arrival { kept.oldest = kept.oldest ?? arrival }
+      if let arrival, place.isWritten || fate == .written { kept.oldest = kept.oldest ?? arrival }
       if fate == .written {
         kept.frames += 1
         slots.keep(sequence, lentUntil: session.lent)
@@ -270,6 +307,7 @@ final class FrameRecorder: Sendable {
 /// What the recorder knows of each slot that it has not given back. Belongs to its thread.
 struct RingSlots {
   struct Place {
+    /// On its way to the file, or never to be.
     var isWritten = false
     /// The session has it in an account.
     var wasSeen = false

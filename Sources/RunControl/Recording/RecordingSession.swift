@@ -14,8 +14,6 @@ final class RecordingSession {
   private static let showInterval = Seconds(0.05)
   /// Cause of frames that came and could not be written.
   private static let diskCause = "disk"
-  /// Buffers for frames that are written otherwise than they came.
-  private static let mostBuffers = 16
   /// At 839 MB/s the disk is asked before another 84 MB are on it.
   private static let diskInterval = Seconds(0.1)
   /// Previews have at most so many pixels to a side, and so many are written in a second.
@@ -26,18 +24,12 @@ final class RecordingSession {
   enum Fate { case written, skipped, none }
 
   private let run: ActiveRun
-  private let files: FrameFiles
+  private let camera: RunCamera
   private let publisher: StreamPublisher
-  private let writer: SegmentWriter
-  private let stored: StoredFrames
+  private let output: FrameOutput
+  private let accounts = Accounts()
   private var pressure: DiskPressure
-  private var series: [UInt64: SeriesAccount] = [:]
   private var triggered: UInt64 = 0
-
-  /// What is under way to the file, in order; before `done` it is there.
-  private var underWay: [StoredWork] = []
-  private var done = 0
-  private var statistics: [StoredStatistics] = []
 
   // The rule in force: of this series and this step.
   private var rule = Rule(.off)
@@ -46,20 +38,13 @@ final class RecordingSession {
   private var openSum: (work: StoredWork, buffer: FrameBuffer, shape: (type: PixelType, width: Int, height: Int))?
   private var nextLookAtDisk = MonotonicTime(nanoseconds: 0)
   private let keepFree: Int64
-  private let compression: FrameCompression?
   private var nextPreview = MonotonicTime(nanoseconds: 0)
 
-  private var buffers: [FrameBuffer] = []
-  private var meter: PixelMeter?
-  private let counted: (FrameHeader) -> StoredStatistics.Uncertain?
-  /// Why nothing can be written any more.
-  private var failure: SegmentError?
-  private var toldNotice = false
   private var shown = MonotonicTime(nanoseconds: 0)
 
-  /// What the writer's callback says, collected until the frame is dealt with.
-  private final class StoredFrames {
-    var frames: [StoredFrame] = []
+  /// The accounts of all series, known to the output as well.
+  private final class Accounts {
+    var series: [UInt64: SeriesAccount] = [:]
   }
 
   /// What a step wants of the camera.
@@ -86,28 +71,34 @@ final class RecordingSession {
     counted: @escaping (FrameHeader) -> StoredStatistics.Uncertain? = { _ in nil }
   ) {
     self.run = run
+    self.camera = camera
     self.publisher = publisher
-    self.counted = counted
-    files = FrameFiles(run.directory, camera)
     pressure = DiskPressure(settings.degradations)
     keepFree = settings.keepFree
-    var segments = SegmentSettings()
-    segments.segmentBytes = settings.segmentBytes
-    segments.note = run.id
-    segments.compression = settings.compression
-    compression = settings.compression
-    let stored = StoredFrames()
-    self.stored = stored
-    writer = SegmentWriter(files, segments) { stored.frames += $0 }
+    output = FrameOutput(run, camera, settings, publisher, counted: counted) { [accounts] work, isStored in
+      if isStored {
+        accounts.series[work.header.series]?.noteWritten(work, rule: work.rule, at: work.header.arrival)
+      } else {
+        accounts.series[work.header.series]?.noteRefused(
+          work.numbers, frames: work.frames, step: work.header.step, cause: Self.diskCause)
+      }
+    }
   }
 
-  /// Frames whose memory was lent to the writer so far, and how many of them it needs no more.
-  var lent: UInt64 { writer.framesHandedOver }
-  var returned: UInt64 { writer.framesReleased }
-  var isWriting: Bool { writer.isWriting }
+  /// Frames whose memory was lent so far, and how many of them nobody needs any more.
+  var lent: UInt64 { output.lent }
+  var returned: UInt64 { output.returned }
+  var isWriting: Bool { output.isWriting }
+  /// Why frames could not be written; nil where all could.
+  var failure: String? { output.failure.map { "\($0)" } }
+
+  private var series: [UInt64: SeriesAccount] {
+    get { accounts.series }
+    _modify { yield &accounts.series }
+  }
 
   func begin(_ number: UInt64) {
-    if series[number] == nil { series[number] = SeriesAccount(camera: files.camera.id, series: number) }
+    if series[number] == nil { series[number] = SeriesAccount(camera: camera.id, series: number) }
   }
 
   // MARK: A frame
@@ -135,14 +126,16 @@ final class RecordingSession {
     } else {
       series[frame.series]!.noteSkipped(frame, rule: rule.words, at: frame.arrival)
     }
-    passOn()
+    output.passOn()
     show(frame.arrival)
     return (fate, lookBack)
   }
 
   /// Writes a frame that was skipped when it came.
   func keep(_ frame: FrameHeader, _ pixels: UnsafeRawBufferPointer, wasSeen: Bool) -> Fate {
-    guard !frame.flags.contains(.seriesEnd), frame.bytes > 0, failure == nil else { return .none }
+    guard !frame.flags.contains(.seriesEnd), frame.bytes > 0, output.failure == nil, !pressure.isFull else {
+      return .none
+    }
     if !wasSeen {
       beginPartly(frame)
       guard series[frame.series]!.observe(frame) != .repeated else { return .none }
@@ -154,22 +147,22 @@ final class RecordingSession {
     var kept = frame
     kept.flags.insert(.kept)
     let numbers = frame.frameNumber...frame.frameNumber
-    unsafe put(StoredWork(header: kept, frames: 1, numbers: numbers, rule: "kept by looking back"), pixels)
-    passOn()
+    unsafe output.put(StoredWork(header: kept, frames: 1, numbers: numbers, rule: "kept by looking back"), pixels)
+    output.passOn()
     return .written
   }
 
   /// A series whose beginning was before the run has an account from here on.
   private func beginPartly(_ frame: FrameHeader) {
     guard series[frame.series] == nil else { return }
-    series[frame.series] = SeriesAccount(camera: files.camera.id, series: frame.series, from: frame.frameNumber)
+    series[frame.series] = SeriesAccount(camera: camera.id, series: frame.series, from: frame.frameNumber)
   }
 
   private func takeRule(of frame: FrameHeader) {
     guard frame.step != ruleStep || frame.series != ruleSeries else { return }
     if openSum != nil { endSum() }
     let steps = run.compiled.steps
-    let wanted = Int(frame.step) < steps.count ? steps[Int(frame.step)].recording[files.camera.name] : .off
+    let wanted = Int(frame.step) < steps.count ? steps[Int(frame.step)].recording[camera.name] : .off
     // The next step goes on as this one did, when it wants the same.
     if wanted != rule.recording || frame.series != ruleSeries { rule = Rule(wanted) }
     ruleStep = frame.step
@@ -182,11 +175,11 @@ final class RecordingSession {
     run.writer.put(
       .event(
         kind: "frame_trigger",
-        message: "\(files.camera.name): frame \(frame.frameNumber) of series \(frame.series), \(trigger): \(value)"))
+        message: "\(camera.name): frame \(frame.frameNumber) of series \(frame.series), \(trigger): \(value)"))
   }
 
   private func take(_ frame: FrameHeader, _ pixels: UnsafeRawBufferPointer) -> Fate {
-    guard failure == nil else {
+    guard output.failure == nil else {
       series[frame.series]!.noteRefused(
         frame.frameNumber...frame.frameNumber, frames: 1, step: frame.step, cause: Self.diskCause)
       return .none
@@ -202,20 +195,20 @@ final class RecordingSession {
     }
     let numbers = frame.frameNumber...frame.frameNumber
     guard let reduction = rule.reduction else {
-      unsafe put(StoredWork(header: frame, frames: 1, numbers: numbers, rule: rule.words), pixels)
+      unsafe output.put(StoredWork(header: frame, frames: 1, numbers: numbers, rule: rule.words), pixels)
       return .written
     }
     guard let shape = reduction.shape(of: frame) else {
       refuse(frame, cause: "unusable")
       return .none
     }
-    let buffer = buffer(of: shape, zeroed: reduction.isSum)
+    let buffer = output.buffer(of: shape, zeroed: reduction.isSum, beside: openSum?.buffer)
     unsafe reduction.apply(frame, pixels, to: buffer.memory.bytes)
     let work = StoredWork(header: frame, frames: 1, numbers: numbers, rule: rule.words)
     if reduction.isSum, rule.recording.average > 1 {
       openSum = (work, buffer, shape)
     } else {
-      write(work, buffer, shape)
+      output.write(work, buffer, shape)
     }
     return .written
   }
@@ -231,7 +224,7 @@ final class RecordingSession {
     else {
       // A hole, or another shape: what there is, is written, and this frame begins anew.
       endSum()
-      if unsafe take(frame, pixels) == .skipped { refuse(frame, cause: "unusable") }
+      _ = unsafe take(frame, pixels)
       return
     }
     unsafe reduction.apply(frame, pixels, to: sum.buffer.memory.bytes)
@@ -251,89 +244,24 @@ final class RecordingSession {
   private func endSum() {
     guard let sum = openSum else { return }
     openSum = nil
-    write(sum.work, sum.buffer, sum.shape)
+    output.write(sum.work, sum.buffer, sum.shape)
   }
 
   private func writePreview(_ frame: FrameHeader, _ pixels: UnsafeRawBufferPointer) -> Fate {
     let reduction = FrameReduction(side: Self.previewSide, of: frame)
-    guard let shape = reduction.shape(of: frame) else { return .none }
-    let buffer = buffer(of: shape, zeroed: true)
+    guard let shape = reduction.shape(of: frame) else {
+      // A line or two have no bin.
+      series[frame.series]!.noteGivenUp(
+        frame, cause: SeriesLedger.behindCause, rule: "previews: nothing is left of it", at: frame.arrival)
+      return .none
+    }
+    let buffer = output.buffer(of: shape, zeroed: true, beside: openSum?.buffer)
     unsafe reduction.apply(frame, pixels, to: buffer.memory.bytes)
     var header = frame
     header.flags.insert(.preview)
     let numbers = frame.frameNumber...frame.frameNumber
-    write(StoredWork(header: header, frames: 1, numbers: numbers, rule: "previews"), buffer, shape)
+    output.write(StoredWork(header: header, frames: 1, numbers: numbers, rule: "previews"), buffer, shape)
     return .written
-  }
-
-  // MARK: To the file
-
-  /// Writes pixels that are not those of the frame as it came.
-  private func write(
-    _ work: StoredWork, _ buffer: FrameBuffer, _ shape: (type: PixelType, width: Int, height: Int)
-  ) {
-    var work = work
-    work.header.pixelType = shape.type
-    work.header.width = shape.width
-    work.header.height = shape.height
-    let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.memory.bytes[..<work.header.bytes])
-    let change = work.header.statistics?.change
-    let meter = meter(atLeast: work.header.bytes)
-    unsafe meter.begin(shape.type, width: shape.width, height: shape.height, in: bytes)
-    meter.take(work.header.bytes)
-    let (crc, statistics) = meter.finish()
-    work.header.pixelCRC = crc
-    work.header.statistics = statistics
-    // Of the camera's frames; a reference for these there is not.
-    work.header.statistics?.change = change
-    unsafe put(work, UnsafeRawBufferPointer(bytes))
-    buffer.lentUntil = writer.framesHandedOver
-  }
-
-  private func put(_ work: StoredWork, _ pixels: UnsafeRawBufferPointer) {
-    let frame = work.header
-    var record = RecordedFrame(
-      frameNumber: frame.frameNumber, deviceNanoseconds: frame.deviceNanoseconds,
-      exposureNanoseconds: frame.exposureNanoseconds, arrival: frame.arrival, series: frame.series,
-      flags: frame.flags.rawValue | IndexRecord.sumBits(of: work.frames), step: frame.step,
-      shape: FrameShape(width: frame.width, height: frame.height, bytesPerPixel: frame.pixelType.bytesPerPixel))
-    record.pixelCRC = frame.pixelCRC == 0 ? nil : frame.pixelCRC
-    underWay.append(work)
-    guard failure == nil else { return refuseLast() }
-    do throws(SegmentError) {
-      unsafe try writer.append(record, pixels, at: .now)
-    } catch {
-      if error.kind == .badFrame { refuseLast() } else { fail(error) }
-    }
-  }
-
-  private func meter(atLeast bytes: Int) -> PixelMeter {
-    if let meter, meter.largestFrameBytes >= bytes { return meter }
-    let new = PixelMeter(largestFrameBytes: bytes)
-    meter = new
-    return new
-  }
-
-  /// Memory that nobody reads any more.
-  private func buffer(of shape: (type: PixelType, width: Int, height: Int), zeroed: Bool) -> FrameBuffer {
-    let count = shape.width * shape.height * shape.type.bytesPerPixel
-    while true {
-      let free = buffers.firstIndex { $0.lentUntil <= writer.framesReleased && $0 !== openSum?.buffer }
-      if let free, buffers[free].count >= count {
-        if zeroed {
-          unsafe UnsafeMutableRawBufferPointer(rebasing: buffers[free].memory.bytes[..<count]).initializeMemory(
-            as: UInt8.self, repeating: 0)
-        }
-        return buffers[free]
-      }
-      if let free {
-        buffers.remove(at: free)
-      } else if buffers.count >= Self.mostBuffers {
-        do throws(SegmentError) { try writer.reap(waitingAtMost: Seconds(1)) } catch { fail(error) }
-        continue
-      }
-      buffers.append(FrameBuffer(count: count))
-    }
   }
 
   // MARK: Series, and the end
@@ -341,7 +269,8 @@ final class RecordingSession {
   func end(_ ended: EndedSeries) {
     if ruleSeries == ended.series { endSum() }
     flush()
-    begin(ended.series)
+    // Of a series that was over before the run began, or had no frame in it, nothing is the run's.
+    guard series[ended.series] != nil else { return }
     for (cause, count) in ended.unusable.sorted(by: { $0.key < $1.key }) {
       run.writer.put(.event(kind: "frames_unusable", message: "\(count) frames of series \(ended.series): \(cause)"))
     }
@@ -361,8 +290,7 @@ final class RecordingSession {
   func close() {
     endSum()
     flush()
-    do throws(SegmentError) { try writer.close() } catch { fail(error) }
-    passOn()
+    output.close()
     // Those that are settled too: frames of theirs may have been kept afterwards.
     for number in series.keys.sorted() {
       settle(number, series[number]!.isSettled ? nil : series[number]!.endWithoutWord)
@@ -377,23 +305,9 @@ final class RecordingSession {
     run.writer.put(.ledger(ledger))
   }
 
-  func flush() {
-    guard failure == nil else { return }
-    do throws(SegmentError) { try writer.flush() } catch { fail(error) }
-    passOn()
-  }
-
-  /// Takes in what was written meanwhile.
-  func reap(waitingAtMost span: Seconds) {
-    guard failure == nil else { return }
-    do throws(SegmentError) { try writer.reap(waitingAtMost: span) } catch { fail(error) }
-    passOn()
-  }
-
-  func synchronize() {
-    guard failure == nil else { return }
-    writer.synchronize()
-  }
+  func flush() { output.flush() }
+  func reap(waitingAtMost span: Seconds) { output.reap(waitingAtMost: span) }
+  func synchronize() { output.synchronize() }
 
   /// Looks at how much of the ring waits, and from time to time at what is free on the disk.
   func note(waiting: Int, of slots: Int) {
@@ -409,74 +323,9 @@ final class RecordingSession {
     let why = pressure.isFull ? "the disk is nearly full" : "\(waiting) of \(slots) slots wait for the disk"
     let what = measure.map { "from now on: \($0)" } ?? "every frame that is wanted is written again"
     run.writer.put(
-      .event(kind: "storage_degraded", message: "\(files.camera.name): \(why); \(what)"))
-    publisher.publish(event: "storage_degraded", "\(files.camera.name): \(why); \(what)")
-    if measure == .stop { run.signals.push(.failed("\(files.camera.name): \(why), and storage.degrade says stop")) }
-  }
-
-  // MARK: What has been written
-
-  private func passOn() {
-    if let notice = writer.notice, !toldNotice {
-      toldNotice = true
-      run.writer.put(.event(kind: "storage", message: notice))
-    }
-    guard !stored.frames.isEmpty else { return }
-    let frames = stored.frames
-    stored.frames.removeAll(keepingCapacity: true)
-    for item in frames {
-      let work = underWay[done]
-      done += 1
-      series[work.header.series]?.noteWritten(work, rule: work.rule, at: work.header.arrival)
-      noteStatistics(work, position: item.record.position)
-      publisher.publish(
-        work.header,
-        at: StreamReference(
-          file: files.pixelsPath(item.segment, compression == nil ? .plain : .compressed), offset: item.offsetBytes,
-          byteCount: Int64(item.storedBytes), encoding: item.encoding.method?.rawValue),
-        of: files.camera)
-    }
-    if done >= 64 || done == underWay.count {
-      underWay.removeFirst(done)
-      done = 0
-    }
-    run.writer.put(.frames(frames, files.camera))
-    if !statistics.isEmpty {
-      run.writer.put(.statistics(statistics, files.camera))
-      statistics.removeAll(keepingCapacity: true)
-    }
-  }
-
-  private func noteStatistics(_ work: StoredWork, position: UInt64) {
-    guard let found = work.header.statistics else { return }
-    statistics.append(
-      StoredStatistics(
-        position: position, sum: found.sum, mean: found.mean(of: work.header.width * work.header.height),
-        minimum: found.minimum, maximum: found.maximum, saturated: found.saturated,
-        change: found.change.map(Double.init),
-        regionMeans: (0..<found.regionCount).map { found[region: $0] },
-        counted: work.header.flags.contains(.preview) ? nil : counted(work.header)))
-  }
-
-  /// A frame that can never be stored; the others are not touched.
-  private func refuseLast() {
-    guard let work = underWay.popLast() else { return }
-    series[work.header.series]?.noteRefused(
-      work.numbers, frames: work.frames, step: work.header.step, cause: Self.diskCause)
-  }
-
-  /// What was under way is not on the file; what comes from now on is refused too.
-  private func fail(_ error: SegmentError) {
-    passOn()
-    for work in underWay[done...] {
-      series[work.header.series]?.noteRefused(
-        work.numbers, frames: work.frames, step: work.header.step, cause: Self.diskCause)
-    }
-    underWay = []
-    done = 0
-    guard failure == nil else { return }
-    failure = error
-    run.signals.push(.failed("frames cannot be written: \(error)"))
+      .event(kind: "storage_degraded", message: "\(camera.name): \(why); \(what)"))
+    publisher.publish(event: "storage_degraded", "\(camera.name): \(why); \(what)")
+    if measure == .stop { run.signals.push(.failed("\(camera.name): \(why), and storage.degrade says stop")) }
   }
 
   private func show(_ now: MonotonicTime) {
@@ -493,6 +342,6 @@ final class RecordingSession {
     var counts = FrameCounts()
     for account in series.values { counts.add(account.counts) }
     counts.triggered = triggered
-    run.update { [camera = files.camera] in $0.framesByCamera[camera] = counts }
+    run.update { [camera = camera] in $0.framesByCamera[camera] = counts }
   }
 }

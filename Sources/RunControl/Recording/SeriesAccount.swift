@@ -10,20 +10,22 @@ struct SeriesAccount {
   /// A choice that goes on is put down so often: that much of it may go down with the process.
   private static let choiceInterval = Seconds(1)
 
+  /// Signed: in one step each may go below 0 when frames of it come late in the next.
   private struct Tally {
-    var received: UInt64 = 0
-    /// May go below 0 in one step when frames come late in the next.
+    var received: Int64 = 0
     var lost: Int64 = 0
-    var written: UInt64 = 0
-    var skipped: UInt64 = 0
-    var merged: UInt64 = 0
-    var dropped: UInt64 = 0
+    var written: Int64 = 0
+    var skipped: Int64 = 0
+    var merged: Int64 = 0
+    var dropped: Int64 = 0
   }
 
   let camera: Int
   let series: UInt64
   private(set) var detector: GapDetector
   private(set) var isSettled = false
+  /// Gaps that have been put down.
+  private var told: [FrameGap] = []
   private var triggered: UInt64?
   private var tallies: [UInt32: Tally] = [:]
   private var drops: [String: UInt64] = [:]
@@ -70,10 +72,10 @@ struct SeriesAccount {
   /// What is missing more, or less, than at the last look goes to the last step.
   private mutating func noteMissing() {
     let now = (detector.missing(.lostAtSource), detector.missing(.ringFull), detector.missing(.unusable))
-    let refused = (now.1 &- known.ringFull) &+ (now.2 &- known.unusable)
+    let refused = Int64(now.1) - Int64(known.ringFull) + Int64(now.2) - Int64(known.unusable)
     tallies[lastStep, default: Tally()].lost += Int64(now.0) - Int64(known.lost)
-    tallies[lastStep, default: Tally()].received &+= refused
-    tallies[lastStep, default: Tally()].dropped &+= refused
+    tallies[lastStep, default: Tally()].received += refused
+    tallies[lastStep, default: Tally()].dropped += refused
     known = now
   }
 
@@ -83,7 +85,7 @@ struct SeriesAccount {
     let merged = frame.frames - 1
     tallies[frame.header.step, default: Tally()].written += 1
     guard merged > 0 else { return }
-    tallies[frame.header.step, default: Tally()].merged += merged
+    tallies[frame.header.step, default: Tally()].merged += Int64(merged)
     note(rule, frame.numbers, now) { $0.merged += Int64(merged) }
   }
 
@@ -94,7 +96,7 @@ struct SeriesAccount {
 
   /// A frame that was skipped is wanted after all.
   mutating func noteKept(_ frame: FrameHeader, rule: String, at now: MonotonicTime) {
-    tallies[frame.step, default: Tally()].skipped &-= 1
+    tallies[frame.step, default: Tally()].skipped -= 1
     note(rule, frame.frameNumber...frame.frameNumber, now) { $0.skipped -= 1 }
   }
 
@@ -107,7 +109,7 @@ struct SeriesAccount {
 
   /// Frames that could not be written.
   mutating func noteRefused(_ numbers: ClosedRange<UInt64>, frames: UInt64, step: UInt32, cause: String) {
-    tallies[step, default: Tally()].dropped += frames
+    tallies[step, default: Tally()].dropped += Int64(frames)
     drops[cause, default: 0] += frames
     if let last = refused.last, last.cause == cause, last.numbers.upperBound + 1 == numbers.lowerBound {
       refused[refused.count - 1].numbers = last.numbers.lowerBound...numbers.upperBound
@@ -151,23 +153,25 @@ struct SeriesAccount {
     isPartial ? EndedSeries(series: series, triggered: expected, refusedByRing: 0, unusable: [:]) : nil
   }
 
-  /// Ends the account, or brings it up to date when it was ended before.
+  /// Ends the account, or brings it up to date: a series that goes on over a pause ends again, and frames may be kept
+  /// afterwards.
   /// - Returns: the gaps and choices that have not been put down, and the account.
   mutating func settle(_ ended: EndedSeries?) -> (gaps: [GapRecord], choices: [ChoiceRecord], ledger: SeriesLedger) {
     var gaps: [GapRecord] = []
-    if let ended, !isSettled {
+    if let ended {
       // Of the run's own frames.
       triggered = ended.triggered.map { $0 - min(first, $0) }
       let found = detector.finish(
         triggered: ended.triggered, refusedByRing: ended.refusedByRing,
         unusable: ended.unusable.values.reduce(0, +))
       noteMissing()
-      gaps = found.map {
+      gaps = found.filter { !told.contains($0) }.map {
         var record = GapRecord(
           series: $0.series, first: $0.first, last: $0.last, cause: $0.cause.rawValue, camera: camera)
         record.frames = $0.frames
         return record
       }
+      told = found
     }
     if !isSettled, first > 0 {
       finished.append(
@@ -196,8 +200,8 @@ struct SeriesAccount {
     ledger.merged = total.merged
     ledger.steps = tallies.sorted { $0.key < $1.key }.map { step, tally in
       StepLedger(
-        step: step == .max ? nil : step, received: tally.received, lostAtSource: UInt64(max(0, tally.lost)),
-        written: tally.written, skipped: tally.skipped, merged: tally.merged, dropped: tally.dropped)
+        step: step == .max ? nil : step, received: tally.received, lostAtSource: tally.lost, written: tally.written,
+        skipped: tally.skipped, merged: tally.merged, dropped: tally.dropped)
     }
     return ledger
   }
@@ -205,12 +209,16 @@ struct SeriesAccount {
   /// Frames so far.
   var counts: FrameCounts {
     var counts = FrameCounts()
-    for tally in tallies.values {
-      counts.received += tally.received
-      counts.written += tally.written
-      counts.skipped += tally.skipped
-      counts.merged += tally.merged
+    let total = tallies.values.reduce(into: Tally()) {
+      $0.received += $1.received
+      $0.written += $1.written
+      $0.skipped += $1.skipped
+      $0.merged += $1.merged
     }
+    counts.received = UInt64(max(0, total.received))
+    counts.written = UInt64(max(0, total.written))
+    counts.skipped = UInt64(max(0, total.skipped))
+    counts.merged = UInt64(max(0, total.merged))
     counts.lostAtSource = detector.missing(.lostAtSource)
     counts.dropped = drops
     for (cause, frames) in [("ring_full", detector.missing(.ringFull)), ("unusable", detector.missing(.unusable))]

@@ -148,7 +148,9 @@ package enum RunAlignment {
   private static func insert(
     _ database: Database, _ frame: Frame, _ value: FrameValue, _ started: MonotonicTime, _ options: Options
   ) throws(DatabaseError) {
-    let dose = options.doseRate.map { $0 * max(0, (frame.exposure.stop - started).value) }
+    // Of a frame from before the run, kept by looking back, nobody knows the dose.
+    let elapsed = (frame.exposure.stop - started).value
+    let dose = elapsed >= 0 ? options.doseRate.map { $0 * elapsed } : nil
     let v = value.voltage
     let i = value.current
     try database.run(

@@ -1,0 +1,119 @@
+import BiasProtocol
+import FrameRing
+import Glibc
+import Linux
+import Quantities
+import RunStore
+import SQLite
+import ZeroMQ
+
+@testable import RunControl
+
+/// A recorder with a ring of its own and a run in a temporary directory; the test is the camera.
+final class RecorderBench {
+  static let side = 8
+  let ring: FrameRing
+  let recorder: FrameRecorder
+  let run: ActiveRun
+  private let publisher: StreamPublisher
+  private let path: String
+
+  struct Failure: Error { var reason: String }
+
+  /// - Parameter recording: of the only step.
+  init(_ recording: Recording, slots: Int = 64, degradations: [Degradation] = []) throws {
+    var template = Array("/tmp/recorder-bench.XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw Failure(reason: "no temporary directory") }
+    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    ring = try FrameRing.create(path + "/ring", slots: slots, slotBytes: Self.side * Self.side * 2)
+    let place = CameraRing(.first, ring)
+    publisher = try StreamPublisher(ZeroMQContext(), endpoint: "inproc://recorder-bench", rings: [place])
+    recorder = FrameRecorder(camera: .first, ring: ring, publisher: publisher)
+
+    var compiled = try CompiledProtocol(
+      parsing: "protocol: 1\nname: bench\nlimits: {voltage: [-1 V, 1 V], current: [-1 nA, 1 nA]}\nsteps: [Rest for 1 s]"
+    )
+    compiled.steps[0].recording = StepRecording(recording)
+    let data = try DataDirectory(creating: path + "/data")
+    let clock = HostClockReading.now
+    let id = ULID(unixNanoseconds: clock.unixNanoseconds)
+    let directory = try RunDirectory.create(in: data, id: id, name: "bench")
+    let database = try RunDatabase.create(
+      in: directory,
+      RunRecord(
+        id: id, name: "bench", sampleID: nil, protocolText: "", protocolJSON: "{}", started: clock, software: "test",
+        host: "bench"))
+    run = ActiveRun(
+      id: id.description, name: "bench", directory: directory, compiled: compiled, planned: Seconds(1), at: clock,
+      writer: RunWriter(database))
+    recorder.begin(run, RecorderSettings(segmentBytes: 1 << 20, keepFree: 0, degradations: degradations))
+  }
+
+  /// Puts frames into the ring as a camera would, of the only step.
+  func put(_ numbers: some Sequence<UInt64>, series: UInt64 = 1, flags: FrameFlags = []) throws {
+    for number in numbers {
+      let end = MonotonicTime.now + Seconds(10)
+      while true {
+        let written = ring.write { frame, room in
+          frame.frameNumber = number
+          frame.deviceNanoseconds = Int64(number) * 2_500_000
+          frame.exposureNanoseconds = 2_400_000
+          frame.arrival = .now
+          frame.series = series
+          frame.flags = flags
+          frame.width = Self.side
+          frame.height = Self.side
+          frame.step = 0
+          room.storeBytes(of: number, as: UInt64.self)
+          return true
+        }
+        if written != nil { break }
+        guard MonotonicTime.now < end else { throw Failure(reason: "the ring stays full") }
+        sleepThread(for: Seconds(0.001))
+      }
+    }
+  }
+
+  /// Waits until the recorder has dealt with all that is in the ring.
+  func settle() throws {
+    let beats = recorder.beats
+    let end = MonotonicTime.now + Seconds(10)
+    while recorder.beats < beats + 3 || recorder.waiting > 0 {
+      guard MonotonicTime.now < end else { throw Failure(reason: "the recorder stands still") }
+      sleepThread(for: Seconds(0.002))
+    }
+  }
+
+  func keep(last span: Seconds) throws -> UInt64 {
+    guard let kept = recorder.wait(for: recorder.keep(last: span)) else { throw Failure(reason: "nothing was kept") }
+    return kept.frames
+  }
+
+  func ended(_ series: UInt64 = 1, triggered: UInt64?, refused: UInt64 = 0, unusable: [String: UInt64] = [:]) {
+    recorder.seriesEnded(
+      EndedSeries(series: series, triggered: triggered, refusedByRing: refused, unusable: unusable))
+  }
+
+  /// Ends the run, verifies it, and gives what it says.
+  func finish() throws -> (database: RunDatabase, report: VerificationReport, ledgers: [SeriesLedger]) {
+    let end = recorder.end(within: Seconds(5))
+    guard end.isClosed, end.failure == nil else { throw Failure(reason: "not closed: \(end)") }
+    guard let database = run.writer.end() else { throw Failure(reason: "no database") }
+    let now = HostClockReading.now
+    try database.finish(
+      .complete, reason: nil, ended: now.raw, unixNanoseconds: now.unixNanoseconds, charge: .zero)
+    return (database, try RunVerification.verify(run.directory), try database.ledgers())
+  }
+
+  deinit {
+    recorder.shutDown()
+    publisher.end()
+    remove(path)
+  }
+
+  private func remove(_ path: String) {
+    guard FileSystem.isDirectory(path) else { return FileSystem.remove(path) }
+    for name in (try? FileSystem.list(path)) ?? [] { remove("\(path)/\(name)") }
+    rmdir(path)
+  }
+}

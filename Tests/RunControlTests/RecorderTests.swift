@@ -1,0 +1,155 @@
+import BiasProtocol
+import FrameRing
+import Linux
+import Quantities
+import RunStore
+import SQLite
+import Testing
+
+@testable import RunControl
+
+@Suite("The recorder", .serialized)
+struct RecorderTests {
+  private func numbers(_ database: RunDatabase) throws -> [Int64] {
+    try database.database.rows("SELECT frame_number AS n FROM frame ORDER BY id").compactMap { $0.integer("n") }
+  }
+
+  @Test("what a step does not want is skipped and accounted for")
+  func thinned() throws {
+    let bench = try RecorderBench(Recording(keep: .everyNth(10)))
+    bench.recorder.seriesStarted(1)
+    try bench.put(0..<95)
+    bench.ended(triggered: 95)
+    let (database, report, ledgers) = try bench.finish()
+    #expect(report.isSound, "\(report.findings)")
+    #expect(try numbers(database) == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90])
+    #expect(ledgers.map(\.skipped) == [85])
+    #expect(ledgers[0].isBalanced)
+  }
+
+  @Test("sums end where a frame is missing, and say how many frames are in them")
+  func sums() throws {
+    let bench = try RecorderBench(Recording(average: 4))
+    bench.recorder.seriesStarted(1)
+    try bench.put([0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12])
+    bench.ended(triggered: 13)
+    let (database, report, ledgers) = try bench.finish()
+    #expect(report.isSound, "\(report.findings)")
+    #expect(try numbers(database) == [0, 4, 8, 12])
+    let frames = try database.database.rows("SELECT flags >> 16 AS more, exposure_ns AS e FROM frame ORDER BY id")
+    #expect(frames.compactMap { $0.integer("more") } == [3, 1, 3, 0])
+    #expect(frames.compactMap { $0.integer("e") } == [9_900_000, 4_900_000, 9_900_000, 2_400_000])
+    #expect(ledgers[0].merged == 7 && ledgers[0].lostAtSource == 2 && ledgers[0].isBalanced)
+  }
+
+  @Test("the past can be kept once, and the account knows")
+  func keeps() throws {
+    let bench = try RecorderBench(Recording(keep: .none))
+    bench.recorder.seriesStarted(1)
+    try bench.put(0..<20)
+    try bench.settle()
+    #expect(try bench.keep(last: Seconds(60)) == 20)
+    #expect(try bench.keep(last: Seconds(60)) == 0)
+    try bench.put(20..<24)
+    bench.ended(triggered: 24)
+    let (database, report, ledgers) = try bench.finish()
+    #expect(report.isSound, "\(report.findings)")
+    #expect(try numbers(database).count == 20)
+    #expect(ledgers[0].written == 20 && ledgers[0].skipped == 4 && ledgers[0].isBalanced)
+  }
+
+  @Test("the past is kept after its series has ended, too")
+  func keepsEndedSeries() throws {
+    let bench = try RecorderBench(Recording(keep: .none))
+    bench.recorder.seriesStarted(1)
+    try bench.put(0..<10)
+    bench.ended(triggered: 10)
+    try bench.settle()
+    #expect(try bench.keep(last: Seconds(60)) == 10)
+    let (_, report, ledgers) = try bench.finish()
+    #expect(report.isSound, "\(report.findings)")
+    #expect(ledgers[0].written == 10 && ledgers[0].skipped == 0 && ledgers[0].isBalanced)
+  }
+
+  @Test("a frame that came again was kept by looking back, and took one from what was skipped")
+  func repeatedThenKept() throws {
+    let bench = try RecorderBench(.all)
+    bench.recorder.seriesStarted(1)
+    try bench.put([0, 1, 2])
+    try bench.put([1], flags: .repeated)
+    try bench.put([3])
+    try bench.settle()
+    #expect(try bench.keep(last: Seconds(60)) == 0)
+    bench.ended(triggered: 4)
+    let (database, report, ledgers) = try bench.finish()
+    #expect(report.isSound, "\(report.findings)")
+    #expect(try numbers(database) == [0, 1, 2, 3])
+    #expect(ledgers[0].isBalanced)
+  }
+
+  @Test(
+    "lost frames at the beginning of a series were booked as skipped, because the first frame came before the news of the series"
+  )
+  func firstFramesLost() throws {
+    for _ in 0..<20 {
+      let bench = try RecorderBench(.all)
+      try bench.settle()
+      bench.recorder.seriesStarted(1)
+      try bench.put([3, 4, 5])
+      bench.ended(triggered: 6)
+      let (_, report, ledgers) = try bench.finish()
+      #expect(report.isSound, "\(report.findings)")
+      #expect(ledgers[0].lostAtSource == 3 && ledgers[0].skipped == 0 && ledgers[0].triggered == 6)
+    }
+  }
+
+  @Test("a series that goes on over a pause was settled only once")
+  func endsTwice() throws {
+    let bench = try RecorderBench(.all)
+    bench.recorder.seriesStarted(1)
+    try bench.put([0, 1, 2])
+    bench.ended(triggered: 3)
+    bench.recorder.seriesStarted(1)
+    try bench.put([6, 7])
+    bench.ended(triggered: 9)
+    let (_, report, ledgers) = try bench.finish()
+    #expect(report.isSound, "\(report.findings)")
+    #expect(ledgers.count == 1 && ledgers[0].triggered == 9 && ledgers[0].lostAtSource == 4 && ledgers[0].isBalanced)
+  }
+
+  @Test("a series of which the run had no frame, and whose beginning it did not see, is not the run's")
+  func strangeSeries() throws {
+    let bench = try RecorderBench(.all)
+    bench.ended(7, triggered: 1000)
+    bench.recorder.seriesStarted(8)
+    try bench.put([0, 1], series: 8)
+    bench.ended(8, triggered: 2)
+    let (_, report, ledgers) = try bench.finish()
+    #expect(report.isSound, "\(report.findings)")
+    #expect(ledgers.map(\.series) == [8])
+  }
+
+  @Test("slots are given back late, and never too late for the camera")
+  func givesBack() throws {
+    let bench = try RecorderBench(Recording(keep: .none), slots: 16)
+    bench.recorder.seriesStarted(1)
+    try bench.put(0..<200)
+    try bench.settle()
+    #expect(bench.ring.refused == 0 || bench.ring.published == 200)
+    #expect(bench.ring.published - bench.ring.consumed <= 8)
+    #expect(bench.ring.published - bench.ring.consumed >= 7)
+    #expect(try bench.keep(last: Seconds(60)) >= 7)
+    bench.ended(triggered: 200, refused: bench.ring.refused)
+    _ = try bench.finish()
+  }
+
+  @Test("a stored account that says nonsense is told of, and stops nobody")
+  func nonsense() {
+    var ledger = SeriesLedger(
+      series: 1, triggered: 5, received: 5, lostAtSource: 0, written: .max, dropped: ["a": .max, "b": .max])
+    ledger.skipped = .max
+    ledger.steps = [StepLedger(step: 0, received: .min, written: .max, skipped: .max, dropped: .min)]
+    #expect(ledger.imbalance != nil)
+    #expect(ledger.difference > 0)
+  }
+}
