@@ -69,11 +69,48 @@ extension DaemonTests {
         #expect(abs(try #require(row.double("rate")) - rate) < 1e-6 * rate)
         #expect(abs(try #require(row.double("share")) - uncertainty / rate) < 1e-6)
       }
+      // 2.4 ms of the true rate on every frame, by its own counts, and the mean of the configured region.
+      let counted = try #require(
+        try database.rows(
+          """
+          SELECT avg(counted_e_per_A2) AS dose, avg(counted_uncertainty_e_per_A2) AS uncertainty,
+            min(json_array_length(region_means_json)) AS regions, count(*) AS frames
+          FROM frame_statistics
+          """
+        ).first)
+      let dose = try #require(counted.double("dose"))
+      let doseUncertainty = try #require(counted.double("uncertainty"))
+      #expect(abs(dose - Self.trueRate * 0.0024) < 3 * doseUncertainty, "\(dose) ± \(doseUncertainty)")
+      #expect(doseUncertainty / dose > 0.0141 && doseUncertainty / dose < 0.0155)
+      #expect(counted.integer("regions") == 1)
+      #expect(counted.integer("frames") == Int64(rows.count))
       let told = try database.rows("SELECT message FROM event WHERE kind = 'dose_rate'").first?.text("message")
       #expect(told?.contains("calibrated with camera") == true, "\(told ?? "")")
 
       #expect(try again.call(.beamForget)["forgotten"]?.bool == true)
       #expect(try again.call(.status)["beam"]?.isNull == true)
+    }
+
+    @Test("Of a camera that watches the frames that come are used, and it goes on afterwards")
+    func watching() throws {
+      var settings = Self.settings()
+      settings.camera = settings.camera?.replacing("exposure: 2.4 ms", with: "exposure: 2.4 ms, watch: 50 fps")
+      let laboratory = try Laboratory(settings)
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      try laboratory.status(client, "frames") { $0["frames_per_second"]?.double ?? 0 > 10 }
+      let control = try laboratory.insituctl("beam", "calibrate", "--time", "2s", "--json")
+      #expect(control.exitCode == 0, "\(control.errors)")
+      let found = try JSONValue(parsing: control.output)
+      let rate = try #require(found["rate_e_per_A2_s"]?.double)
+      let uncertainty = try #require(found["uncertainty_e_per_A2_s"]?.double)
+      #expect(abs(rate - Self.trueRate) < 3 * uncertainty, "\(found.text)")
+      // 100 at 50 fps; its own series would have had 800.
+      #expect(found["frames"]?.integer ?? 1000 < 200, "\(found.text)")
+      let published = laboratory.truth.frames.count
+      _ = try eventually("more frames") { laboratory.truth.frames.count > published + 20 ? true : nil }
+      // One series, from the daemon's start on: nobody has stopped it.
+      #expect(Set(laboratory.truth.frames.keys.map(\.series)).count == 1)
     }
 
     @Test("Ctrl-C stops the camera and keeps nothing; then a run can begin, during which nothing is calibrated")
