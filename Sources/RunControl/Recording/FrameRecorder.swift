@@ -217,9 +217,16 @@ final class FrameRecorder: Sendable {
       session?.end(ended)
       shared.update { _ = $0.openSeries.remove(ended.series) }
     case .keep(let span, let answer):
-      let now = MonotonicTime.now
-      if session != nil { takeAll(session, &slots) }
-      let kept = session.map { keep(since: now - span, $0, &slots) } ?? KeptFrames()
+      var kept = KeptFrames()
+      if let session {
+        let since = MonotonicTime.now - span
+        // In the order of their numbers: first what has been dealt with, then what has come since.
+        kept = keep(since: since, session, &slots)
+        takeAll(session, &slots)
+        let rest = keep(since: since, session, &slots)
+        kept.frames += rest.frames
+        kept.oldest = kept.oldest ?? rest.oldest
+      }
       answer.update { $0 = kept }
     case .end(let forgetsSeries):
       takeAll(session, &slots)
