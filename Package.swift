@@ -127,7 +127,7 @@ let package = Package(
       name: "insitu-bench",
       dependencies: [
         "CBoostQueue", "NanobatteryTwin", "Potentiostat", "USB", "Pixels", "CPixels", "CBitshuffle", "FrameRing",
-        "FrameIngest", "RunStore",
+        "FrameIngest", "RunStore", "RunControl", "BiasProtocol",
         "ControlProtocol", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
       ],
       path: "Benchmarks/insitu-bench", swiftSettings: strict),

@@ -17,11 +17,11 @@ if [ "$free" -lt "$needed" ]; then
   echo "That is too little: 7 GB must be free. Free some space, or name another disk: INSITUD_BENCH_DIR=DIR make bench" >&2
   exit 73
 fi
-# Two rings in memory: 256 frames of the daemon, 32 of the twin.
+# Rings in memory: 640 frames of 2 MiB where SIMPLON is measured; 256 of the daemon and 32 of the twin at another time.
 shm=$(($(stat -f -c '%a * %S' /dev/shm)))
-if [ "$shm" -lt 800000000 ]; then
+if [ "$shm" -lt 1500000000 ]; then
   rmdir "$work"
-  echo "The rings need 0.8 GB in /dev/shm, and $((shm / 1000000)) MB are free there." >&2
+  echo "The rings need 1.5 GB in /dev/shm, and $((shm / 1000000)) MB are free there." >&2
   exit 73
 fi
 

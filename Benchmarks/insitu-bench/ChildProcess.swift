@@ -58,7 +58,9 @@ struct ChildProcess {
   }
 
   /// CPU time of each of its threads by name; threads of one name together.
-  var cpuTimeOfThreads: [String: Double] {
+  var cpuTimeOfThreads: [String: Double] { Self.cpuTimeOfThreads(of: id) }
+
+  static func cpuTimeOfThreads(of id: pid_t) -> [String: Double] {
     var times: [String: Double] = [:]
     for thread in (try? FileSystem.list("/proc/\(id)/task")) ?? [] {
       let place = "/proc/\(id)/task/\(thread)"

@@ -4,9 +4,11 @@ import Glibc
 import Linux
 import NanobatteryTwin
 import Quantities
+import RunControl
+import RunStore
 
-/// A stream of SIMPLON version 1 as fast as it is taken, from the public simulator (PyPI's `libertem-dectris`): received and
-/// decoded by the daemon's camera thread into a ring, and by the simulator's own receiver, one after the other.
+/// A stream of SIMPLON version 1 as fast as it is taken, from the public simulator (PyPI's `libertem-dectris`): received,
+/// decoded and recorded as the daemon does it, and received and decoded by the simulator's own receiver, one after the other.
 struct SimplonReceivers {
   struct Cost {
     /// Seconds for a frame, from the first to the last.
@@ -17,6 +19,8 @@ struct SimplonReceivers {
 
   static let (width, height) = (1024, 1024)
   private static let patience = Seconds(120)
+  /// Enough that a disk slower than the sender, which waits for nobody, loses no frame.
+  private static let slots = 640
   /// Of the fifty pictures of the file, which are sent again and again.
   private static let pictures = 50
 
@@ -83,43 +87,58 @@ struct SimplonReceivers {
 
   // MARK: The two receivers
 
-  func ours() throws(BenchmarkError) -> Cost {
+  /// - Parameter isRecorded: the time ends when all frames are on the disk and in the run's database; else when the last one
+  ///   is in the ring.
+  func ours(isRecorded: Bool) throws(BenchmarkError) -> Cost {
     let (sender, url) = try startSender()
     defer { sender.end(patience: Seconds(3)) }
     let ring: FrameRing
     let camera: any Camera
+    let run: RecordedRun?
     do {
-      ring = try FrameRing.create(directory + "/ring", slots: 128, slotBytes: 2 * Self.width * Self.height)
+      ring = try FrameRing.create(directory + "/ring", slots: Self.slots, slotBytes: 2 * Self.width * Self.height)
       camera = try CameraModels.make(CameraSettings(model: "simplon", url: url))
+      run = isRecorded ? try RecordedRun(directory + "/frames", ring) : nil
     } catch { throw BenchmarkError("\(error)") }
-    defer { FrameRing.remove(directory + "/ring") }
-    let stopped = Monitor<(first: Instant, last: Instant)?>(nil)
-    let isOver = Monitor(false)
-    let count = UInt64(frames)
-    let reader = NamedThread("bench-reader") {
-      var next: UInt64 = 0
-      var first: Instant?
-      while next < count, !isOver.read({ $0 }) {
-        guard ring.waitForPublished(beyond: next, atMost: Seconds(0.05)) else { continue }
-        if first == nil { first = .now }
-        next = ring.published
-        ring.release(through: next - 1)
-      }
-      if let first { stopped.update { $0 = (first, .now) } }
+    defer {
+      FrameRing.remove(directory + "/ring")
+      if let run { removeDirectory(run.directory.path) }
     }
-    let thread = CameraThread(camera, ring: ring) { _ in }
+    let hasEnded = Monitor(false)
+    let thread = CameraThread(camera, ring: ring) { report in
+      switch report {
+      case .seriesStarted(let series): run?.recorder.seriesStarted(series)
+      case .seriesEnded(let series, let triggered, _, let refused, let unusable):
+        run?.recorder.seriesEnded(
+          EndedSeries(series: series, triggered: triggered, refusedByRing: refused, unusable: unusable))
+        hasEnded.update { $0 = true }
+      default: break
+      }
+    }
     thread.send(.record(ExposureRequest(series: 1, framePeriod: Seconds(1), exposure: Seconds(1)), step: 0))
-    let came = stopped.wait(atMost: Self.patience) { $0 }
-    isOver.update { $0 = true }
+    let came = ring.waitForPublished(beyond: 0, atMost: Self.patience)
+    let first = Instant.now
+    if run == nil && came { releaseAll(of: ring) }
+    _ = hasEnded.wait(atMost: came ? Self.patience : Seconds(0)) { $0 ? true : nil }
+    try run?.finish(within: Self.patience)
+    let last = Instant.now
     thread.send(.close)
     thread.join()
-    reader.join()
-    guard let came, ring.published >= count, ring.refused == 0 else {
-      throw BenchmarkError("\(ring.published) of \(frames) frames came, and \(ring.refused) found the ring full")
+    let stored = try run?.close().frames ?? Int(clamping: ring.published)
+    guard stored == frames, ring.refused == 0 else {
+      throw BenchmarkError("\(stored) of \(frames) frames came, and \(ring.refused) found the ring full")
     }
     return Cost(
-      time: (came.last.time - came.first.time).value / Double(frames),
-      cpu: (came.last.cpu - came.first.cpu) / Double(frames))
+      time: (last.time - first.time).value / Double(frames), cpu: (last.cpu - first.cpu) / Double(frames))
+  }
+
+  /// The ring's reader where nothing is recorded.
+  private func releaseAll(of ring: FrameRing) {
+    var next: UInt64 = 0
+    while next < UInt64(frames), ring.waitForPublished(beyond: next, atMost: Seconds(5)) {
+      next = ring.published
+      ring.release(through: next - 1)
+    }
   }
 
   func theirs() throws(BenchmarkError) -> Cost {

@@ -83,14 +83,14 @@ package final class ActiveRun: Sendable {
   package let startedUnixNanoseconds: Int64
 
   let signals = BoundedQueue<RunSignal>(limit: 16384)
-  let writer: RunWriter
+  package let writer: RunWriter
   private let monitor: Monitor<RunProgress>
   private let charge: Monitor<ChargeCounter>
   private let stepOfSamples = Monitor(0)
   private let isAfterHole = Monitor(false)
   private let last = Monitor<LastReading?>(nil)
 
-  init(
+  package init(
     id: String, name: String, directory: RunDirectory, compiled: CompiledProtocol, planned: Seconds,
     at clock: HostClockReading,
     writer: RunWriter

@@ -1,8 +1,8 @@
 import BiasProtocol
 import JSON
 import Linux
-import Quantities
-import RunStore
+package import Quantities
+package import RunStore
 import SQLite
 
 /// What a run leaves behind beside its pixels.
@@ -27,7 +27,7 @@ enum RunEntry: Sendable {
 
 /// The thread that owns a run's database: it takes entries from a bounded queue and commits them in batches, so that
 /// at most `commitInterval` of samples is lost with the process (design §5 allows 250 ms).
-final class RunWriter: Sendable {
+package final class RunWriter: Sendable {
   private static let commitInterval = Seconds(0.1)
   private static let queueLimit = 65536
 
@@ -44,14 +44,14 @@ final class RunWriter: Sendable {
   private let freeReserve: @Sendable () -> Void
 
   /// - Parameter freeReserve: makes some room on a full disk; called once, when something could not be stored.
-  init(_ database: RunDatabase, freeReserve: @escaping @Sendable () -> Void = {}) {
+  package init(_ database: RunDatabase, freeReserve: @escaping @Sendable () -> Void = {}) {
     self.freeReserve = freeReserve
     shared = Monitor(Shared(database: database))
     thread.update { $0 = NamedThread("store") { [self] in work(database) } }
   }
 
   /// Why nothing more can be stored; nil while all is well.
-  var failure: String? { shared.read { $0.failure } }
+  package var failure: String? { shared.read { $0.failure } }
 
   /// `tell` is called once when something cannot be stored: a run without a record must not go on.
   func onFailure(_ tell: @escaping @Sendable (String) -> Void) { shared.update { $0.tell = tell } }
@@ -63,7 +63,7 @@ final class RunWriter: Sendable {
   }
 
   /// Waits until everything put so far is committed; false when it is not within `limit`.
-  func commit(within limit: Seconds) -> Bool {
+  package func commit(within limit: Seconds) -> Bool {
     let isReached = Monitor(false)
     put(.barrier { isReached.update { $0 = true } })
     return isReached.wait(atMost: limit) { $0 ? true : nil } ?? false
@@ -79,7 +79,7 @@ final class RunWriter: Sendable {
   }
 
   /// Commits what waits and gives the database to the caller's thread.
-  func end() -> RunDatabase? {
+  package func end() -> RunDatabase? {
     queue.close()
     thread.read { $0 }?.join()
     return shared.update { state in

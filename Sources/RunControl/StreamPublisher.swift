@@ -6,6 +6,7 @@ import Linux
 import Pixels
 package import Quantities
 import RunStore
+import Synchronization
 package import ZeroMQ
 
 /// The PUB side of the daemon (design §6). A thread of its own: whoever has something to say puts it in a bounded
@@ -40,6 +41,8 @@ package final class StreamPublisher: Sendable {
   private let beatCount = Monitor(UInt64(0))
   private let runID = Monitor<String?>(nil)
   private let clocks = Monitor<[RunCamera: ClockModel]>([:])
+  /// Whether somebody follows `ref/`. Atomic: each frame's recorder asks. Relaxed: it orders nothing.
+  private let isReferenceWanted = Atomic(false)
   private let rings: [CameraRing]
   private let thread = Monitor<NamedThread?>(nil)
 
@@ -69,8 +72,10 @@ package final class StreamPublisher: Sendable {
   package func publish(event kind: String, _ message: String, details: [String: JSONValue] = [:]) {
     push(.event(kind: kind, message: message, details: details, at: .now))
   }
-  func publish(_ frame: FrameHeader, at reference: StreamReference, of camera: RunCamera) {
-    push(.reference(frame, reference, camera))
+  /// - Parameter reference: asked only when somebody follows `ref/`.
+  func publish(_ frame: FrameHeader, at reference: @autoclosure () -> StreamReference, of camera: RunCamera) {
+    guard isReferenceWanted.load(ordering: .relaxed) else { return }
+    push(.reference(frame, reference(), camera))
   }
 
   /// Sends what waits, then ends.
@@ -144,6 +149,7 @@ package final class StreamPublisher: Sendable {
       } else if let count = session.wanted[prefix] {
         session.wanted[prefix] = count > 1 ? count - 1 : nil
       }
+      isReferenceWanted.store(session.wants(.reference), ordering: .relaxed)
     }
   }
 

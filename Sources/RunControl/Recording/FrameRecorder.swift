@@ -1,21 +1,28 @@
 import ControlProtocol
 import FrameIngest
-import FrameRing
-import Linux
-import Pixels
-import Quantities
-import RunStore
+package import FrameRing
+package import Linux
+package import Pixels
+package import Quantities
+package import RunStore
 
 /// What the camera's thread knew of a series when it ended.
-struct EndedSeries: Sendable {
+package struct EndedSeries: Sendable {
   var series: UInt64
   var triggered: UInt64?
   var refusedByRing: UInt64
   var unusable: [String: UInt64]
+
+  package init(series: UInt64, triggered: UInt64?, refusedByRing: UInt64, unusable: [String: UInt64]) {
+    self.series = series
+    self.triggered = triggered
+    self.refusedByRing = refusedByRing
+    self.unusable = unusable
+  }
 }
 
 /// How frames are recorded.
-struct RecorderSettings: Sendable {
+package struct RecorderSettings: Sendable {
   /// A segment ends before it grows beyond this, bytes.
   var segmentBytes: Int64
   /// With less free on the disk, previews are the most that is written, bytes.
@@ -23,10 +30,19 @@ struct RecorderSettings: Sendable {
   var degradations: [Degradation]
   /// nil: frames are written as they came.
   var compression: FrameCompression?
+
+  package init(
+    segmentBytes: Int64, keepFree: Int64, degradations: [Degradation], compression: FrameCompression? = nil
+  ) {
+    self.segmentBytes = segmentBytes
+    self.keepFree = keepFree
+    self.degradations = degradations
+    self.compression = compression
+  }
 }
 
 /// What was found when somebody looked back.
-struct KeptFrames: Sendable {
+package struct KeptFrames: Sendable {
   var frames: UInt64 = 0
   /// Arrival of the oldest that the ring still held; nil: it held none of that time.
   var oldest: MonotonicTime?
@@ -34,7 +50,7 @@ struct KeptFrames: Sendable {
 
 /// The reader of the ring that must not lose: takes every frame, has it written from where it lies, and gives its slot back
 /// when the disk has it. Slots are given back as late as the camera allows, so that the last seconds can still be kept.
-final class FrameRecorder: Sendable {
+package final class FrameRecorder: Sendable {
   /// fdatasync(2) of pixels and index about this often: what a power cut may take.
   private static let synchronizeInterval = Seconds(2)
   /// Small frames do not wait in memory longer than this when no more come.
@@ -72,7 +88,7 @@ final class FrameRecorder: Sendable {
   private let thread = Monitor<NamedThread?>(nil)
 
   /// - Parameter counted: electrons per Å² that a frame of this camera counted.
-  init(
+  package init(
     camera: RunCamera, ring: FrameRing, publisher: StreamPublisher,
     counted: @escaping @Sendable (FrameHeader) -> StoredStatistics.Uncertain? = { _ in nil }
   ) {
@@ -96,7 +112,7 @@ final class FrameRecorder: Sendable {
   /// From now on frames belong to `run`.
   /// - Parameter span: what was there before is kept, before another frame is taken; nil: nothing is.
   @discardableResult
-  func begin(_ run: ActiveRun, _ settings: RecorderSettings, keeping span: Seconds? = nil) -> Monitor<KeptFrames?> {
+  package func begin(_ run: ActiveRun, _ settings: RecorderSettings, keeping span: Seconds? = nil) -> Monitor<KeptFrames?> {
     let answer = Monitor<KeptFrames?>(nil)
     shared.update {
       $0.isRecording = true
@@ -107,7 +123,7 @@ final class FrameRecorder: Sendable {
   }
 
   /// Called on the camera's thread.
-  func seriesStarted(_ series: UInt64) {
+  package func seriesStarted(_ series: UInt64) {
     shared.update {
       $0.openSeries.insert(series)
       $0.commands.append(.seriesStarted(series))
@@ -115,7 +131,7 @@ final class FrameRecorder: Sendable {
   }
 
   /// Called on the camera's thread, after the last frame of the series was published.
-  func seriesEnded(_ ended: EndedSeries) {
+  package func seriesEnded(_ ended: EndedSeries) {
     shared.update { $0.commands.append(.seriesEnded(ended, upTo: ring.published)) }
   }
 
@@ -133,7 +149,7 @@ final class FrameRecorder: Sendable {
   /// - Parameter forgetsSeries: false for cameras that go on.
   /// - Returns: whether all series ended within `limit` (else they are closed as they are), whether the files were closed,
   ///   and why frames could not be written.
-  func end(within limit: Seconds, forgetsSeries: Bool = true) -> (
+  package func end(within limit: Seconds, forgetsSeries: Bool = true) -> (
     seriesEnded: Bool, isClosed: Bool, failure: String?
   ) {
     let ended = shared.wait(atMost: limit) { $0.openSeries.isEmpty ? true : nil } ?? false
@@ -159,7 +175,7 @@ final class FrameRecorder: Sendable {
     waitWhileItGoesOn { _ in kept.read { $0 } }
   }
 
-  func shutDown() {
+  package func shutDown() {
     shared.update { $0.isEnding = true }
     thread.read { $0 }?.join()
   }
