@@ -122,11 +122,11 @@ let package = Package(
       "insitu-twin",
       ["NanobatteryTwin", "MockUSBFS", "EmulatedUSB", "ZeroMQ", "YAML", "JSON", "Linux", "Quantities"]),
     // Boost is a yardstick of the benchmarks alone; without it the target builds and says that it is not there.
-    .target(name: "CBoostQueue", path: "Benchmarks/CBoostQueue"),
+    .target(name: "CBoostQueue", dependencies: ["CLinux"], path: "Benchmarks/CBoostQueue"),
     .executableTarget(
       name: "insitu-bench",
       dependencies: [
-        "CBoostQueue", "NanobatteryTwin", "Potentiostat", "USB", "Pixels", "CPixels", "CBitshuffle", "FrameRing",
+        "CBoostQueue", "CLinux", "NanobatteryTwin", "Potentiostat", "USB", "Pixels", "CPixels", "CBitshuffle", "FrameRing",
         "FrameIngest", "RunStore", "RunControl", "BiasProtocol",
         "ControlProtocol", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
       ],

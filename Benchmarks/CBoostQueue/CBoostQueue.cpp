@@ -4,6 +4,8 @@
 
 #include <boost/lockfree/spsc_queue.hpp>
 
+#include "CLinux.h"
+
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -28,7 +30,9 @@ bool pin(int cpu) {
 }
 
 // Both sides of the comparison wait like this: turning, and leaving the processor to others where nothing comes for long.
+// Each look takes the line of the other thread from it: 32 pauses between two of them.
 inline void wait(uint32_t &tries) {
+  for (int k = 0; k < 32; ++k) clinux_pause();
   if (++tries % 65536 == 0) sched_yield();
 }
 

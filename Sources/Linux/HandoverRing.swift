@@ -2,8 +2,9 @@ package import Synchronization
 
 /// Numbers of 64 bits from one thread to one other, in their order, without a lock, a system call or an allocation.
 ///
-/// Nobody waits here: a full ring refuses, an empty one gives nothing. The members `push` belong to one thread, the
-/// members `pop` to one other; all else may be called anywhere.
+/// Nobody waits here: a full ring refuses, an empty one gives nothing. Who looks again at once takes the line of the other
+/// thread from it; a few `clinux_pause` between two looks, or a `Doorbell`, make both faster. The members `push` belong to
+/// one thread, the members `pop` to one other; all else may be called anywhere.
 @safe
 package final class HandoverRing: @unchecked Sendable {
   package static let mostCapacity = 1 << 24

@@ -1,16 +1,18 @@
-import CLinux
 import Glibc
 import Linux
 import Pixels
 import Quantities
 
 /// Frames on their way to a compressed segment: threads in the background compress them, and they come out in the order in
-/// which they came. A frame for which too many wait already goes through as it is.
+/// which they came. A frame for which too much waits already goes through as it is.
 ///
-/// `put` and all that takes frames out belong to one thread.
+/// All members belong to one thread, which deals jobs to the threads of the background (`CompressionWorker`).
 @safe
-final class CompressionQueue: @unchecked Sendable {
+final class CompressionQueue {
   private static let mostThreads = 4
+  /// CompressionJobs there may be, each with room for one compressed frame; of frames that are not small, two for each thread.
+  private static let mostJobs = 64
+  private static let roomForSmallFrames = 16 << 20
   private static let patience = Seconds(1)
 
   /// A frame as it is to be stored.
@@ -24,146 +26,161 @@ final class CompressionQueue: @unchecked Sendable {
     var encoding: FrameEncoding
     /// CRC-32C of `bytes`.
     var storedCRC: UInt32
-    /// Where `bytes` are when they are not the pixels; `returnBuffer` gives it back.
-    fileprivate var buffer: Buffer?
-  }
-
-  /// Memory for one compressed frame.
-  @safe
-  fileprivate final class Buffer {
-    private let memory: AlignedBuffer
-    var bytes: UnsafeMutableRawBufferPointer { unsafe memory.bytes }
-    init(_ count: Int) { memory = AlignedBuffer(count: count, onLargePages: true) }
+    /// The job in whose room `bytes` are when they are not the pixels; `returnRoom` gives it back.
+    fileprivate var job: Int?
   }
 
   private enum State { case waiting, compressing, ready }
 
-  private struct Shared {
-    /// In the order in which they came; `first` counts those that were taken out.
-    var frames: [(state: State, frame: Frame)] = []
-    var first: UInt64 = 0
-    /// Buffers that may be taken, those that do not exist yet included.
-    var buffers: [Buffer?]
-    var isEnding = false
+  private let method: FrameCompression
+  private let backlogBytes: Int
+  private let workers: [CompressionWorker]
+  private let jobs: CompressionJobs
+  private let bell = Doorbell()
 
-    var waiting: Int { frames.count { $0.state == .waiting } }
-  }
-
-  private let backlog: Int
-  private let shared: Monitor<Shared>
-  private var threads: [NamedThread] = []
+  /// In the order in which they came; those before `head` have been taken out.
+  private var frames: [(state: State, frame: Frame)] = []
+  private var head = 0
+  /// The first that no thread has been given, and that waits for one.
+  private var undealt = 0
+  /// How many frames were removed from the front of `frames` so far.
+  private var removed = 0
+  /// Bytes of the pixels that wait to be compressed, or are being compressed.
+  private var waitingBytes = 0
+  private var freeJobs: [Int] = []
 
   /// - Parameters:
   ///   - threads: nil: one less than there are processors.
-  ///   - backlog: frames that may wait for a thread.
-  init(_ method: FrameCompression, threads: Int?, backlog: Int) {
+  ///   - backlogBytes: pixels that may wait for a thread; one frame may in any case, but for 0.
+  init(_ method: FrameCompression, threads: Int?, backlogBytes: Int) {
     let spare = min(Self.mostThreads, max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) - 1))
-    let count = max(1, threads ?? spare)
-    self.backlog = backlog
-    let shared = Monitor(Shared(buffers: Array(repeating: nil, count: 2 * count)))
-    self.shared = shared
-    for _ in 0..<count {
-      self.threads.append(NamedThread("compress") { Self.work(shared, method) })
-    }
+    self.method = method
+    self.backlogBytes = backlogBytes
+    let jobs = CompressionJobs(Self.mostJobs)
+    self.jobs = jobs
+    let bell = bell
+    workers = (0..<max(1, threads ?? spare)).map { _ in CompressionWorker(method, jobs, tellsEnd: bell) }
   }
 
   deinit { end() }
 
   /// The threads come to their end; what has not been taken out is forgotten.
-  func end() {
-    shared.update { $0.isEnding = true }
-    for thread in threads { thread.join() }
-  }
+  func end() { for worker in workers { worker.end() } }
 
-  var count: Int { shared.read { $0.frames.count } }
   /// The first frame whose pixels must stay where they are.
   var firstLender: UInt64? {
-    shared.read { $0.frames.first { $0.frame.buffer == nil || $0.state != .ready }?.frame.lender }
+    frames[head...].first { $0.state != .ready || $0.frame.job == nil }?.frame.lender
   }
 
   func put(_ frame: RecordedFrame, _ pixelCRC: UInt32, _ pixels: UnsafeRawBufferPointer, lender: UInt64) {
-    let frame = unsafe Frame(
-      frame: frame, pixelCRC: pixelCRC, lender: lender, bytes: pixels, encoding: .raw, storedCRC: pixelCRC)
-    shared.update { $0.frames.append(($0.waiting < backlog ? .waiting : .ready, frame)) }
+    let isWanted = waitingBytes == 0 ? backlogBytes > 0 : waitingBytes + pixels.count <= backlogBytes
+    if isWanted { waitingBytes += pixels.count }
+    frames.append(
+      unsafe (
+        isWanted ? .waiting : .ready,
+        Frame(
+          frame: frame, pixelCRC: pixelCRC, lender: lender, bytes: pixels, encoding: .raw, storedCRC: pixelCRC)
+      ))
+    deal()
   }
 
   /// Takes out the next frame when it is ready, waiting for that.
   func takeFirst(atMost span: Seconds) -> Frame? {
-    if span.value <= 0 { return shared.update { Self.takeFirst(&$0) } }
-    return shared.wait(atMost: span) { $0.frames.isEmpty ? .some(nil) : Self.takeFirst(&$0).map { .some($0) } } ?? nil
+    collect()
+    if head == frames.count || frames[head].state == .ready || span.value <= 0 { return takeReady() }
+    return bell.wait(atMost: span) {
+      collect()
+      return takeReady()
+    }
   }
 
-  private static func takeFirst(_ state: inout Shared) -> Frame? {
-    guard state.frames.first?.state == .ready else { return nil }
-    state.first += 1
-    return state.frames.removeFirst().frame
+  private func takeReady() -> Frame? {
+    guard head < frames.count, frames[head].state == .ready else { return nil }
+    defer {
+      head += 1
+      if head == frames.count || head >= 1024 {
+        frames.removeFirst(head)
+        removed += head
+        undealt -= min(undealt, head)
+        head = 0
+      }
+    }
+    return frames[head].frame
   }
 
   /// The bytes of a frame that was taken out are not needed any more.
-  func returnBuffer(of frame: Frame) {
-    if let buffer = frame.buffer { shared.update { $0.buffers.append(buffer) } }
+  func returnRoom(of frame: Frame) {
+    guard let job = frame.job else { return }
+    freeJobs.append(job)
+    deal()
   }
 
   /// Forgets all frames; no thread looks at their pixels any more.
   func abandon() {
-    shared.update { state in
-      for k in state.frames.indices where state.frames[k].state == .waiting { state.frames[k].state = .ready }
-    }
-    while shared.wait(
-      atMost: Self.patience, for: { $0.frames.contains { $0.state == .compressing } ? nil : true }) == nil
+    for k in frames.indices where frames[k].state == .waiting { frames[k].state = .ready }
+    while bell.wait(
+      atMost: Self.patience,
+      for: { () -> Bool? in
+        collect()
+        return workers.contains { $0.jobsUnderWay > 0 } ? nil : true
+      }) == nil
     {}
-    shared.update { state in
-      state.buffers += state.frames.compactMap(\.frame.buffer)
-      state.first += UInt64(state.frames.count)
-      state.frames.removeAll(keepingCapacity: true)
-    }
+    freeJobs += frames[head...].compactMap(\.frame.job)
+    removed += frames.count
+    frames.removeAll(keepingCapacity: true)
+    head = 0
+    undealt = 0
+    waitingBytes = 0
   }
 
   // MARK: The threads
 
-  private struct Work {
-    var number: UInt64
-    var frame: Frame
-    var buffer: Buffer?
-  }
-
-  private static func work(_ shared: Monitor<Shared>, _ method: FrameCompression) {
-    // No nice value: on a busy machine the frame whose turn it is would wait for a thread that never runs, and all behind it.
-    clinux_work_in_background()
-    var compressor = FrameCompressor(method)
-    while true {
-      let next = shared.wait(atMost: patience) { state -> Work?? in
-        if state.isEnding { return .some(nil) }
-        guard !state.buffers.isEmpty, let place = state.frames.firstIndex(where: { $0.state == .waiting }) else {
-          return nil
-        }
-        state.frames[place].state = .compressing
-        return Work(
-          number: state.first + UInt64(place), frame: state.frames[place].frame, buffer: state.buffers.removeLast())
+  /// Gives frames to the threads as long as there is room for what comes of them.
+  private func deal() {
+    undealt = max(undealt, head)
+    while undealt < frames.count {
+      guard frames[undealt].state == .waiting else {
+        undealt += 1
+        continue
       }
-      guard let work = next else { continue }
-      guard let work else { return }
-      compress(work, &compressor, shared)
+      let frame = frames[undealt].frame
+      guard let job = unsafe freeJob(for: frame.bytes.count) else { return }
+      unsafe jobs[job].frame = removed + undealt
+      unsafe jobs[job].pixels = frame.bytes
+      unsafe jobs[job].type = PixelType(rawValue: UInt32(frame.frame.shape.bytesPerPixel))
+      frames[undealt].state = .compressing
+      undealt += 1
+      workers.min { $0.jobsUnderWay < $1.jobsUnderWay }?.begin(job)
     }
   }
 
-  private static func compress(_ work: Work, _ compressor: inout FrameCompressor, _ shared: Monitor<Shared>) {
-    let pixels = unsafe work.frame.bytes
-    var buffer = work.buffer
-    if unsafe (buffer?.bytes.count ?? 0) < pixels.count { buffer = Buffer(pixels.count) }
-    var result = work.frame
-    if let buffer, let type = PixelType(rawValue: UInt32(work.frame.frame.shape.bytesPerPixel)),
-      let count = unsafe compressor.compress(pixels, type, into: buffer.bytes)
-    {
-      unsafe result.bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer.bytes)[..<count])
-      unsafe result.storedCRC = crc32c(result.bytes)
-      result.encoding = FrameEncoding(compressor.method)
-      result.buffer = buffer
+  /// A job that no thread has, with room for so many bytes.
+  private func freeJob(for bytes: Int) -> Int? {
+    let most = min(Self.mostJobs, max(2 * workers.count, Self.roomForSmallFrames / max(1, bytes)))
+    if freeJobs.isEmpty, jobs.made < most { freeJobs.append(jobs.make()) }
+    guard let job = freeJobs.popLast() else { return nil }
+    jobs.makeRoom(bytes, in: job)
+    return job
+  }
+
+  /// Takes in what the threads have done.
+  private func collect() {
+    for worker in workers {
+      while let job = worker.takeEnded() {
+        let place = unsafe jobs[job].frame - removed
+        let stored = unsafe jobs[job].stored
+        unsafe waitingBytes -= jobs[job].pixels.count
+        frames[place].state = .ready
+        if unsafe stored.isEmpty {
+          freeJobs.append(job)
+        } else {
+          unsafe frames[place].frame.bytes = stored
+          unsafe frames[place].frame.storedCRC = jobs[job].storedCRC
+          frames[place].frame.encoding = FrameEncoding(method)
+          frames[place].frame.job = job
+        }
+      }
     }
-    shared.update { state in
-      // It is still there: what is being compressed is not taken out.
-      state.frames[Int(work.number - state.first)] = (.ready, result)
-      if result.buffer == nil { state.buffers.append(buffer) }
-    }
+    deal()
   }
 }

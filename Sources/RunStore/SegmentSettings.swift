@@ -25,8 +25,8 @@ package struct SegmentSettings: Sendable {
   package var compression: FrameCompression?
   /// Threads that compress, in the background; nil: one less than there are processors, at least one, at most four.
   package var compressionThreads: Int?
-  /// Frames that may wait, where they are, for a thread; more of them are stored as they are.
-  package var compressionBacklog = 16
+  /// Pixels that may wait, where they are, for a thread, bytes; what comes beyond is stored as it is.
+  package var compressionBacklogBytes = 32 << 20
   /// A line in each header, for people: run and sample.
   package var note = ""
   /// Asked before every write; an answer makes the write fail after that many bytes, as a full disk would. For tests.

@@ -86,7 +86,7 @@ package final class SegmentWriter: @unchecked Sendable {
     self.stored = stored
     writes = WritesUnderWay(settings)
     compression = settings.compression.map {
-      CompressionQueue($0, threads: settings.compressionThreads, backlog: settings.compressionBacklog)
+      CompressionQueue($0, threads: settings.compressionThreads, backlogBytes: settings.compressionBacklogBytes)
     }
   }
 
@@ -204,7 +204,7 @@ package final class SegmentWriter: @unchecked Sendable {
   private func takeCompressed(atMost span: Seconds) throws(SegmentFault) {
     var span = span
     while let next = compression?.takeFirst(atMost: span) {
-      defer { compression?.returnBuffer(of: next) }
+      defer { compression?.returnRoom(of: next) }
       span = Seconds(0)
       let lender = next.encoding == .raw ? next.lender : nil
       unsafe try place(next.frame, next.pixelCRC, next.bytes, next.encoding, next.storedCRC, lender: lender)

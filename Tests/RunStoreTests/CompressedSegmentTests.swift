@@ -109,7 +109,7 @@ struct CompressedSegmentTests {
     let temporary = try TemporaryData()
     let run = try temporary.run()
     var settings = settings(.bslz4)
-    settings.compressionBacklog = 0
+    settings.compressionBacklogBytes = 0
     var stored: [StoredFrame] = []
     let writer = SegmentWriter(run.directory.frames, settings) { stored += $0 }
     for k in 0..<6 { try writer.write(shape, k) }

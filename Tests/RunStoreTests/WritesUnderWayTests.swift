@@ -23,7 +23,7 @@ struct WritesUnderWayTests {
     var settings = SegmentSettings.small
     settings.compression = compression
     settings.compressionThreads = 2
-    settings.compressionBacklog = 2
+    settings.compressionBacklogBytes = 2 * shape.bytes
     settings.segmentBytes = 4096 + Int64(Self.frames(shape) * 2 / 3 * shape.bytes) + 100
     settings.headerInterval = Seconds(0.005)
     settings.gatherInterval = Seconds(shape == Self.small ? 0.1 : 0.01)

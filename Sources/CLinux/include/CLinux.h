@@ -40,6 +40,15 @@ int clinux_reserve(int fd, int64_t offset, int64_t length);
 /// Free bytes for an unprivileged writer in the file system of `path`; -1 and errno on failure.
 int64_t clinux_free_bytes(const char *_Nonnull path);
 
+/// Tells the processor that the calling thread turns in a loop: it lets go of the pipeline for some ten nanoseconds.
+static inline void clinux_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb");
+#endif
+}
+
 /// CRC-32C (Castagnoli, reflected, as in iSCSI RFC 3720 and ext4), continued from `crc` (0 to begin).
 /// Uses carry-less multiplication of 512-bit vectors or the SSE4.2 instruction where the processor has them.
 uint32_t clinux_crc32c(uint32_t crc, const void *_Nullable bytes, size_t count);

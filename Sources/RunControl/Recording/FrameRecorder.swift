@@ -112,7 +112,9 @@ package final class FrameRecorder: Sendable {
   /// From now on frames belong to `run`.
   /// - Parameter span: what was there before is kept, before another frame is taken; nil: nothing is.
   @discardableResult
-  package func begin(_ run: ActiveRun, _ settings: RecorderSettings, keeping span: Seconds? = nil) -> Monitor<KeptFrames?> {
+  package func begin(_ run: ActiveRun, _ settings: RecorderSettings, keeping span: Seconds? = nil) -> Monitor<
+    KeptFrames?
+  > {
     let answer = Monitor<KeptFrames?>(nil)
     shared.update {
       $0.isRecording = true
