@@ -30,9 +30,9 @@ bool pin(int cpu) {
 }
 
 // Both sides of the comparison wait like this: turning, and leaving the processor to others where nothing comes for long.
-// Each look takes the line of the other thread from it: 32 pauses between two of them.
+// Each look takes the line of the other thread from it: 64 pauses between two of them.
 inline void wait(uint32_t &tries) {
-  for (int k = 0; k < 32; ++k) clinux_pause();
+  for (int k = 0; k < 64; ++k) clinux_pause();
   if (++tries % 65536 == 0) sched_yield();
 }
 

@@ -84,10 +84,10 @@ struct NumberHandover {
 }
 
 // Both sides of the comparison wait like this: turning, and leaving the processor to others where nothing comes for long.
-// Each look takes the line of the other thread from it: 32 pauses between two of them.
+// Each look takes the line of the other thread from it: 64 pauses between two of them.
 private func wait(_ tries: inout UInt32) {
   tries &+= 1
-  for _ in 0..<32 { clinux_pause() }
+  for _ in 0..<64 { clinux_pause() }
   if tries % 65_536 == 0 { sched_yield() }
 }
 
