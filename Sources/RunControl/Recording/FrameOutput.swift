@@ -52,6 +52,7 @@ final class FrameOutput {
     segments.note = run.id
     segments.freeBytesKept = settings.keepFree
     segments.compression = settings.compression
+    segments.queue = settings.queue
     compression = settings.compression
     let stored = StoredFrames()
     self.stored = stored

@@ -310,9 +310,9 @@ final class RecordingSession {
   func synchronize() { output.synchronize() }
 
   /// Looks at how much of the ring waits, and from time to time at what is free on the disk.
-  func note(waiting: Int, of slots: Int) {
+  func note(waiting: Int, taken: Int, of slots: Int) {
     let now = MonotonicTime.now
-    var changed = pressure.note(waiting: waiting, of: slots, at: now)
+    var changed = pressure.note(waiting: waiting, taken: taken, of: slots, at: now)
     if now >= nextLookAtDisk {
       nextLookAtDisk = now + Self.diskInterval
       let free = FileSystem.freeBytes(at: run.directory.path) ?? .max
@@ -320,7 +320,7 @@ final class RecordingSession {
     }
     guard changed else { return }
     let measure = pressure.measure
-    let why = pressure.isFull ? "the disk is nearly full" : "\(waiting) of \(slots) slots wait for the disk"
+    let why = pressure.isFull ? "the disk is nearly full" : "\(taken) of \(slots) slots wait for the disk"
     let what = measure.map { "from now on: \($0)" } ?? "every frame that is wanted is written again"
     run.writer.put(
       .event(kind: "storage_degraded", message: "\(camera.name): \(why); \(what)"))
