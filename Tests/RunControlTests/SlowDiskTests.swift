@@ -200,7 +200,9 @@ struct SlowDiskTests {
       try expectRules(database, ledger.series)
     }
     let rules = try ledgers.map { Set(try choices(database, $0.series).map { $0.rule.prefix { $0 != ":" } }) }
-    #expect(rules == [["every 2nd", "every 4th", "previews"], ["every 2nd", "every 4th", "previews"]])
+    // Of a slow source every frame may be a preview.
+    #expect(rules[0] == ["every 2nd", "every 4th", "previews"])
+    #expect(rules[1].union(["previews"]) == rules[0])
     let after = try database.database.rows(
       "SELECT count(*) AS n, max(flags & 16) AS preview FROM frame WHERE series = 2 AND frame_number >= \(recovered)")
     #expect(after[0].integer("n") == 20 && after[0].integer("preview") == 0)
