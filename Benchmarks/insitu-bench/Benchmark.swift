@@ -30,6 +30,7 @@ struct Benchmark {
     if options.wants(.disk) {
       try recordedFrames()
       try verifiedRun()
+      try verifiedCompressedRuns()
       if options.seconds > 0 { try sustainedRecording() }
     }
     if options.wants(.simplon) { try simplonReceivers() }

@@ -220,8 +220,8 @@ extension RunController {
     var problem: String?
     for left in rings {
       let setup = instruments.cameras.first { $0.camera == left.camera }?.setup
-      let session = RecordingSession(run, left.camera, recorderSettings, publisher) { frame in
-        setup?.counted(frame)
+      let session = RecordingSession(run, left.camera, recorderSettings, publisher, ringBytes: Int(left.bytes)) {
+        setup?.counted($0)
       }
       let found = left.write(into: session)
       written += found.written

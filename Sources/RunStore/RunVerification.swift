@@ -223,7 +223,7 @@ package struct RunVerification {
     _ contents: SegmentContents, _ rows: [Int64: StoredFrame], _ progress: (Int64) -> Void
   ) throws(LinuxError) {
     guard let shape = contents.header?.shape, let whole = contents.wholeFrames, whole > 0 else { return }
-    if contents.format == .compressed { return checkCompressed(contents, rows, whole, progress) }
+    if contents.format == .compressed { return try checkCompressed(contents, shape, rows, whole, progress) }
     let reader = try SequentialReader(contents.path)
     var place: Int64 = 0
     var ordinal = 0
@@ -252,27 +252,22 @@ package struct RunVerification {
 
   /// Decompresses each frame; the checksum is that of the pixels.
   private mutating func checkCompressed(
-    _ contents: SegmentContents, _ rows: [Int64: StoredFrame], _ whole: Int, _ progress: (Int64) -> Void
-  ) {
-    do throws(RunStoreError) {
-      let reader = try SegmentReader(contents)
-      let pixels = AlignedBuffer(count: reader.header.shape.bytes)
-      let room = unsafe UnsafeMutableRawBufferPointer(rebasing: pixels.bytes[..<reader.header.shape.bytes])
-      for ordinal in 0..<whole {
-        let offset = contents.offset(ofFrame: ordinal)
-        guard let frame = contents.entries[ordinal] ?? rows[offset] else { continue }
-        do throws(RunStoreError) {
-          unsafe try reader.read(frame, into: room)
-          unsafe check(crc32c(UnsafeRawBufferPointer(room)), frame.record, contents.path, offset)
-        } catch {
-          report.framesChecked += 1
-          report.found(.pixels, contents.path, at: offset, error.description)
-        }
-        report.bytesChecked += Int64(frame.storedBytes)
-        progress(report.bytesChecked)
+    _ contents: SegmentContents, _ shape: FrameShape, _ rows: [Int64: StoredFrame], _ whole: Int,
+    _ progress: (Int64) -> Void
+  ) throws(LinuxError) {
+    guard shape.bytes <= SegmentWriter.mostFrameBytes else {
+      return report.found(.header, contents.path, at: 16, "frames of \(shape) are larger than any that are written")
+    }
+    let frames = (0..<whole).compactMap { contents.entries[$0] ?? rows[contents.offset(ofFrame: $0)] }
+    try CompressedCheck(contents, shape).check(frames) { frame, finding in
+      switch finding {
+      case .pixels(let crc): check(crc, frame.record, contents.path, frame.offsetBytes)
+      case .damaged(let what):
+        report.framesChecked += 1
+        report.found(.pixels, contents.path, at: frame.offsetBytes, what)
       }
-    } catch {
-      report.found(.pixels, contents.path, error.description)
+      report.bytesChecked += Int64(frame.storedBytes)
+      progress(report.bytesChecked)
     }
   }
 

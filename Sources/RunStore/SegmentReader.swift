@@ -8,7 +8,7 @@ package final class SegmentReader {
   package let header: SegmentHeader
   private let path: String
   private let file: FileDescriptor
-  private var decompressor = FrameDecompressor()
+  private var decoder: StoredFrameDecoder
   private var blob = AlignedBuffer(count: 0)
 
   /// - Parameter frames: of which file; its header must be readable.
@@ -18,6 +18,7 @@ package final class SegmentReader {
     }
     self.header = header
     path = contents.path
+    decoder = StoredFrameDecoder(header.shape, from: contents.path)
     do throws(LinuxError) {
       file = try FileDescriptor.open(contents.path, O_RDONLY)
     } catch {
@@ -32,29 +33,12 @@ package final class SegmentReader {
     guard pixels.count == header.shape.bytes else {
       throw RunStoreError(.damaged, "\(path): frames have \(header.shape.bytes) bytes of pixels, not \(pixels.count)")
     }
-    guard let method = frame.encoding.method else {
-      guard frame.storedBytes == pixels.count else {
-        throw damaged(frame, "has \(frame.storedBytes) instead of \(pixels.count) bytes")
-      }
-      return unsafe try fill(pixels, from: frame)
-    }
-    guard frame.storedBytes < pixels.count else {
-      throw damaged(frame, "has \(frame.storedBytes) bytes, more than its pixels")
-    }
+    try StoredFrameDecoder.checkSize(of: frame, header.shape, in: path)
+    guard let method = frame.encoding.method else { return unsafe try fill(pixels, from: frame) }
     if unsafe blob.bytes.count < frame.storedBytes { blob = AlignedBuffer(count: pixels.count) }
     let stored = unsafe UnsafeMutableRawBufferPointer(rebasing: blob.bytes[..<frame.storedBytes])
     unsafe try fill(stored, from: frame)
-    if let expected = frame.storedCRC, unsafe crc32c(UnsafeRawBufferPointer(stored)) != expected {
-      throw damaged(frame, "has changed: wrong checksum of its stored bytes")
-    }
-    guard let type = PixelType(rawValue: UInt32(header.shape.bytesPerPixel)) else {
-      throw damaged(frame, "has no type")
-    }
-    do throws(FrameDecompressionError) {
-      unsafe try decompressor.decompress(UnsafeRawBufferPointer(stored), method, type, into: pixels)
-    } catch {
-      throw damaged(frame, "cannot be decompressed: \(error)")
-    }
+    unsafe try decoder.decode(UnsafeRawBufferPointer(stored), of: frame, method, into: pixels)
   }
 
   private func fill(_ bytes: UnsafeMutableRawBufferPointer, from frame: StoredFrame) throws(RunStoreError) {
@@ -64,10 +48,6 @@ package final class SegmentReader {
     } catch {
       throw RunStoreError(LinuxError(error.call, path, number: error.number))
     }
-    guard count == bytes.count else { throw damaged(frame, "ends after \(count) of \(bytes.count) bytes") }
-  }
-
-  private func damaged(_ frame: StoredFrame, _ what: String) -> RunStoreError {
-    RunStoreError(.damaged, "\(path): frame \(frame.record.position) \(what)")
+    guard count == bytes.count else { throw StoredFrameDecoder.cutShort(frame, after: count, in: path) }
   }
 }

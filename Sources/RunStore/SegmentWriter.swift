@@ -47,7 +47,7 @@ package struct RecordedFrame: Sendable {
 /// `synchronize` about every 2 s bounds what may be missing.
 package final class SegmentWriter: @unchecked Sendable {
   private static let mostSide = 1 << 20
-  private static let mostFrameBytes = 1 << 30
+  static let mostFrameBytes = 1 << 30
   private static let patience = Seconds(1)
 
   private let files: FrameFiles

@@ -26,6 +26,8 @@ final class Laboratory {
     var ownCamera = ""
     /// Another place for the data.
     var data: String?
+    /// Value of `storage.segment`.
+    var segment = "1 GB"
     /// Value of `storage.degrade`.
     var degrade: String?
     /// Of the beam; nil where nobody configured any.
@@ -88,7 +90,7 @@ final class Laboratory {
       potentiostat: {model: \(settings.model), usb: "\(settings.usb)"}
       \(holder(settings))\(camera)
       ring: {frames: \(settings.ringFrames), largest_frame: \(settings.side) x \(settings.side)}
-      storage: {segment: 1 GB, keep_free: \(settings.keepFree)\(degrade)}
+      storage: {segment: \(settings.segment), keep_free: \(settings.keepFree)\(degrade)}
       beam: {\(settings.doseRate.map { "dose_rate: \($0)" } ?? "")}
       twin:
         seed: 1

@@ -332,6 +332,40 @@ extension DaemonTests {
       #expect(run["outcome"]?.string == "complete", "\(run["reason"]?.text ?? "")")
     }
 
+    @Test("A camera that is faster than the disk: what the operator chose is given up, and the ledger has every frame")
+    func slowDisk() throws {
+      let place = try Laboratory()
+      // Pixels that are nowhere on the disk, and so come as fast as memory.
+      let pixels = place.path + "/nothing.raw"
+      try FileSystem.replace(pixels, with: [])
+      guard truncate(pixels, 20_000 * 128 * 128 * 2) == 0 else { throw TestFailure("no sparse file: \(errno)") }
+      var settings = Laboratory.Settings()
+      settings.ringFrames = 64
+      settings.camera = "{model: replay, url: \"file://\(pixels)?width=128&height=128&type=u16\", rate: full}"
+      settings.degrade = "[every 2nd, every 4th, previews]"
+      // Two files for each frame, made and synchronised, which takes longer than a frame of this camera on any disk.
+      settings.segment = "0.01 MB"
+      let laboratory = try Laboratory(settings)
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      try laboratory.start(client, "- Rest for 2 s:\n    record: all")
+      let run = try laboratory.ended(client, within: Seconds(60))
+      #expect(run["outcome"]?.string == "complete", "\(run["reason"]?.text ?? "")")
+      let directory = try verified(laboratory, run)
+      let told = try laboratory.insituctl("runs", "verify", "last", within: Seconds(60))
+      #expect(told.exitCode == 0, "\(told.output) \(told.errors)")
+
+      let database = try RunDatabase.open(directory, .readOnly)
+      let degraded = try database.database.rows("SELECT message FROM event WHERE kind = 'storage_degraded' ORDER BY id")
+        .compactMap { $0.text("message") }
+      #expect(degraded.first?.hasSuffix("slots wait for the disk; from now on: every 2nd") == true, "\(degraded)")
+      let ledger = try #require(try database.ledgers().first)
+      #expect(try database.ledgers().count == 1 && ledger.isBalanced, "\(ledger.imbalance ?? "")")
+      #expect(Set(ledger.dropped.keys) == [SeriesLedger.behindCause], "\(ledger.dropped)")
+      #expect(ledger.written > 64 && ledger.skipped == 0 && ledger.merged == 0 && ledger.lostAtSource == 0)
+      #expect(run.at("frames.dropped.disk_behind")?.integer == Int64(ledger.totalDropped))
+    }
+
     private static func mount(_ path: String, megabytes: Int) throws {
       guard Glibc.mount("tmpfs", path, "tmpfs", 0, "size=\(megabytes)m,mode=755") == 0 else {
         throw TestFailure("no tmpfs can be mounted: \(errno)")

@@ -1,6 +1,7 @@
 import FrameRing
 import Glibc
 import Linux
+import Pixels
 import Quantities
 import RunStore
 import Testing
@@ -161,6 +162,160 @@ struct ReplayCameraTests {
     #expect(events.contains(.ignored(cause: "\(run.path)/frames-0000.idx has 1 records that cannot be used")))
     #expect(frames().map(\.header.frameNumber) == [0, 5, 6, 7])
     #expect(frames().last?.header.unusableBefore == 0)
+  }
+
+  /// The frames of `recordRun` in another size and depth; every third is noise, which no method makes smaller.
+  private func recordRun(_ name: String, _ type: PixelType, _ compression: FrameCompression?) throws -> RunDirectory {
+    let data = try DataDirectory(creating: directory.path + "/data")
+    let run = try RunDirectory.create(in: data, id: ULID(unixNanoseconds: 1), name: name)
+    var settings = SegmentSettings()
+    settings.segmentBytes = 4096 + 3 * 1024 * Int64(type.bytesPerPixel)
+    settings.compression = compression
+    settings.compressionBacklog = Self.recorded.count
+    let writer = SegmentWriter(run.frames, settings)
+    let shape = FrameShape(width: 32, height: 32, bytesPerPixel: type.bytesPerPixel)
+    let pixels = Self.recorded.indices.map { Self.pixels($0, count: shape.bytes) }
+    for (position, frame) in Self.recorded.enumerated() {
+      let record = RecordedFrame(
+        frameNumber: frame.number, deviceNanoseconds: frame.device, exposureNanoseconds: 900_000,
+        arrival: MonotonicTime(nanoseconds: 5_000_000_000 + Int64(position) * 1_000_000), series: frame.series,
+        flags: frame.number == 2 && frame.series == 8 ? 2 : 0, shape: shape)
+      _ = try pixels[position].withUnsafeBytes { try writer.append(record, $0, at: .now) }
+      // The pixels are the writer's until it has them on the file.
+      try writer.flush()
+    }
+    try writer.close()
+    return run
+  }
+
+  private static func pixels(_ position: Int, count: Int) -> [UInt8] {
+    var state = UInt64(position + 1)
+    return (0..<count).map { _ in
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return position % 3 == 2 || state >> 58 == 0 ? UInt8(state >> 33 & 0xFF) : 0
+    }
+  }
+
+  private func played(_ url: String, _ rate: ReplayRate) throws -> [(header: FrameHeader, pixels: [UInt8])] {
+    let camera = try camera(url, rate)
+    let first = ring.published
+    let events = try play(camera, series: 30) + play(camera, series: 31)
+    #expect(events.refusals == [])
+    #expect(events.contains(.seriesEnded(series: 30, triggered: 8)))
+    #expect(events.last == .seriesEnded(series: 31, triggered: 4))
+    defer { ring.release(through: ring.published - 1) }
+    return frames(from: first).map { frame in
+      var header = frame.header
+      header.arrival = MonotonicTime(nanoseconds: 0)
+      return (header, frame.pixels)
+    }
+  }
+
+  @Test(
+    "A compressed run comes again as the same run in plain segments does: pixels, numbers, stamps and checksums",
+    arguments: FrameCompression.allCases, [PixelType.u8, .u16, .u32])
+  func compressedRun(_ method: FrameCompression, _ type: PixelType) throws {
+    let plain = try recordRun("plain", type, nil)
+    let compressed = try recordRun("compressed", type, method)
+    var encodings: [FrameEncoding] = []
+    for number in try compressed.frames.segments() {
+      encodings += try SegmentContents(compressed.frames, number).frames.map(\.encoding)
+    }
+    #expect(encodings == Self.recorded.indices.map { $0 % 3 == 2 ? .raw : FrameEncoding(method) })
+    #expect(try compressed.frames.segments().count > 1)
+    for rate in [ReplayRate.recorded, .full] {
+      let expected = try played("file://\(plain.path)", rate)
+      let found = try played("file://\(compressed.path)", rate)
+      #expect(found.map(\.header) == expected.map(\.header))
+      #expect(found.map(\.pixels) == Self.recorded.indices.map { Self.pixels($0, count: 1024 * type.bytesPerPixel) })
+      #expect(found.map(\.pixels) == expected.map(\.pixels))
+    }
+    let one = try camera("file://\(compressed.path)/frames-0000.bsf", .full)
+    let first = ring.published
+    _ = try play(one)
+    #expect(ring.published > first)
+    #expect(frames(from: first).first?.pixels == Self.pixels(0, count: 1024 * type.bytesPerPixel))
+  }
+
+  private func change(_ path: String, _ body: (inout [UInt8]) -> Void) throws {
+    var bytes = try FileSystem.read(path)
+    body(&bytes)
+    try FileSystem.replace(path, with: bytes)
+  }
+
+  @Test("A compressed frame that has changed is refused, and records that say what cannot be are left out")
+  func damagedFrames() throws {
+    let run = try recordRun("damaged", .u16, .bslz4)
+    let contents = try SegmentContents(run.frames, 0)
+    let entries = contents.frames
+    let url = "file://\(run.path)"
+    try change(contents.path) { $0[Int(entries[1].offsetBytes) + 20] ^= 1 }
+    try change(contents.path) { $0[Int(entries[2].offsetBytes) + 20] ^= 1 }
+    let events = try play(try camera(url, .full))
+    #expect(
+      events.refusals == [
+        "a compressed frame that has changed on the file; `insituctl runs verify` says which",
+        "pixels that do not match the checksum of their record",
+      ])
+    #expect(frames().map(\.header.frameNumber).prefix(2) == [0, 5])
+
+    // Records whose checksum is right and whose place is not: nothing is read there.
+    for (offset, value) in [(64, UInt64(1 << 40)), (72, 0), (72, 2049), (72, .max), (64, .max), (60, 4)] {
+      let index = try FileSystem.read(contents.indexPath)
+      try change(contents.indexPath) { bytes in
+        for k in 0..<(offset == 60 ? 4 : 8) { bytes[offset + k] = UInt8(truncatingIfNeeded: value >> UInt64(8 * k)) }
+        let sum = bytes[..<92].withUnsafeBytes { crc32c($0) }
+        for k in 0..<4 { bytes[92 + k] = UInt8(truncatingIfNeeded: sum >> UInt32(8 * k)) }
+      }
+      let seen = ring.published
+      let events = try play(try camera(url, .full))
+      #expect(events.contains(.ignored(cause: "\(contents.indexPath) has 1 records that cannot be used")))
+      #expect(ring.published > seen)
+      #expect(frames(from: seen).first?.header.frameNumber == 5, "\(offset): \(value)")
+      ring.release(through: ring.published - 1)
+      try FileSystem.replace(contents.indexPath, with: index)
+    }
+    // What is behind the end of a file that was cut is not played.
+    try change(contents.path) { $0.removeLast(1) }
+    let cut = try play(try camera(url, .full))
+    #expect(cut.contains(.ignored(cause: "\(contents.indexPath) has 1 records that cannot be used")))
+  }
+
+  @Test("A compressed segment that is damaged is refused with its name and what helps")
+  func damagedSegments() throws {
+    let run = try recordRun("refused", .u16, .bszstd)
+    let (path, index) = (run.path + "/frames-0001.bsf", run.path + "/frames-0001.idx")
+    let (segment, records) = (try FileSystem.read(path), try FileSystem.read(index))
+    func cause() throws -> String {
+      defer { try? FileSystem.replace(path, with: segment) }
+      do {
+        _ = try camera("file://\(run.path)")
+        return "none"
+      } catch { return "\(error)" }
+    }
+    let remedy = "bring it back from a copy of the run, or move frames-0001.bsf and its .idx elsewhere"
+    try change(path) { $0[0] = 0 }
+    var said = try cause()
+    #expect(said.contains("\(path) is no segment of compressed frames") && said.contains(remedy), "\(said)")
+    try change(path) { $0.removeLast($0.count - 100) }
+    said = try cause()
+    #expect(said.contains("\(path) is no segment of compressed frames") && said.contains(remedy), "\(said)")
+    try change(path) { $0[8] = 2 }
+    said = try cause()
+    #expect(said.contains("\(path) is a segment of version 2") && said.contains("export RUN --format mrc"), "\(said)")
+    for field in [16, 20, 24] {
+      try change(path) { bytes in
+        bytes[field] = 0
+        bytes[field + 2] = 9
+      }
+      said = try cause()
+      #expect(said.contains("\(path) says ") && said.contains(remedy), "\(said)")
+    }
+    FileSystem.remove(index)
+    said = try cause()
+    #expect(said.contains("\(path) has no index") && said.contains(remedy), "\(said)")
+    try FileSystem.replace(index, with: records)
+    #expect(try cause() == "none")
   }
 
   @Test("Stop ends the series where it is")

@@ -78,10 +78,10 @@ struct FrameSelectionTests {
   }
 
   private func expectNote(
-    _ pressure: inout DiskPressure, _ waiting: Int, at time: MonotonicTime, _ changes: Bool,
+    _ pressure: inout DiskPressure, _ waiting: Int, taken: Int = 0, at time: MonotonicTime, _ changes: Bool,
     sourceLocation: SourceLocation = #_sourceLocation
   ) {
-    let changed = pressure.note(waiting: waiting, of: 100, at: time)
+    let changed = pressure.note(waiting: waiting, taken: max(waiting, taken), of: 100, at: time)
     #expect(changed == changes, sourceLocation: sourceLocation)
   }
 
@@ -117,6 +117,11 @@ struct FrameSelectionTests {
     expectNote(&pressure, 1, at: start + Seconds(7.2), false)
     expectNote(&pressure, 1, at: start + Seconds(9.3), true)
     #expect(pressure.measure == nil)
+    // What is being written counts on the way down, and not on the way up.
+    expectNote(&pressure, 1, taken: 76, at: start + Seconds(10), true)
+    expectNote(&pressure, 1, taken: 75, at: start + Seconds(11), false)
+    expectNote(&pressure, 1, taken: 75, at: start + Seconds(13.1), true)
+    #expect(pressure.measure == nil)
   }
 
   @Test("a disk that is nearly full gets previews where the operator allows them, else nothing")
@@ -132,6 +137,18 @@ struct FrameSelectionTests {
     let isStrictlyFull = strict.note(isFull: true)
     #expect(isStrictlyFull)
     #expect(strict.measure == .stop)
+  }
+
+  @Test("slots are the camera's when the writer has returned them and all before; looking back takes none away")
+  func takenSlots() {
+    var slots = RingSlots(count: 8, next: 100)
+    for lent in [1, 1, 1, 2, 2, 2] as [UInt64] { slots.take(isWritten: false, wasSeen: true, lentUntil: lent) }
+    var found: [UInt64] = []
+    for returned in [0, 1, 1, 2] as [UInt64] { found.append(slots.firstTaken(returned: returned)) }
+    #expect(found == [100, 103, 103, 106])
+    slots.keep(101, lentUntil: 3)
+    found = [slots.firstTaken(returned: 2)]
+    #expect(found == [106])
   }
 
   @Test("slots go back in order, when the writer has returned them and nobody is about to read them")

@@ -11,29 +11,40 @@ import ZeroMQ
 
 /// A recorder with a ring of its own and a run in a temporary directory; the test is the camera.
 final class RecorderBench {
-  static let side = 8
+  /// Pixels to a side of the frames, of 16 bit.
+  let side: Int
   let ring: FrameRing
   let recorder: FrameRecorder
   let run: ActiveRun
+  private let level: UInt16?
   private let publisher: StreamPublisher
   private let path: String
 
   struct Failure: Error { var reason: String }
 
-  /// - Parameter recording: of the only step.
-  init(_ recording: Recording, slots: Int = 64, degradations: [Degradation] = []) throws {
+  /// - Parameters:
+  ///   - recording: of every step.
+  ///   - level: of all pixels but the first four, which have the number of the frame; nil: they are left as they are.
+  ///   - queue: the disk; nil: the real one.
+  init(
+    _ recording: Recording, slots: Int = 64, side: Int = 8, steps: Int = 1, degradations: [Degradation] = [],
+    level: UInt16? = nil, segmentBytes: Int64 = 1 << 20, queue: (@Sendable (Int) -> any FileQueue)? = nil
+  ) throws {
     var template = Array("/tmp/recorder-bench.XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw Failure(reason: "no temporary directory") }
     path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    ring = try FrameRing.create(path + "/ring", slots: slots, slotBytes: Self.side * Self.side * 2)
+    self.side = side
+    self.level = level
+    ring = try FrameRing.create(path + "/ring", slots: slots, slotBytes: side * side * 2)
     let place = CameraRing(.first, ring)
     publisher = try StreamPublisher(ZeroMQContext(), endpoint: "inproc://recorder-bench", rings: [place])
     recorder = FrameRecorder(camera: .first, ring: ring, publisher: publisher)
 
+    let sentences = repeatElement("Rest for 1 s", count: steps).joined(separator: ", ")
     var compiled = try CompiledProtocol(
-      parsing: "protocol: 1\nname: bench\nlimits: {voltage: [-1 V, 1 V], current: [-1 nA, 1 nA]}\nsteps: [Rest for 1 s]"
-    )
-    compiled.steps[0].recording = StepRecording(recording)
+      parsing:
+        "protocol: 1\nname: bench\nlimits: {voltage: [-1 V, 1 V], current: [-1 nA, 1 nA]}\nsteps: [\(sentences)]")
+    for index in compiled.steps.indices { compiled.steps[index].recording = StepRecording(recording) }
     let data = try DataDirectory(creating: path + "/data")
     let clock = HostClockReading.now
     let id = ULID(unixNanoseconds: clock.unixNanoseconds)
@@ -46,32 +57,42 @@ final class RecorderBench {
     run = ActiveRun(
       id: id.description, name: "bench", directory: directory, compiled: compiled, planned: Seconds(1), at: clock,
       writer: RunWriter(database))
-    recorder.begin(run, RecorderSettings(segmentBytes: 1 << 20, keepFree: 0, degradations: degradations))
+    var settings = RecorderSettings(segmentBytes: segmentBytes, keepFree: 0, degradations: degradations)
+    settings.queue = queue
+    recorder.begin(run, settings)
   }
 
-  /// Puts frames into the ring as a camera would, of the only step.
-  func put(_ numbers: some Sequence<UInt64>, series: UInt64 = 1, flags: FrameFlags = []) throws {
+  /// Puts frames into the ring, and waits where it is full.
+  func put(_ numbers: some Sequence<UInt64>, series: UInt64 = 1, step: UInt32 = 0, flags: FrameFlags = []) throws {
     for number in numbers {
       let end = MonotonicTime.now + Seconds(10)
-      while true {
-        let written = ring.write { frame, room in
-          frame.frameNumber = number
-          frame.deviceNanoseconds = Int64(number) * 2_500_000
-          frame.exposureNanoseconds = 2_400_000
-          frame.arrival = .now
-          frame.series = series
-          frame.flags = flags
-          frame.width = Self.side
-          frame.height = Self.side
-          frame.step = 0
-          room.storeBytes(of: number, as: UInt64.self)
-          return true
-        }
-        if written != nil { break }
+      while ring.filled >= ring.slotCount {
         guard MonotonicTime.now < end else { throw Failure(reason: "the ring stays full") }
         sleepThread(for: Seconds(0.001))
       }
+      guard offer(number, series: series, step: step, flags: flags) else { throw Failure(reason: "the ring is full") }
     }
+  }
+
+  /// Puts a frame into the ring as a camera would.
+  /// - Returns: false where the ring had no room, which it has counted.
+  func offer(_ number: UInt64, series: UInt64 = 1, step: UInt32 = 0, flags: FrameFlags = []) -> Bool {
+    // In the first round only: after that a frame is a matter of its number.
+    let level = ring.published < ring.slotCount ? level : nil
+    return ring.write { frame, room in
+      frame.frameNumber = number
+      frame.deviceNanoseconds = Int64(number) * 2_500_000
+      frame.exposureNanoseconds = 2_400_000
+      frame.arrival = .now
+      frame.series = series
+      frame.flags = flags
+      frame.width = side
+      frame.height = side
+      frame.step = step
+      if let level { room.bindMemory(to: UInt16.self).update(repeating: level) }
+      room.storeBytes(of: number, as: UInt64.self)
+      return true
+    } != nil
   }
 
   /// Waits until the recorder has dealt with all that is in the ring.
@@ -92,6 +113,11 @@ final class RecorderBench {
   func ended(_ series: UInt64 = 1, triggered: UInt64?, refused: UInt64 = 0, unusable: [String: UInt64] = [:]) {
     recorder.seriesEnded(
       EndedSeries(series: series, triggered: triggered, refusedByRing: refused, unusable: unusable))
+  }
+
+  /// What a reader finds in the database meanwhile; the last tenth of a second may be missing.
+  func rows(_ query: String) throws -> [Database.Row] {
+    try RunDatabase.open(run.directory, .readOnly).database.rows(query)
   }
 
   /// Ends the run, verifies it, and gives what it says.

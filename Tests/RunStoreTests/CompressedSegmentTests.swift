@@ -44,16 +44,23 @@ struct CompressedSegmentTests {
   }
 
   /// Twelve frames with rows; the run is left running unless `ended`.
-  private func run(_ temporary: TemporaryData, rows: Int = 12, ended: Bool = true) throws -> RunDatabase {
+  private func run(
+    _ temporary: TemporaryData, _ method: FrameCompression = .bslz4, frames: Int = 12, rows: Int? = nil,
+    ended: Bool = true, segmentBytes: Int64? = nil
+  ) throws -> RunDatabase {
     let run = try temporary.run()
     var stored: [StoredFrame] = []
-    let writer = SegmentWriter(run.directory.frames, settings(.bslz4)) { stored += $0 }
-    for k in 0..<12 { try write(writer, shape, k) }
+    var settings = settings(method)
+    settings.segmentBytes = segmentBytes ?? settings.segmentBytes
+    let writer = SegmentWriter(run.directory.frames, settings) { stored += $0 }
+    for k in 0..<frames { try write(writer, shape, k) }
     try writer.close()
+    let count = UInt64(frames)
     try run.transaction { () throws(DatabaseError) in
-      try run.append(frames: Array(stored.prefix(rows)))
+      try run.append(frames: Array(stored.prefix(rows ?? frames)))
       guard ended else { return }
-      try run.set(ledger: SeriesLedger(series: 0, triggered: 12, received: 12, lostAtSource: 0, written: 12))
+      try run.set(
+        ledger: SeriesLedger(series: 0, triggered: count, received: count, lostAtSource: 0, written: count))
       try run.finish(
         .complete, reason: nil, ended: MonotonicTime(nanoseconds: 2_000_000_000), unixNanoseconds: 5, charge: .zero)
     }
@@ -148,6 +155,90 @@ struct CompressedSegmentTests {
     let findings = try RunVerification.verify(run.directory).findings
     #expect(findings.map(\.kind) == [.pixels])
     #expect(findings.first?.description.contains("frame \(k)") == true, "\(findings)")
+  }
+
+  @Test(
+    "a segment larger than what is read and handed on at a time is checked from end to end, and what is found is in order",
+    arguments: FrameCompression.allCases)
+  func large(_ method: FrameCompression) throws {
+    let temporary = try TemporaryData()
+    // 32 kB each, every third as it is: 8 MB in pieces of 4 MiB, handed on in batches of 512 kiB.
+    let directory = try run(temporary, method, frames: 600, segmentBytes: 1 << 30).directory
+    #expect(try directory.frames.segments() == [0])
+    let contents = try SegmentContents(directory.frames, 0)
+    #expect(try #require(contents.fileBytes) > 3 << 21)
+    var progress: [Int64] = []
+    let report = try RunVerification.verify(directory) { done, _ in progress.append(done) }
+    #expect(report.isSound && report.framesChecked == 600, "\(report.findings)")
+    #expect(report.bytesChecked == contents.fileBytes.map { $0 - 4096 })
+    #expect(progress == progress.sorted() && progress.last == report.bytesChecked)
+
+    // In every piece, compressed and as they are.
+    let damaged = [0, 2, 3, 250, 251, 299, 400, 599]
+    for k in damaged {
+      let frame = contents.frames[k]
+      try flip(contents.path, at: frame.offsetBytes + Int64(frame.storedBytes - 1), mask: 1)
+    }
+    let findings = try RunVerification.verify(directory).findings
+    #expect(findings.map(\.offset) == damaged.map { contents.frames[$0].offsetBytes })
+    #expect(findings.allSatisfy { $0.kind == .pixels && $0.file == contents.path })
+    for (k, finding) in zip(damaged, findings) {
+      #expect(finding.text.contains("frame \(k) ") && finding.text.contains("changed"), "\(finding)")
+    }
+  }
+
+  @Test("frames that do not stand one after the other are checked where they are")
+  func otherPlaces() throws {
+    let temporary = try TemporaryData()
+    let directory = try run(temporary, frames: 600, segmentBytes: 1 << 30).directory
+    let contents = try SegmentContents(directory.frames, 0)
+    // The records of a frame at the beginning and of one behind the first piece change places, with all that they say of them.
+    var index = try FileSystem.read(contents.indexPath)
+    let (a, b) = (4, 550)
+    for (record, of, place) in [(a, b, a * 96), (b, a, b * 96)] {
+      var entry = contents.frames[of]
+      entry.record.ordinal = UInt32(record)
+      index.withUnsafeMutableBytes {
+        entry.write(to: UnsafeMutableRawBufferPointer(rebasing: $0[place..<place + 96]), as: .compressed)
+      }
+    }
+    try FileSystem.replace(contents.indexPath, with: index)
+    let report = try RunVerification.verify(directory)
+    #expect(report.framesChecked == 600 && report.findings.allSatisfy { $0.kind == .index }, "\(report.findings)")
+    #expect(report.findings.contains { $0.text.contains("frame 4 begins at") }, "\(report.findings)")
+    let stored = contents.frames[a]
+    try flip(contents.path, at: stored.offsetBytes + 20, mask: 1)
+    let found = try RunVerification.verify(directory).findings.filter { $0.kind == .pixels }
+    #expect(found.map(\.offset) == [stored.offsetBytes])
+  }
+
+  @Test("what a header or a record says of sizes that cannot be is found, and nothing is read for it")
+  func impossibleSizes() throws {
+    let temporary = try TemporaryData()
+    let directory = try run(temporary).directory
+    let contents = try SegmentContents(directory.frames, 0)
+    var wide = try FileSystem.read(contents.path)
+    for byte in 16..<24 { wide[byte] = byte % 4 < 2 ? 0xFF : byte % 4 == 2 ? 7 : 0 }
+    let good = try FileSystem.read(contents.path)
+    try FileSystem.replace(contents.path, with: wide)
+    let larger = try RunVerification.verify(directory).findings
+    #expect(larger.contains { $0.kind == .header && $0.text.contains("larger than any") }, "\(larger)")
+    try FileSystem.replace(contents.path, with: good)
+
+    let index = try FileSystem.read(contents.indexPath)
+    for (k, change) in [(3, 1 << 31), (2, -1), (5, -1)] {
+      var entry = contents.frames[k]
+      entry.storedBytes += change
+      var bytes = index
+      bytes.withUnsafeMutableBytes {
+        entry.write(to: UnsafeMutableRawBufferPointer(rebasing: $0[k * 96..<(k + 1) * 96]), as: .compressed)
+      }
+      try FileSystem.replace(contents.indexPath, with: bytes)
+      let report = try RunVerification.verify(directory)
+      #expect(report.findings.contains { $0.kind == .pixels && $0.text.contains("frame \(k) ") }, "\(report.findings)")
+      #expect(report.findings.contains { $0.kind == .index && $0.text.contains("frame \(k) differs") })
+      #expect(report.framesChecked == 12)
+    }
   }
 
   @Test("one changed bit in any byte of an index record is found", arguments: Array(stride(from: 0, to: 96, by: 5)))

@@ -16,6 +16,8 @@ package final class ReplayCamera: Camera {
   private var following = 0
   private var playing: Playing?
   private var events: [CameraEvent] = []
+  private var decompressor = FrameDecompressor()
+  private var blob = AlignedBuffer(count: 0)
 
   private final class OpenFile {
     let descriptor: FileDescriptor
@@ -141,9 +143,7 @@ package final class ReplayCamera: Camera {
     guard let slot = unsafe ring.reserve() else { return .ringFull }
     let room = unsafe UnsafeMutableRawBufferPointer(rebasing: slot[..<shape.bytes])
     do throws(LinuxError) {
-      guard unsafe try files[frame.file].descriptor.read(into: room, at: frame.offset) == shape.bytes else {
-        return refuse("a frame whose pixels are no longer on the file", ring)
-      }
+      if let cause = unsafe try read(frame, shape, into: room) { return refuse(cause, ring) }
     } catch {
       throw .disconnected(address: settings.url, reason: "\(error)")
     }
@@ -164,6 +164,30 @@ package final class ReplayCamera: Camera {
     header.dropImplausibleStamps()
     ring.publish(header)
     return .frame
+  }
+
+  /// Brings the pixels of a frame into their place.
+  /// - Returns: why they cannot be had; nil when they are there.
+  private func read(
+    _ frame: ReplayFrame, _ shape: ReplayShape, into room: UnsafeMutableRawBufferPointer
+  ) throws(LinuxError) -> String? {
+    let file = files[frame.file]
+    let gone = "a frame whose pixels are no longer on the file"
+    guard let stored = frame.blob, let method = stored.method else {
+      return unsafe try file.descriptor.read(into: room, at: frame.offset) == shape.bytes ? nil : gone
+    }
+    if unsafe blob.bytes.count < stored.bytes { blob = AlignedBuffer(count: shape.bytes) }
+    let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: blob.bytes[..<stored.bytes])
+    guard unsafe try file.descriptor.read(into: bytes, at: frame.offset) == stored.bytes else { return gone }
+    guard unsafe crc32c(UnsafeRawBufferPointer(bytes)) == stored.crc else {
+      return "a compressed frame that has changed on the file; `insituctl runs verify` says which"
+    }
+    do throws(FrameDecompressionError) {
+      unsafe try decompressor.decompress(UnsafeRawBufferPointer(bytes), method, shape.pixelType, into: room)
+      return nil
+    } catch {
+      return "a frame that cannot be decompressed (\(error)); `insituctl runs verify` says which"
+    }
   }
 
   private func stamp(_ header: inout FrameHeader, _ frame: ReplayFrame, _ playing: Playing) {

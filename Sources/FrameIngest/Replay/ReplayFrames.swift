@@ -9,6 +9,8 @@ struct ReplayFrame: Equatable {
   /// Of its first pixel.
   var offset: Int64
   var number: UInt64
+  /// How it stands in a compressed segment; nil in other files: as it came.
+  var blob: ReplayBlob?
   /// What the index of a run says; nil for other files.
   var recorded: Recorded?
 
@@ -19,6 +21,14 @@ struct ReplayFrame: Equatable {
     var flags: FrameFlags
     var pixelCRC: UInt32
   }
+}
+
+/// What the index of a compressed segment says of a frame beside where it begins.
+struct ReplayBlob: Equatable {
+  /// nil: the pixels as they came.
+  var method: FrameCompression?
+  var bytes: Int
+  var crc: UInt32
 }
 
 /// Pixels of every frame of one file.
@@ -36,8 +46,7 @@ struct ReplayShape: Equatable {
 struct ReplayFrames {
   /// More frames are not taken on: their index would fill the memory.
   static let mostFrames = 1 << 20
-  private static let mostSide = 65535
-  private static let recordBytes = 64
+  static let mostSide = 65535
 
   private(set) var files: [(path: String, shape: ReplayShape)] = []
   private(set) var series: [[ReplayFrame]] = []
@@ -55,9 +64,11 @@ struct ReplayFrames {
       try addRaw(path, parts[1])
     } else if path.hasSuffix(".mrc") {
       try addMRC(path)
+    } else if path.hasSuffix(".bsf") {
+      try addCompressed(path)
     } else {
       throw DecodeError(
-        "\(path) is no run and no .mrc file; of a raw file say what it is: file://\(path)?width=1024&height=1024&type=u16"
+        "\(path) is no run and no .mrc or .bsf file; of a raw file say what it is: file://\(path)?width=1024&height=1024&type=u16"
       )
     }
     guard !series.isEmpty else { throw DecodeError("there are no frames in \(path)") }
@@ -66,8 +77,11 @@ struct ReplayFrames {
   // MARK: Kinds of files
 
   private mutating func addRun(_ directory: String) throws(DecodeError) {
-    let names = ((try? FileSystem.list(directory)) ?? []).filter { $0.hasPrefix("frames-") && $0.hasSuffix(".mrc") }
-    for name in names.sorted() { try addMRC("\(directory)/\(name)") }
+    let names = ((try? FileSystem.list(directory)) ?? []).filter { $0.hasPrefix("frames-") }
+    for name in names.sorted() {
+      if name.hasSuffix(".mrc") { try addMRC("\(directory)/\(name)") }
+      if name.hasSuffix(".bsf") { try addCompressed("\(directory)/\(name)") }
+    }
   }
 
   private mutating func addMRC(_ path: String) throws(DecodeError) {
@@ -77,7 +91,10 @@ struct ReplayFrames {
     files.append((path, shape))
     let index = path.dropLast(4) + ".idx"
     if FileSystem.exists(String(index)) {
-      try addIndex(String(index), start, there)
+      let bytes = Int64(shape.bytes)
+      try addIndex(String(index), recordBytes: 64) { record in
+        record[56, 4] < UInt64(there) ? (start + Int64(record[56, 4]) * bytes, nil) : nil
+      }
     } else {
       if there < frames { notes.append("\(path) has \(there) of its \(frames) frames") }
       try addPlain(min(frames, there), start)
@@ -113,6 +130,48 @@ struct ReplayFrames {
       ReplayShape(width: columns, height: rows, pixelType: pixels, isSigned: mode == 1), Int64(1024 + extended), frames
     )
   }
+
+  /// A segment of compressed frames (docs/files.md).
+  private mutating func addCompressed(_ path: String) throws(DecodeError) {
+    let name = path.split(separator: "/").last ?? ""
+    let remedy =
+      "; bring it back from a copy of the run, or move \(name) and its .idx elsewhere to play the other segments"
+    let index = path.dropLast(4) + ".idx"
+    guard FileSystem.exists(String(index)) else {
+      throw DecodeError("\(path) has no index, which alone says where its frames begin\(remedy)")
+    }
+    guard let size = FileSystem.size(of: path) else { throw DecodeError("\(path) cannot be read") }
+    let header = try Self.read(path, at: 0, count: Self.compressedHeaderBytes)
+    guard header.count == Self.compressedHeaderBytes, header[..<8].elementsEqual("INSITBSF".utf8) else {
+      throw DecodeError("\(path) is no segment of compressed frames: its first page is damaged\(remedy)")
+    }
+    let fields = Record(bytes: header[...])
+    let (version, recordBytes) = (fields[8, 4], fields[32, 4])
+    guard version == 1, fields[12, 4] == UInt64(Self.compressedHeaderBytes), recordBytes == 96 else {
+      throw DecodeError(
+        "\(path) is a segment of version \(version) with records of \(recordBytes) bytes, and 1 with 96 is what is read"
+          + "; `insituctl export RUN --format mrc` of the insitud that recorded it makes plain segments")
+    }
+    let (width, height) = (Int(fields[16, 4]), Int(fields[20, 4]))
+    let types: [UInt64: PixelType] = [1: .u8, 2: .u16, 4: .u32]
+    guard 1...Self.mostSide ~= width, 1...Self.mostSide ~= height, let type = types[fields[24, 4]] else {
+      throw DecodeError("\(path) says \(width) × \(height) pixels of \(fields[24, 4]) bytes\(remedy)")
+    }
+    let shape = ReplayShape(width: width, height: height, pixelType: type)
+    files.append((path, shape))
+    try addIndex(String(index), recordBytes: 96) { record in
+      let methods: [UInt64: FrameCompression?] = [0: nil, 1: .bslz4, 2: .bszstd, 3: .bsgaps]
+      let (offset, bytes) = (record[64, 8], record[72, 8])
+      // A frame is never larger than its pixels, and one that is compressed is smaller.
+      guard let method = methods[record[60, 4]], offset >= UInt64(Self.compressedHeaderBytes), bytes > 0,
+        method == nil ? bytes == UInt64(shape.bytes) : bytes < UInt64(shape.bytes),
+        offset <= UInt64(size), bytes <= UInt64(size) - offset
+      else { return nil }
+      return (Int64(offset), ReplayBlob(method: method, bytes: Int(bytes), crc: UInt32(record[80, 4])))
+    }
+  }
+
+  private static let compressedHeaderBytes = 4096
 
   private mutating func addRaw(_ path: String, _ query: String) throws(DecodeError) {
     var values: [String: String] = [:]
@@ -159,33 +218,43 @@ struct ReplayFrames {
 
   private var openSeries: UInt32?
 
-  /// docs/files.md: 64 bytes for each frame; what does not check out is left out.
-  private mutating func addIndex(_ path: String, _ start: Int64, _ there: Int) throws(DecodeError) {
-    let bytes = try Self.read(path, at: 0, count: Self.mostFrames * Self.recordBytes)
-    try checkRoom(bytes.count / Self.recordBytes)
-    let frameBytes = Int64(files[files.count - 1].shape.bytes)
+  /// Little-endian numbers at places of some bytes.
+  private struct Record {
+    let bytes: ArraySlice<UInt8>
+
+    subscript(_ offset: Int, _ size: Int) -> UInt64 {
+      (0..<size).reduce(UInt64(0)) { $0 | UInt64(bytes[bytes.startIndex + offset + $1]) << UInt64(8 * $1) }
+    }
+    /// The last four bytes are the checksum of those before.
+    var isWhole: Bool {
+      let sum = unsafe Array(bytes.dropLast(4)).withUnsafeBytes { unsafe crc32c($0) }
+      return UInt64(sum) == self[bytes.count - 4, 4]
+    }
+  }
+
+  /// docs/files.md: 64 bytes for each frame, or 96; what does not check out is left out.
+  /// - Parameter place: where the frame begins and how it stands there; nil where it is not on the file.
+  private mutating func addIndex(
+    _ path: String, recordBytes: Int, place: (Record) -> (offset: Int64, blob: ReplayBlob?)?
+  ) throws(DecodeError) {
+    let bytes = try Self.read(path, at: 0, count: Self.mostFrames * recordBytes)
+    try checkRoom(bytes.count / recordBytes)
     var damaged = 0
-    for at in stride(from: 0, through: bytes.count - Self.recordBytes, by: Self.recordBytes) {
-      let record = bytes[at..<at + Self.recordBytes]
-      func word(_ offset: Int, _ size: Int) -> UInt64 {
-        (0..<size).reduce(UInt64(0)) { $0 | UInt64(record[at + offset + $1]) << UInt64(8 * $1) }
-      }
-      let sum = unsafe Array(record.prefix(60)).withUnsafeBytes { unsafe crc32c($0) }
-      let ordinal = word(56, 4)
-      guard UInt64(sum) == word(60, 4), ordinal < UInt64(there), word(0, 8) < mostFrameNumber else {
+    for at in stride(from: 0, through: bytes.count - recordBytes, by: recordBytes) {
+      let record = Record(bytes: bytes[at..<at + recordBytes])
+      guard record.isWhole, record[0, 8] < mostFrameNumber, let place = place(record) else {
         damaged += 1
         continue
       }
-      let number = UInt32(word(32, 4))
+      let number = UInt32(record[32, 4])
       if number != openSeries || series.isEmpty { series.append([]) }
       openSeries = number
-      series[series.count - 1].append(
-        ReplayFrame(
-          file: files.count - 1, offset: start + Int64(ordinal) * frameBytes, number: word(0, 8),
-          recorded: ReplayFrame.Recorded(
-            device: Int64(bitPattern: word(8, 8)), arrival: Int64(bitPattern: word(16, 8)),
-            exposure: Int64(bitPattern: word(24, 8)), flags: FrameFlags(rawValue: UInt32(word(36, 4))),
-            pixelCRC: UInt32(word(52, 4)))))
+      var frame = ReplayFrame(file: files.count - 1, offset: place.offset, number: record[0, 8], blob: place.blob)
+      frame.recorded = ReplayFrame.Recorded(
+        device: Int64(bitPattern: record[8, 8]), arrival: Int64(bitPattern: record[16, 8]),
+        exposure: Int64(bitPattern: record[24, 8]), flags: FrameFlags(rawValue: UInt32(record[36, 4])),
+        pixelCRC: UInt32(record[52, 4]))
+      series[series.count - 1].append(frame)
     }
     if damaged > 0 { notes.append("\(path) has \(damaged) records that cannot be used") }
   }

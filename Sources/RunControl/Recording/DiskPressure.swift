@@ -24,8 +24,9 @@ package enum Degradation: Hashable, Sendable, CustomStringConvertible {
 
 /// Watches how far the recorder is behind the camera, and says how much of the frames it should still take in.
 struct DiskPressure {
-  /// Further down, and up again, when so much of the ring waits for the disk.
+  /// Further down when so much of the ring is not the camera's because of the disk.
   private static let tooMuch = 0.75
+  /// Up again when no more of the ring than this has not been dealt with.
   private static let little = 0.06
   /// A step down must have time to show.
   private static let beforeNextDown = Seconds(0.5)
@@ -49,17 +50,19 @@ struct DiskPressure {
     return level > 0 ? order[level - 1] : nil
   }
 
+  /// - Parameters:
+  ///   - waiting: slots that have not been dealt with.
+  ///   - taken: these, and the slots from the first on that is being written: with every n-th frame, each write keeps n of them.
   /// - Returns: true when the measure changed.
-  mutating func note(waiting: Int, of slots: Int, at now: MonotonicTime) -> Bool {
-    let share = Double(waiting) / Double(slots)
-    if share > Self.tooMuch {
+  mutating func note(waiting: Int, taken: Int, of slots: Int, at now: MonotonicTime) -> Bool {
+    if Double(taken) > Self.tooMuch * Double(slots) {
       calmSince = nil
       guard level < order.count, level == 0 || now - changed >= Self.beforeNextDown else { return false }
       level += 1
       changed = now
       return true
     }
-    guard level > 0, share < Self.little else {
+    guard level > 0, Double(waiting) < Self.little * Double(slots) else {
       calmSince = nil
       return false
     }

@@ -10,6 +10,8 @@ import RunStore
 final class FrameOutput {
   /// Buffers for frames that are written otherwise than they came.
   private static let mostBuffers = 16
+  /// Frames that wait for their compression fill at most this part of the ring.
+  private static let shareOfRing = 4
 
   let files: FrameFiles
   private let run: ActiveRun
@@ -36,9 +38,11 @@ final class FrameOutput {
     var frames: [StoredFrame] = []
   }
 
-  /// - Parameter counted: electrons per Å² that a frame, or a sum of frames, counted; nil where that is not known.
+  /// - Parameters:
+  ///   - ringBytes: of the ring that the frames lie in.
+  ///   - counted: electrons per Å² that a frame, or a sum of frames, counted; nil where that is not known.
   init(
-    _ run: ActiveRun, _ camera: RunCamera, _ settings: RecorderSettings, _ publisher: StreamPublisher,
+    _ run: ActiveRun, _ camera: RunCamera, _ settings: RecorderSettings, _ publisher: StreamPublisher, ringBytes: Int,
     counted: @escaping (FrameHeader) -> StoredStatistics.Uncertain?,
     settle: @escaping (StoredWork, _ isStored: Bool) -> Void
   ) {
@@ -52,6 +56,9 @@ final class FrameOutput {
     segments.note = run.id
     segments.freeBytesKept = settings.keepFree
     segments.compression = settings.compression
+    // What waits to be compressed must never be what the camera lacks.
+    segments.compressionBacklogBytes = min(segments.compressionBacklogBytes, ringBytes / Self.shareOfRing)
+    segments.queue = settings.queue
     compression = settings.compression
     let stored = StoredFrames()
     self.stored = stored

@@ -30,6 +30,8 @@ package struct RecorderSettings: Sendable {
   var degradations: [Degradation]
   /// nil: frames are written as they came.
   var compression: FrameCompression?
+  /// Makes the queue of transfers, with room for so many; nil: the best this kernel has. For tests.
+  var queue: (@Sendable (_ limit: Int) -> any FileQueue)?
 
   package init(
     segmentBytes: Int64, keepFree: Int64, degradations: [Degradation], compression: FrameCompression? = nil
@@ -200,7 +202,7 @@ package final class FrameRecorder: Sendable {
         return (state.commands, state.isEnding)
       }
       if isEnding { return }
-      session?.note(waiting: waiting, of: ring.slotCount)
+      note(session, &slots, waiting, published)
       for command in commands { obey(command, &session, &slots) }
 
       if slots.next < published {
@@ -227,7 +229,8 @@ package final class FrameRecorder: Sendable {
       slots.forgetSession()
       // The end of the run before may have come after this one was announced.
       shared.update { $0.isRecording = true }
-      session = RecordingSession(run, camera, settings, publisher, counted: counted)
+      session = RecordingSession(
+        run, camera, settings, publisher, ringBytes: ring.slotCount * ring.slotBytes, counted: counted)
     case .seriesStarted(let series):
       session?.begin(series)
     case .seriesEnded(let ended, let upTo):
@@ -281,13 +284,20 @@ package final class FrameRecorder: Sendable {
     if let lookBack, let session { _ = keep(since: arrival - lookBack, session, &slots) }
     // A full ring on a slow disk takes a while: each frame is a turn.
     if sequence % 16 == 0 {
-      let waiting = Int(clamping: ring.published - slots.next)
+      let published = ring.published
+      let waiting = Int(clamping: published - slots.next)
       shared.update {
         $0.beats += 1
         $0.waiting = waiting
       }
-      session?.note(waiting: waiting, of: ring.slotCount)
+      note(session, &slots, waiting, published)
     }
+  }
+
+  private func note(_ session: RecordingSession?, _ slots: inout RingSlots, _ waiting: Int, _ published: UInt64) {
+    guard let session else { return }
+    let taken = Int(clamping: published - slots.firstTaken(returned: session.returned))
+    session.note(waiting: waiting, taken: taken, of: ring.slotCount)
   }
 
   /// Writes what has arrived since then, is still there, and has not been written.
@@ -346,10 +356,13 @@ struct RingSlots {
   private(set) var next: UInt64
   /// Slots from here on are about to be read again.
   var holdFrom: UInt64?
+  /// The writer needs none before it, but for those that were kept afterwards.
+  private var taken: UInt64
 
   init(count: Int, next: UInt64) {
     places = Array(repeating: Place(), count: count)
     oldest = next
+    taken = next
     self.next = next
   }
 
@@ -370,6 +383,14 @@ struct RingSlots {
 
   /// Nothing is known any more of what was written, and by whom.
   mutating func forgetSession() { for index in places.indices { places[index] = Place() } }
+
+  /// The first slot that the camera cannot have, however much it needs one: it has not been dealt with, or the writer has not
+  /// returned its frame, or one before it. What looking back has lent again is not meant.
+  mutating func firstTaken(returned: UInt64) -> UInt64 {
+    taken = max(taken, oldest)
+    while taken < next, self[taken].lentUntil <= returned { taken += 1 }
+    return taken
+  }
 
   /// Lets go of slots below `wanted` that were dealt with and that the writer has returned.
   /// - Returns: the last of them; nil when there is none.

@@ -65,9 +65,11 @@ final class RecordingSession {
     }
   }
 
-  /// - Parameter counted: electrons per Å² that a frame, or a sum of frames, counted; nil where that is not known.
+  /// - Parameters:
+  ///   - ringBytes: of the ring that the frames lie in.
+  ///   - counted: electrons per Å² that a frame, or a sum of frames, counted; nil where that is not known.
   init(
-    _ run: ActiveRun, _ camera: RunCamera, _ settings: RecorderSettings, _ publisher: StreamPublisher,
+    _ run: ActiveRun, _ camera: RunCamera, _ settings: RecorderSettings, _ publisher: StreamPublisher, ringBytes: Int,
     counted: @escaping (FrameHeader) -> StoredStatistics.Uncertain? = { _ in nil }
   ) {
     self.run = run
@@ -75,7 +77,7 @@ final class RecordingSession {
     self.publisher = publisher
     pressure = DiskPressure(settings.degradations)
     keepFree = settings.keepFree
-    output = FrameOutput(run, camera, settings, publisher, counted: counted) { [accounts] work, isStored in
+    output = FrameOutput(run, camera, settings, publisher, ringBytes: ringBytes, counted: counted) { [accounts] work, isStored in
       if isStored {
         accounts.series[work.header.series]?.noteWritten(work, rule: work.rule, at: work.header.arrival)
       } else {
@@ -310,9 +312,9 @@ final class RecordingSession {
   func synchronize() { output.synchronize() }
 
   /// Looks at how much of the ring waits, and from time to time at what is free on the disk.
-  func note(waiting: Int, of slots: Int) {
+  func note(waiting: Int, taken: Int, of slots: Int) {
     let now = MonotonicTime.now
-    var changed = pressure.note(waiting: waiting, of: slots, at: now)
+    var changed = pressure.note(waiting: waiting, taken: taken, of: slots, at: now)
     if now >= nextLookAtDisk {
       nextLookAtDisk = now + Self.diskInterval
       let free = FileSystem.freeBytes(at: run.directory.path) ?? .max
@@ -320,7 +322,7 @@ final class RecordingSession {
     }
     guard changed else { return }
     let measure = pressure.measure
-    let why = pressure.isFull ? "the disk is nearly full" : "\(waiting) of \(slots) slots wait for the disk"
+    let why = pressure.isFull ? "the disk is nearly full" : "\(taken) of \(slots) slots wait for the disk"
     let what = measure.map { "from now on: \($0)" } ?? "every frame that is wanted is written again"
     run.writer.put(
       .event(kind: "storage_degraded", message: "\(camera.name): \(why); \(what)"))
