@@ -96,9 +96,8 @@ int64_t clinux_free_bytes(const char *path) {
   return (int64_t)v.f_bavail * (int64_t)v.f_frsize;
 }
 
-ssize_t clinux_write_two(int fd, const void *a, size_t a_count, const void *b, size_t b_count, int64_t offset) {
-  struct iovec parts[2] = {{(void *)a, a_count}, {(void *)b, b_count}};
-  return pwritev(fd, parts, 2, offset);
+ssize_t clinux_write_parts(int fd, const struct iovec *parts, int count, int64_t offset) {
+  return pwritev(fd, parts, count, offset);
 }
 
 int clinux_use_cache(int fd) {

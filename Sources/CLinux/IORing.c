@@ -43,7 +43,8 @@ clinux_io_ring *clinux_io_ring_open(unsigned entries) {
   ring->fd = (int)syscall(SYS_io_uring_setup, entries, &p);
   if (ring->fd < 0) goto failed;
   // Linux 5.11 has them all: one mapping for both rings, no completion lost, a wait with a time.
-  const unsigned needed = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG;
+  const unsigned needed =
+      IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_EXT_ARG;
   if ((p.features & needed) != needed) {
     errno = ENOSYS;
     goto failed;
@@ -91,11 +92,16 @@ static int submit(clinux_io_ring *ring, const struct io_uring_sqe *entry) {
   }
 }
 
-int clinux_io_ring_write(clinux_io_ring *ring, int fd, const void *bytes, size_t count, int64_t offset,
-                            uint64_t tag) {
-  struct io_uring_sqe entry = {.opcode = IORING_OP_WRITE, .fd = fd, .off = (uint64_t)offset,
-                               .addr = (uint64_t)(uintptr_t)bytes, .user_data = tag};
-  entry.len = count > 0x7ffff000 ? 0x7ffff000 : (uint32_t)count;  // as write(2) takes at most
+int clinux_io_ring_write(clinux_io_ring *ring, int fd, const struct iovec *parts, int count, int64_t offset,
+                         uint64_t tag) {
+  struct io_uring_sqe entry = {.opcode = IORING_OP_WRITEV, .fd = fd, .off = (uint64_t)offset,
+                               .addr = (uint64_t)(uintptr_t)parts, .len = (uint32_t)count, .user_data = tag};
+  if (count == 1) {
+    entry.opcode = IORING_OP_WRITE;
+    entry.addr = (uint64_t)(uintptr_t)parts->iov_base;
+    entry.len = parts->iov_len > 0x7ffff000 ? 0x7ffff000 : (uint32_t)parts->iov_len;  // as write(2) takes at most
+  }
+  // The kernel has read the list when it has taken the entry (IORING_FEAT_SUBMIT_STABLE).
   return submit(ring, &entry);
 }
 

@@ -2,29 +2,63 @@ import CLinux
 import Glibc
 
 extension FileDescriptor {
-  /// Writes `first` and then `second` at `offset` with one pwritev(2), so that a reader sees both or neither as long as the
-  /// kernel takes them whole.
-  package borrowing func write(_ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, at offset: Int64)
-    throws(LinuxError)
-  {
-    guard let a = first.baseAddress, let b = second.baseAddress else {
-      unsafe try write(first, at: offset)
-      unsafe try write(second, at: offset + Int64(first.count))
-      return
-    }
+  /// pwritev(2) takes no more parts at once (`IOV_MAX`).
+  package static let mostParts = 1024
+
+  /// Writes all parts, one behind the other, at `offset`: with one pwritev(2), so that a reader sees all or nothing as long
+  /// as the kernel takes them whole.
+  /// - Parameter parts: at most `mostParts`.
+  package borrowing func write(_ parts: [UnsafeRawBufferPointer], at offset: Int64) throws(LinuxError) {
     var done: Int
     repeat {
-      done = unsafe clinux_write_two(number, a, first.count, b, second.count, offset)
+      done = unsafe withVector(parts) { unsafe clinux_write_parts(number, $0, $1, offset) }
     } while done < 0 && errno == EINTR
     if done < 0 { throw LinuxError("pwritev") }
-    if done < first.count {
-      unsafe try write(UnsafeRawBufferPointer(rebasing: first[done...]), at: offset + Int64(done))
-      done = first.count
+    var place = offset + Int64(done)
+    for unsafe part in unsafe parts.dropping(first: done) {
+      unsafe try write(part, at: place)
+      place += Int64(part.count)
     }
-    let rest = unsafe UnsafeRawBufferPointer(rebasing: second[(done - first.count)...])
-    unsafe try write(rest, at: offset + Int64(done))
   }
 
   /// Gives `O_DIRECT` up for an open file; false when the kernel refuses.
   package borrowing func useCache() -> Bool { clinux_use_cache(number) == 0 }
+}
+
+/// The parts as the kernel wants them.
+func withVector<Result>(
+  _ parts: [UnsafeRawBufferPointer], _ body: (UnsafePointer<iovec>, Int32) -> Result
+) -> Result {
+  unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: parts.count) { vector in
+    for unsafe (k, part) in unsafe parts.enumerated() {
+      unsafe vector.initializeElement(
+        at: k, to: iovec(iov_base: UnsafeMutableRawPointer(mutating: part.baseAddress), iov_len: part.count))
+    }
+    return unsafe body(UnsafePointer(vector.baseAddress!), Int32(parts.count))
+  }
+}
+
+extension [UnsafeRawBufferPointer] {
+  /// Bytes of all parts.
+  package var byteCount: Int { unsafe reduce(0) { $0 + $1.count } }
+
+  /// What is left without the first so many bytes.
+  package func dropping(first bytes: Int) -> [UnsafeRawBufferPointer] {
+    var left = bytes
+    return unsafe compactMap { part in
+      let dropped = Swift.min(left, part.count)
+      left -= dropped
+      return dropped == part.count ? nil : unsafe UnsafeRawBufferPointer(rebasing: part[dropped...])
+    }
+  }
+
+  /// The first so many bytes alone.
+  package func prefix(bytes: Int) -> [UnsafeRawBufferPointer] {
+    var left = bytes
+    return unsafe compactMap { part in
+      let taken = Swift.min(left, part.count)
+      left -= taken
+      return taken == 0 ? nil : unsafe UnsafeRawBufferPointer(rebasing: part[..<taken])
+    }
+  }
 }

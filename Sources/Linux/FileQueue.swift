@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 package import Quantities
 
@@ -19,7 +20,8 @@ package struct FileCompletion: Equatable, Sendable {
 package protocol FileQueue: AnyObject {
   /// Transfers that may be under way at a time; beginning more is a mistake.
   var limit: Int { get }
-  func write(_ bytes: UnsafeRawBufferPointer, to file: Int32, at offset: Int64, tag: UInt64)
+  /// - Parameter parts: one behind the other in the file; at most `FileDescriptor.mostParts`.
+  func write(_ parts: [UnsafeRawBufferPointer], to file: Int32, at offset: Int64, tag: UInt64)
   func read(into bytes: UnsafeMutableRawBufferPointer, from file: Int32, at offset: Int64, tag: UInt64)
   /// fdatasync(2).
   func synchronizeData(of file: Int32, tag: UInt64)
@@ -42,8 +44,8 @@ package final class BlockingFileQueue: FileQueue {
     done.reserveCapacity(limit)
   }
 
-  package func write(_ bytes: UnsafeRawBufferPointer, to file: Int32, at offset: Int64, tag: UInt64) {
-    finish(tag) { unsafe pwrite(file, bytes.baseAddress, bytes.count, Int(offset)) }
+  package func write(_ parts: [UnsafeRawBufferPointer], to file: Int32, at offset: Int64, tag: UInt64) {
+    finish(tag) { unsafe withVector(parts) { unsafe clinux_write_parts(file, $0, $1, offset) } }
   }
 
   package func read(into bytes: UnsafeMutableRawBufferPointer, from file: Int32, at offset: Int64, tag: UInt64) {

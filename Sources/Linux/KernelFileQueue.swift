@@ -26,11 +26,10 @@ package final class KernelFileQueue: FileQueue {
     unsafe clinux_io_ring_close(ring)
   }
 
-  package func write(_ bytes: UnsafeRawBufferPointer, to file: Int32, at offset: Int64, tag: UInt64) {
+  package func write(_ parts: [UnsafeRawBufferPointer], to file: Int32, at offset: Int64, tag: UInt64) {
     begin()
-    guard let base = bytes.baseAddress,
-      unsafe clinux_io_ring_write(ring, file, base, bytes.count, offset, tag) == 0
-    else { return unsafe refused.write(bytes, to: file, at: offset, tag: tag) }
+    let failure = unsafe withVector(parts) { unsafe clinux_io_ring_write(ring, file, $0, $1, offset, tag) }
+    if failure != 0 { unsafe refused.write(parts, to: file, at: offset, tag: tag) }
   }
 
   package func read(into bytes: UnsafeMutableRawBufferPointer, from file: Int32, at offset: Int64, tag: UInt64) {

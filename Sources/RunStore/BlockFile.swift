@@ -5,16 +5,16 @@ import Quantities
 /// A page of header and then bytes in their order, written in whole blocks with `O_DIRECT`, several writes under way at a
 /// time (docs/decisions/0011).
 ///
-/// Bytes of whole blocks in aligned memory are written from where they are. Others are gathered in aligned staging buffers,
-/// because `O_DIRECT` takes nothing else; `settle` writes the last, incomplete block padded and keeps it, to write it
-/// again when it is full.
+/// Bytes of whole blocks in aligned memory are written from where they are, those of several frames in one write when they are
+/// small. Others are gathered in aligned staging buffers, because `O_DIRECT` takes nothing else; `settle` writes the last,
+/// incomplete block padded and keeps it, to write it again when it is full.
 @safe
 final class BlockFile {
   static let headerBytes = 4096
   /// One is filled while the others are written.
   private static let stagingBuffers = 3
-  /// From here on a write of its own costs less than gathering.
-  private static let leastStraightBytes = 512 << 10
+  /// Parts of one write at most.
+  private static let mostParts = 256
   /// How far the file's size goes ahead of its bytes: writes beyond the end of a file exclude each other.
   private static let aheadBytes: Int64 = 64 << 20
   private static let patience = Seconds(1)
@@ -45,7 +45,12 @@ final class BlockFile {
   /// The buffer that is being filled.
   private var filling: Int?
   private(set) var staged = 0
-  /// Where the first staged byte belongs in the file: a whole number of blocks.
+  /// What waits, where it is, to be written together; then nothing is staged.
+  private var lent: [UnsafeRawBufferPointer] = unsafe []
+  private var lentBytes = 0
+  /// The first in whose own memory it is.
+  private(set) var firstLender: UInt64?
+  /// Where the first staged or lent byte belongs in the file: a whole number of blocks.
   private(set) var stagingOffset = Int64(headerBytes)
   private var reserved: Int64 = 0
   /// The file's size, as far as it went ahead of its bytes.
@@ -80,28 +85,51 @@ final class BlockFile {
 
   /// Takes bytes in.
   /// - Parameters:
-  ///   - lender: who is named in `WritesUnderWay.firstLender` as long as the bytes are needed where they are; nil: they are
-  ///     not there any more when this returns.
+  ///   - lender: who is named in `firstLender`, and then in that of `WritesUnderWay`, as long as the bytes are needed where
+  ///     they are; nil: they are not there any more when this returns.
   ///   - head: the header of a file that is written up to this offset; nil when that is too soon for one.
   func append(_ bytes: UnsafeRawBufferPointer, lender: UInt64?, head: Head) throws(LinuxError) {
     reserve(through: length + Int64(bytes.count))
     length += Int64(bytes.count)
-    if unsafe lender != nil && goesStraight(bytes) {
-      try writeStaged(head)
-      let end = stagingOffset + Int64(bytes.count)
-      unsafe try write(bytes, at: stagingOffset, .pixels(end: end, buffer: nil, lender: lender), end, head)
-      stagingOffset = end
-    } else {
-      unsafe try stage(bytes, head)
+    guard let lender, unsafe canBeLent(bytes) else {
+      try writeLent(head)
+      return unsafe try stage(bytes, head)
     }
+    try writeStaged(head)
+    firstLender = firstLender ?? lender
+    unsafe lent.append(bytes)
+    lentBytes += bytes.count
+    // The file begins with its first frame.
+    if unsafe !hasHeader || lentBytes >= settings.leastWriteBytes || lent.count == Self.mostParts { try writeLent(head) }
   }
+
+  /// Bytes that have been taken in, and that no write has been begun for.
+  var waiting: Int { staged + lentBytes }
 
   typealias Head = (_ end: Int64) -> [UInt8]?
 
-  private func goesStraight(_ bytes: UnsafeRawBufferPointer) -> Bool {
+  private func canBeLent(_ bytes: UnsafeRawBufferPointer) -> Bool {
     let block = AlignedBuffer.alignment
-    return bytes.count >= Self.leastStraightBytes && bytes.count.isMultiple(of: block)
-      && UInt(bitPattern: bytes.baseAddress).isMultiple(of: UInt(block)) && staged.isMultiple(of: block)
+    return bytes.count.isMultiple(of: block) && UInt(bitPattern: bytes.baseAddress).isMultiple(of: UInt(block))
+      && staged.isMultiple(of: block)
+  }
+
+  /// Begins to write what waits where it is.
+  func writeLent(_ head: Head) throws(LinuxError) {
+    guard let lender = firstLender else { return }
+    let (parts, end) = unsafe (lent, stagingOffset + Int64(lentBytes))
+    unsafe lent.removeAll()
+    lentBytes = 0
+    // From here on the write has it.
+    firstLender = nil
+    unsafe try write(parts, at: stagingOffset, .pixels(end: end, buffer: nil, lender: lender), end, head)
+    stagingOffset = end
+  }
+
+  /// Begins to write all whole blocks that have been taken in.
+  func writeWaiting(_ head: Head) throws(LinuxError) {
+    try writeLent(head)
+    try writeStaged(head)
   }
 
   private func stage(_ bytes: UnsafeRawBufferPointer, _ head: Head) throws(LinuxError) {
@@ -133,7 +161,7 @@ final class BlockFile {
   }
 
   /// Begins to write the whole blocks of the buffer that is being filled.
-  func writeStaged(_ head: Head) throws(LinuxError) {
+  private func writeStaged(_ head: Head) throws(LinuxError) {
     let whole = staged / AlignedBuffer.alignment * AlignedBuffer.alignment
     guard whole > 0, let buffer = filling else { return }
     let tail = staged - whole
@@ -146,7 +174,7 @@ final class BlockFile {
       unsafe next.bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[whole...]))
     }
     unsafe try write(
-      UnsafeRawBufferPointer(rebasing: bytes[..<whole]), at: stagingOffset,
+      [UnsafeRawBufferPointer(rebasing: bytes[..<whole])], at: stagingOffset,
       .pixels(end: end, buffer: buffer, lender: nil), end, head)
     stagingOffset = end
   }
@@ -154,14 +182,14 @@ final class BlockFile {
   /// Everything taken in is on the file.
   /// - Parameter exactly: nothing else is: the file's size is that of its bytes.
   func settle(exactly: Bool, _ head: Head) throws(LinuxError) {
-    try writeStaged(head)
+    try writeWaiting(head)
     while writes.count > 0 { try reap(atMost: Self.patience) }
     if staged > 0, let filling {
       let block = AlignedBuffer.alignment
       let bytes = unsafe staging[filling].bytes
       unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[staged..<block]).initializeMemory(
         as: UInt8.self, repeating: 0)
-      unsafe try writeNow(UnsafeRawBufferPointer(rebasing: bytes[..<block]), at: stagingOffset, length, head)
+      unsafe try writeNow([UnsafeRawBufferPointer(rebasing: bytes[..<block])], at: stagingOffset, length, head)
       size = max(size, stagingOffset + Int64(block))
     }
     if exactly && size != length { try cut(to: length) }
@@ -198,7 +226,7 @@ final class BlockFile {
     guard fill(head(written)) else { return true }
     isHeaderUnderWay = true
     unsafe writes.begin(
-      UnsafeRawBufferPointer(header.bytes), in: file, at: 0, .header,
+      [UnsafeRawBufferPointer(header.bytes)], in: file, at: 0, .header,
       fault: settings.fault?(path, Self.headerBytes))
     return true
   }
@@ -206,7 +234,7 @@ final class BlockFile {
   /// Writes the header and waits for it. Nothing may be under way.
   func writeHeaderNow(_ head: Head) throws(LinuxError) {
     guard fill(head(written)) else { return }
-    unsafe try put(UnsafeRawBufferPointer(header.bytes), nil, at: 0)
+    unsafe try put([UnsafeRawBufferPointer(header.bytes)], at: 0)
     hasHeader = true
   }
 
@@ -221,10 +249,10 @@ final class BlockFile {
   }
 
   private func write(
-    _ bytes: UnsafeRawBufferPointer, at offset: Int64, _ purpose: WritesUnderWay.Purpose, _ end: Int64, _ head: Head
+    _ parts: [UnsafeRawBufferPointer], at offset: Int64, _ purpose: WritesUnderWay.Purpose, _ end: Int64, _ head: Head
   ) throws(LinuxError) {
     guard hasHeader else {
-      unsafe try writeNow(bytes, at: offset, end, head)
+      unsafe try writeNow(parts, at: offset, end, head)
       if case .pixels(_, let buffer?, _) = purpose { staging[buffer].isFree = true }
       return
     }
@@ -234,34 +262,32 @@ final class BlockFile {
       // Where the file system does not want it, the writes themselves make the file longer.
       if isDirect { try? file.truncate(to: size) }
     }
-    unsafe writes.begin(bytes, in: file, at: offset, purpose, fault: settings.fault?(path, bytes.count))
+    unsafe writes.begin(parts, in: file, at: offset, purpose, fault: settings.fault?(path, parts.byteCount))
   }
 
   /// Writes and waits. The file begins with its first frames: header and pixels in one write, so that no reader meets a
   /// header that counts none.
-  private func writeNow(_ bytes: UnsafeRawBufferPointer, at offset: Int64, _ end: Int64, _ head: Head)
+  private func writeNow(_ parts: [UnsafeRawBufferPointer], at offset: Int64, _ end: Int64, _ head: Head)
     throws(LinuxError)
   {
     if !hasHeader && offset == Int64(Self.headerBytes) && fill(head(end)) {
-      unsafe try put(UnsafeRawBufferPointer(header.bytes), bytes, at: 0)
+      unsafe try put([UnsafeRawBufferPointer(header.bytes)] + parts, at: 0)
       hasHeader = true
     } else {
-      unsafe try put(bytes, nil, at: offset)
+      unsafe try put(parts, at: offset)
     }
     written = end
-    size = max(size, offset + Int64(bytes.count))
+    size = max(size, offset + Int64(unsafe parts.byteCount))
   }
 
-  private func put(_ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer?, at offset: Int64)
-    throws(LinuxError)
-  {
+  private func put(_ parts: [UnsafeRawBufferPointer], at offset: Int64) throws(LinuxError) {
     do throws(LinuxError) {
-      unsafe try file.write(first, second, at: offset, path, settings.fault)
+      unsafe try file.write(parts, at: offset, path, settings.fault)
     } catch {
       // Some file systems take O_DIRECT when the file is opened and refuse it when it is written.
       guard isDirect, error.number == EINVAL, file.useCache() else { throw error }
       isDirect = false
-      unsafe try file.write(first, second, at: offset, path, settings.fault)
+      unsafe try file.write(parts, at: offset, path, settings.fault)
     }
   }
 
@@ -280,17 +306,12 @@ final class BlockFile {
 extension FileDescriptor {
   /// Writes and waits, or fails as `fault` says.
   borrowing func write(
-    _ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer?, at offset: Int64, _ path: String,
-    _ fault: ((String, Int) -> WriteFault?)?
+    _ parts: [UnsafeRawBufferPointer], at offset: Int64, _ path: String, _ fault: ((String, Int) -> WriteFault?)?
   ) throws(LinuxError) {
-    if let fault = unsafe fault?(path, first.count + (second?.count ?? 0)) {
-      unsafe try write(UnsafeRawBufferPointer(rebasing: first[..<min(fault.after, first.count)]), at: offset)
+    if let fault = unsafe fault?(path, parts.byteCount) {
+      unsafe try write(parts.prefix(bytes: fault.after), at: offset)
       throw LinuxError("pwrite", number: fault.number)
     }
-    if let second = unsafe second {
-      unsafe try write(first, second, at: offset)
-    } else {
-      unsafe try write(first, at: offset)
-    }
+    unsafe try write(parts, at: offset)
   }
 }

@@ -55,7 +55,9 @@ final class SegmentFile {
 
   var isDirect: Bool { blocks.isDirect }
   /// Where what is being gathered belongs in the file; nil when everything taken in is written or being written.
-  var gatheringFrom: Int64? { blocks.staged > 0 && frames > indexed ? blocks.stagingOffset : nil }
+  var gatheringFrom: Int64? { blocks.waiting > 0 && frames > indexed ? blocks.stagingOffset : nil }
+  /// The first frame in whose own memory is what is being gathered.
+  var firstLender: UInt64? { blocks.firstLender }
   /// Bytes of the file with all frames taken in.
   var length: Int64 { blocks.length }
 
@@ -72,12 +74,14 @@ final class SegmentFile {
         storedCRC: storedCRC))
     frames += 1
     unsafe try blocks.append(bytes, lender: lender, head: header)
-    if frames - indexed >= Self.mostPending { try blocks.writeStaged(header) }
+    if frames - indexed >= Self.mostPending { try blocks.writeWaiting(header) }
   }
 
-  /// Takes in what has been written meanwhile and indexes it; when nothing has, waits for something.
+  /// Takes in what has been written meanwhile and indexes it; when nothing has, waits for something. Who waits for memory that
+  /// was lent gets it without waiting for more frames.
   func reap(atMost span: Seconds) throws(LinuxError) {
     do throws(LinuxError) {
+      if span.value > 0 && writes.count == 0 { try blocks.writeLent(header) }
       try blocks.reap(atMost: span)
     } catch {
       // What came before the write that failed is on the file.
@@ -104,7 +108,7 @@ final class SegmentFile {
       }
       let bytes = unsafe UnsafeRawBufferPointer(rebasing: all[..<(count * each)])
       do throws(LinuxError) {
-        unsafe try index.write(bytes, nil, at: place, indexPath, settings.fault)
+        unsafe try index.write([bytes], at: place, indexPath, settings.fault)
         return nil
       } catch {
         return error

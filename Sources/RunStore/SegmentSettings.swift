@@ -17,7 +17,10 @@ package struct SegmentSettings: Sendable {
   package var headerInterval = Seconds(1)
   /// Frames too small for a write of their own wait at most this long for others, as long as frames keep coming.
   package var gatherInterval = Seconds(0.1)
-  /// Frames too small for a write of their own are gathered into blocks of this size, a whole number of pages.
+  /// Frames of whole pages are written from where they are, as many in one write as this needs. Until then, and as long as the
+  /// write is under way, they must stay there.
+  package var leastWriteBytes = 1 << 20
+  /// Other frames are gathered into blocks of this size, a whole number of pages.
   package var gatherBytes = 4 << 20
   /// Writes that may be under way at a time. As long as one is, its pixels must stay where they are.
   package var writesUnderWay = 4

@@ -100,7 +100,8 @@ package final class SegmentWriter: @unchecked Sendable {
   /// Of the frames given to `append`, the memory of the first so many is not needed any more. Grows within `append`, `reap`,
   /// `flush` and `close`, and is `framesHandedOver` after the last two, and after a segment has failed.
   package var framesReleased: UInt64 {
-    min(writes.firstLender ?? framesHandedOver, compression?.firstLender ?? framesHandedOver)
+    min(
+      writes.firstLender ?? segment?.firstLender ?? framesHandedOver, compression?.firstLender ?? framesHandedOver)
   }
 
   /// Whether there is something to wait for with `reap`.

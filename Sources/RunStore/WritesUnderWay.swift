@@ -12,7 +12,7 @@ final class WritesUnderWay {
     /// - Parameters:
     ///   - end: where in the file it ends, as far as frames go.
     ///   - buffer: the staging buffer it comes from.
-    ///   - lender: the frame in whose own memory it is.
+    ///   - lender: the first of the frames in whose own memory it is.
     case pixels(end: Int64, buffer: Int?, lender: UInt64?)
   }
 
@@ -22,7 +22,7 @@ final class WritesUnderWay {
     let file: Int32
     let purpose: Purpose
     /// What is not written yet.
-    var bytes: UnsafeRawBufferPointer
+    var parts: [UnsafeRawBufferPointer]
     var offset: Int64
     var tries = 0
     /// nil: under way; 0: written; else the error number.
@@ -61,19 +61,21 @@ final class WritesUnderWay {
   }
 
   /// Begins a write; there must be room for it.
-  /// - Parameter fault: it fails instead, after some of its bytes.
+  /// - Parameters:
+  ///   - parts: one behind the other in the file.
+  ///   - fault: it fails instead, after some of its bytes.
   func begin(
-    _ bytes: UnsafeRawBufferPointer, in file: borrowing FileDescriptor, at offset: Int64, _ purpose: Purpose,
+    _ parts: [UnsafeRawBufferPointer], in file: borrowing FileDescriptor, at offset: Int64, _ purpose: Purpose,
     fault: WriteFault? = nil
   ) {
     precondition(writes.count < limit, "more writes than may be under way")
-    var write = unsafe Write(tag: takeTag(), file: file.number, purpose: purpose, bytes: bytes, offset: offset)
+    var write = unsafe Write(tag: takeTag(), file: file.number, purpose: purpose, parts: parts, offset: offset)
     if let fault {
-      unsafe try? file.write(UnsafeRawBufferPointer(rebasing: bytes[..<min(fault.after, bytes.count)]), at: offset)
+      unsafe try? file.write(parts.prefix(bytes: fault.after), at: offset)
       write.outcome = fault.number
     }
     writes.append(write)
-    if fault == nil { unsafe queue.write(bytes, to: write.file, at: offset, tag: write.tag) }
+    if fault == nil { unsafe queue.write(parts, to: write.file, at: offset, tag: write.tag) }
   }
 
   /// Begins fdatasync(2) of pixels and index. `owner` of both descriptors is kept until that has ended.
@@ -142,14 +144,13 @@ final class WritesUnderWay {
     case ..<0: write.outcome = Int32(-completion.result)
     case 0: write.outcome = EIO  // it would go on for ever
     default:
-      let done = unsafe min(completion.result, write.bytes.count)
-      unsafe write.bytes = UnsafeRawBufferPointer(rebasing: write.bytes[done...])
-      write.offset += Int64(done)
-      if unsafe write.bytes.isEmpty { write.outcome = 0 }
+      unsafe write.parts = write.parts.dropping(first: completion.result)
+      write.offset += Int64(completion.result)
+      if unsafe write.parts.isEmpty { write.outcome = 0 }
     }
     writes[place] = write
     if write.outcome == nil {
-      unsafe queue.write(write.bytes, to: write.file, at: write.offset, tag: write.tag)
+      unsafe queue.write(write.parts, to: write.file, at: write.offset, tag: write.tag)
     }
   }
 }

@@ -171,7 +171,7 @@ struct ReplayCameraTests {
     var settings = SegmentSettings()
     settings.segmentBytes = 4096 + 3 * 1024 * Int64(type.bytesPerPixel)
     settings.compression = compression
-    settings.compressionBacklog = Self.recorded.count
+    settings.compressionBacklogBytes = 1 << 20
     let writer = SegmentWriter(run.frames, settings)
     let shape = FrameShape(width: 32, height: 32, bytesPerPixel: type.bytesPerPixel)
     let pixels = Self.recorded.indices.map { Self.pixels($0, count: shape.bytes) }

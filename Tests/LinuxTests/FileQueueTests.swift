@@ -34,7 +34,7 @@ struct FileQueueTests {
     func part(_ k: Int) -> Range<Int> { k << 16..<(k + 1) << 16 }
     for k in 0..<8 {
       queue.write(
-        UnsafeRawBufferPointer(rebasing: source.bytes[part(k)]), to: file.number, at: Int64(k << 16), tag: UInt64(k))
+        [UnsafeRawBufferPointer(rebasing: source.bytes[part(k)])], to: file.number, at: Int64(k << 16), tag: UInt64(k))
     }
     #expect(take(queue, 8) == Dictionary(uniqueKeysWithValues: (0..<8).map { (UInt64($0), 1 << 16) }))
     queue.synchronizeData(of: file.number, tag: 99)
@@ -54,8 +54,8 @@ struct FileQueueTests {
     let queue: any FileQueue = isBlocking ? BlockingFileQueue(limit: 4) : makeFileQueue(limit: 4)
     let file = try file()
     let bytes = AlignedBuffer(count: 4096)
-    queue.write(UnsafeRawBufferPointer(bytes.bytes), to: -1, at: 0, tag: 1)
-    queue.write(UnsafeRawBufferPointer(bytes.bytes), to: file.number, at: 0, tag: 2)
+    queue.write([UnsafeRawBufferPointer(bytes.bytes)], to: -1, at: 0, tag: 1)
+    queue.write([UnsafeRawBufferPointer(bytes.bytes)], to: file.number, at: 0, tag: 2)
     #expect(take(queue, 2) == [1: -Int(EBADF), 2: 4096])
     queue.read(into: bytes.bytes, from: file.number, at: 4096, tag: 3)
     #expect(take(queue, 1) == [3: 0])

@@ -17,10 +17,10 @@ final class SlowDisk: FileQueue {
     disk = makeFileQueue(limit: limit)
   }
 
-  func write(_ bytes: UnsafeRawBufferPointer, to file: Int32, at offset: Int64, tag: UInt64) {
-    isBusyUntil = max(isBusyUntil, .now) + Seconds(Double(bytes.count) / bytesPerSecond)
+  func write(_ parts: [UnsafeRawBufferPointer], to file: Int32, at offset: Int64, tag: UInt64) {
+    isBusyUntil = max(isBusyUntil, .now) + Seconds(Double(parts.byteCount) / bytesPerSecond)
     due[tag] = isBusyUntil
-    disk.write(bytes, to: file, at: offset, tag: tag)
+    disk.write(parts, to: file, at: offset, tag: tag)
   }
 
   func read(into bytes: UnsafeMutableRawBufferPointer, from file: Int32, at offset: Int64, tag: UInt64) {

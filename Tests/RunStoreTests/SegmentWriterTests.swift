@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Writing segments")
 struct SegmentWriterTests {
-  private let pages = FrameShape(width: 512, height: 512, bytesPerPixel: 2)  // 512 KiB: written straight
+  private let pages = FrameShape(width: 512, height: 512, bytesPerPixel: 2)  // 512 KiB: written from where they are
   private let odd = FrameShape(width: 515, height: 515, bytesPerPixel: 2)  // 530450 bytes: gathered
   private let small = FrameShape(width: 64, height: 64, bytesPerPixel: 2)
 

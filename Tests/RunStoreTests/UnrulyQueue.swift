@@ -47,14 +47,19 @@ final class UnrulyQueue: FileQueue, @unchecked Sendable {
     mostUnderWay = max(mostUnderWay, transfers.count { $0.bytes > 0 })
   }
 
-  func write(_ bytes: UnsafeRawBufferPointer, to file: Int32, at offset: Int64, tag: UInt64) {
+  func write(_ parts: [UnsafeRawBufferPointer], to file: Int32, at offset: Int64, tag: UInt64) {
     begin(
       Transfer(
         tag: tag,
         carryOut: { most in
-          let n = pwrite(file, bytes.baseAddress, min(most, bytes.count), Int(offset))
-          return n < 0 ? -Int(errno) : n
-        }, bytes: bytes.count))
+          var done = 0
+          for part in parts.prefix(bytes: most) {
+            let n = pwrite(file, part.baseAddress, part.count, Int(offset) + done)
+            if n < 0 { return -Int(errno) }
+            done += n
+          }
+          return done
+        }, bytes: parts.byteCount))
   }
 
   func read(into bytes: UnsafeMutableRawBufferPointer, from file: Int32, at offset: Int64, tag: UInt64) {

@@ -12,11 +12,13 @@ private let compressions: [FrameCompression?] = [nil, .bslz4]
 struct WritesUnderWayTests {
   /// 512 KiB: each is written from where it is.
   private static let pages = FrameShape(width: 512, height: 512, bytesPerPixel: 2)
+  /// 8 KiB: written from where they are, three in one write.
+  private static let few = FrameShape(width: 64, height: 64, bytesPerPixel: 2)
   /// Gathered: larger than a block, and many to a block.
   private static let odd = FrameShape(width: 203, height: 101, bytesPerPixel: 2)
   private static let small = FrameShape(width: 33, height: 7, bytesPerPixel: 2)
-  private static let shapes = [pages, odd, small]
-  private static func frames(_ shape: FrameShape) -> Int { shape == small ? 150 : 13 }
+  private static let shapes = [pages, few, odd, small]
+  private static func frames(_ shape: FrameShape) -> Int { shape == small ? 150 : shape == few ? 39 : 13 }
 
   private func settings(_ shape: FrameShape, _ compression: FrameCompression?, _ queue: UnrulyQueue) -> SegmentSettings
   {
@@ -28,6 +30,7 @@ struct WritesUnderWayTests {
     settings.headerInterval = Seconds(0.005)
     settings.gatherInterval = Seconds(shape == Self.small ? 0.1 : 0.01)
     settings.gatherBytes = 8192
+    settings.leastWriteBytes = 20_000
     settings.queue = { _ in queue }
     return settings
   }
@@ -197,6 +200,7 @@ struct WritesUnderWayTests {
       var settings = SegmentSettings.small
       settings.segmentBytes = 4096 + 9 * Int64(shape.bytes) + 100
       settings.gatherBytes = 8192
+      settings.leastWriteBytes = 1
       if isBlocking { settings.queue = { BlockingFileQueue(limit: $0) } }
       var stored: [StoredFrame] = []
       let writer = SegmentWriter(run.directory.frames, settings) { stored += $0 }

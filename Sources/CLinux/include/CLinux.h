@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 /// O_DIRECT of open(2).
 int clinux_o_direct(void);
@@ -65,9 +66,8 @@ uint32_t clinux_crc32c_by(enum clinux_crc_form form, uint32_t crc, const void *_
 int clinux_futex_wait(const uint32_t *_Nonnull word, uint32_t expected, int64_t timeout_ns);
 /// futex(2) FUTEX_WAKE: wakes every waiter on the word, in all processes.
 void clinux_futex_wake(const uint32_t *_Nonnull word);
-/// pwritev(2) of two buffers; the count written, or -1 and errno.
-ssize_t clinux_write_two(int fd, const void *_Nonnull a, size_t a_count, const void *_Nonnull b, size_t b_count,
-                         int64_t offset);
+/// pwritev(2); the count written, or -1 and errno.
+ssize_t clinux_write_parts(int fd, const struct iovec *_Nonnull parts, int count, int64_t offset);
 /// Clears O_DIRECT of an open file; 0 or -1 and errno.
 int clinux_use_cache(int fd);
 
@@ -78,9 +78,10 @@ typedef struct clinux_io_ring clinux_io_ring;
 clinux_io_ring *_Nullable clinux_io_ring_open(unsigned entries);
 /// Everything must have been taken before.
 void clinux_io_ring_close(clinux_io_ring *_Nonnull ring);
-/// Begins a write; 0, or the error number and nothing has begun.
-int clinux_io_ring_write(clinux_io_ring *_Nonnull ring, int fd, const void *_Nonnull bytes, size_t count,
-                            int64_t offset, uint64_t tag);
+/// Begins a write of parts, one behind the other in the file; 0, or the error number and nothing has begun. The list itself
+/// is not needed afterwards.
+int clinux_io_ring_write(clinux_io_ring *_Nonnull ring, int fd, const struct iovec *_Nonnull parts, int count,
+                         int64_t offset, uint64_t tag);
 /// Begins a read; 0, or the error number and nothing has begun.
 int clinux_io_ring_read(clinux_io_ring *_Nonnull ring, int fd, void *_Nonnull bytes, size_t count, int64_t offset,
                            uint64_t tag);

@@ -10,7 +10,7 @@ import RunStore
 final class FrameOutput {
   /// Buffers for frames that are written otherwise than they came.
   private static let mostBuffers = 16
-  /// Frames that wait for their compression fill at most this part of the ring.
+  /// Frames that wait for their compression, or small ones that are being written, fill at most this part of the ring.
   private static let shareOfRing = 4
 
   let files: FrameFiles
@@ -56,7 +56,8 @@ final class FrameOutput {
     segments.note = run.id
     segments.freeBytesKept = settings.keepFree
     segments.compression = settings.compression
-    // What waits to be compressed must never be what the camera lacks.
+    // What waits to be written, or to be compressed, must never be what the camera lacks.
+    segments.leastWriteBytes = min(segments.leastWriteBytes, ringBytes / (Self.shareOfRing * segments.writesUnderWay))
     segments.compressionBacklogBytes = min(segments.compressionBacklogBytes, ringBytes / Self.shareOfRing)
     segments.queue = settings.queue
     compression = settings.compression
