@@ -2,6 +2,7 @@ import Glibc
 import Linux
 import Potentiostat
 import Quantities
+import RunControl
 import USB
 
 /// All measurements in order, and the table that comes of them.
@@ -101,10 +102,31 @@ struct Benchmark {
           spread: "\(plain(fps.least)) … \(plain(fps.most)) /s",
           yardstick: "\(disk.name), O_DIRECT: \(rate(Spread(disks).median))",
           ratio: "\(plain(ratio.median)) (\(plain(ratio.least)) … \(plain(ratio.most)))", budget: budget))
+      if side < 1024 { try recordedNowhere(side, frames, slots) }
       table.remark(
         "CPU for one frame of \(name) by thread: \(byThread(threads)). The source copies, checksums and measures; "
           + "store is the database.")
     }
+  }
+
+  /// The same with a disk that takes everything at once: the ring, the recorder and the database by themselves.
+  private mutating func recordedNowhere(_ side: Int, _ frames: Int, _ slots: Int) throws(BenchmarkError) {
+    var settings = RecordedRun.settings()
+    settings.queue = { BoundlessDisk(limit: $0) }
+    var rates: [Double] = []
+    for _ in 0..<Self.recordings {
+      rates.append(
+        try RecordedFrames(
+          directory: options.work + "/frames", ringPath: ringPath, width: side, height: side, source: .frames(frames),
+          slots: slots, settings: settings
+        ).measure().framesPerSecond)
+    }
+    let fps = Spread(rates)
+    table.add(
+      ResultRow(
+        what: "  the same, pixels written nowhere", figure: "\(plain(fps.median)) /s",
+        spread: "\(plain(fps.least)) … \(plain(fps.most)) /s", yardstick: "asked for 100000 /s",
+        ratio: plain(fps.median / 100_000), budget: "≥ 100000 /s"))
   }
 
   /// Medians, the largest first.

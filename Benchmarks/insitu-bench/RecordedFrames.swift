@@ -45,8 +45,7 @@ struct RecordedFrames {
   let height: Int
   let source: Source
   let slots: Int
-  var segmentBytes: Int64 = 16 << 30
-  var compression: FrameCompression?
+  var settings = RecordedRun.settings()
   /// Pixels of all frames, one after the other; none: zeros.
   var pictures: [[UInt16]] = []
   /// Segments that are complete are removed while it runs; the last ones stay.
@@ -59,7 +58,7 @@ struct RecordedFrames {
     let run: RecordedRun
     do {
       ring = try FrameRing.create(ringPath, slots: slots, slotBytes: frameBytes)
-      run = try RecordedRun(directory, ring, segmentBytes: segmentBytes, compression: compression)
+      run = try RecordedRun(directory, ring, settings)
     } catch { throw BenchmarkError("\(error)") }
     defer {
       FileSystem.remove(ringPath)
@@ -104,7 +103,7 @@ struct RecordedFrames {
 
   private func removeSegments(_ files: FrameFiles) {
     for segment in ((try? files.segments()) ?? []).dropLast(2) {
-      FileSystem.remove(files.pixelsPath(segment, compression == nil ? .plain : .compressed))
+      FileSystem.remove(files.pixelsPath(segment, settings.compression == nil ? .plain : .compressed))
       FileSystem.remove(files.indexPath(segment))
     }
   }

@@ -16,7 +16,7 @@ final class RecordedRun: Sendable {
   private let run: ActiveRun
   private let publisher: StreamPublisher
 
-  init(_ path: String, _ ring: FrameRing, segmentBytes: Int64 = 16 << 30, compression: FrameCompression? = nil) throws {
+  init(_ path: String, _ ring: FrameRing, _ settings: RecorderSettings = RecordedRun.settings()) throws {
     var compiled = try CompiledProtocol(
       parsing: """
         protocol: 1
@@ -39,8 +39,11 @@ final class RecordedRun: Sendable {
     publisher = try StreamPublisher(
       ZeroMQContext(), endpoint: "inproc://insitu-bench", rings: [CameraRing(.first, ring)])
     recorder = FrameRecorder(camera: .first, ring: ring, publisher: publisher)
-    recorder.begin(
-      run, RecorderSettings(segmentBytes: segmentBytes, keepFree: 0, degradations: [], compression: compression))
+    recorder.begin(run, settings)
+  }
+
+  static func settings(segmentBytes: Int64 = 16 << 30) -> RecorderSettings {
+    RecorderSettings(segmentBytes: segmentBytes, keepFree: 0, degradations: [])
   }
 
   /// Waits until all is on the disk and in the database.

@@ -1,6 +1,7 @@
 import NanobatteryTwin
 import Pixels
 import Quantities
+import RunControl
 
 extension Benchmark {
   private static let cameraRate = Hertz(400)
@@ -67,9 +68,11 @@ extension Benchmark {
   private func sustained(
     _ source: RecordedFrames.Source, _ compression: FrameCompression? = nil, pictures: [[UInt16]] = []
   ) throws(BenchmarkError) -> RecordedFrames.Result {
-    try RecordedFrames(
+    var settings = RecordedRun.settings(segmentBytes: 1 << 30)
+    settings.compression = compression
+    return try RecordedFrames(
       directory: options.work + "/frames", ringPath: ringPath, width: 1024, height: 1024, source: source, slots: 128,
-      segmentBytes: 1 << 30, compression: compression, pictures: pictures, removesSegments: true
+      settings: settings, pictures: pictures, removesSegments: true
     ).measure()
   }
 }

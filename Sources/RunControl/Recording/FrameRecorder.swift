@@ -29,9 +29,9 @@ package struct RecorderSettings: Sendable {
   var keepFree: Int64
   var degradations: [Degradation]
   /// nil: frames are written as they came.
-  var compression: FrameCompression?
-  /// Makes the queue of transfers, with room for so many; nil: the best this kernel has. For tests.
-  var queue: (@Sendable (_ limit: Int) -> any FileQueue)?
+  package var compression: FrameCompression?
+  /// Makes the queue of transfers, with room for so many; nil: the best this kernel has. For tests and measurements.
+  package var queue: (@Sendable (_ limit: Int) -> any FileQueue)?
 
   package init(
     segmentBytes: Int64, keepFree: Int64, degradations: [Degradation], compression: FrameCompression? = nil
