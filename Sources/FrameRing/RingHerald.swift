@@ -5,16 +5,17 @@ import Quantities
 /// The thread "herald" of whoever made a ring: it looks whether frames were published and wakes who waits for them, so that
 /// the thread that receives frames makes no system call for it.
 ///
-/// While frames come it looks every 0.2 ms, but for the first three quarters of the time in which the last one came: looking is
-/// what it costs. When none come it waits longer and longer, a 32nd of the time for which none came and 20 ms at most, so
+/// While frames come it looks every 0.2 ms, but for the first half of the time in which the last ones came: looking is what it
+/// costs. When none come it waits longer and longer, a 32nd of the time for which none came and 20 ms at most, so
 /// that an idle ring costs nothing. It ends with the last reference.
 final class RingHerald: Sendable {
   static let shortestLook = Seconds(0.0002)
   static let longestLook = Seconds(0.02)
   /// The share of a silence that may pass before its end is noticed.
   private static let share = 1.0 / 32
-  /// No frame is looked for so soon after one, in shares of the last period; at most for so long.
-  private static let restShare = 0.75
+  /// No frame is looked for so soon after one, in shares of the shorter one of the last two periods: a frame that is late makes
+  /// one period longer and the next one shorter. At most for so long.
+  private static let restShare = 0.5
   private static let longestRest = Seconds(0.005)
 
   private struct State {
@@ -49,6 +50,7 @@ final class RingHerald: Sendable {
     var seen: UInt64 = 0
     var since = MonotonicTime.now
     var rest = Seconds(0)
+    var lastPeriod = Seconds(0)
     while true {
       let span = max(rest, min(max((MonotonicTime.now - since) * share, shortestLook), longestLook))
       rest = Seconds(0)
@@ -66,7 +68,8 @@ final class RingHerald: Sendable {
       seen = now
       let period = MonotonicTime.now - since
       since = .now
-      rest = min(period * restShare, longestRest)
+      rest = min(min(period, lastPeriod) * restShare, longestRest)
+      lastPeriod = period
       unsafe clinux_futex_wake(word)
     }
   }

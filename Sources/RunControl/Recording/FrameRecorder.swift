@@ -219,7 +219,12 @@ package final class FrameRecorder: Sendable {
         session.synchronize()
         lastSynchronized = .now
       }
-      _ = ring.waitForPublished(beyond: slots.next, atMost: Seconds(session?.isWriting == true ? 0.002 : 0.02))
+      if let session, session.isWriting {
+        // What is on the disk is told at once; a frame that comes meanwhile has time.
+        if ring.published == slots.next { session.reap(waitingAtMost: Seconds(0.002)) }
+      } else {
+        _ = ring.waitForPublished(beyond: slots.next, atMost: Seconds(0.02))
+      }
     }
   }
 
