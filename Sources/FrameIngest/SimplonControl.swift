@@ -26,6 +26,8 @@ final class SimplonControl {
   private let format: SimplonFormat
   private let requests = HTTPExchange()
   private let triggering = HTTPExchange()
+  /// A trigger that was refused at once.
+  private var earlyRefusal: CameraError?
   private var version = "1.8.0"
   /// It is armed for us, or may be.
   private var isArmed = false
@@ -95,9 +97,10 @@ final class SimplonControl {
 
   /// Begins the exposures. The answer comes when the last has been taken; `look` hears it.
   func trigger() throws(CameraError) {
+    earlyRefusal = nil
     do throws(HTTPExchange.Failure) {
       try triggering.begin("PUT", "\(address)/detector/api/\(version)/command/trigger", within: nil)
-      _ = try triggering.look(atMost: Self.betweenLooks)
+      earlyRefusal = refused(try triggering.look(atMost: Self.betweenLooks))
     } catch {
       throw .disconnected(address: address, reason: "trigger: \(error.reason)")
     }
@@ -106,14 +109,22 @@ final class SimplonControl {
   /// Hears whether the trigger has failed. That alone says little: something on the way may have lost patience with a
   /// request that lasts as long as the series does.
   func look(at now: MonotonicTime) -> CameraError? {
+    if let earlyRefusal {
+      self.earlyRefusal = nil
+      return earlyRefusal
+    }
     guard triggering.isBusy, now >= nextLook else { return nil }
     nextLook = now + Self.betweenLooks
     do throws(HTTPExchange.Failure) {
-      guard let answer = try triggering.look(), answer.status != 200 else { return nil }
-      return refusal("trigger", answer)
+      return refused(try triggering.look())
     } catch {
       return .disconnected(address: address, reason: "trigger: \(error.reason)")
     }
+  }
+
+  private func refused(_ answer: HTTPExchange.Answer?) -> CameraError? {
+    guard let answer, answer.status != 200 else { return nil }
+    return refusal("trigger", answer)
   }
 
   /// Ends the series after the image that is being taken. What the detector does not end so is aborted.
