@@ -126,6 +126,56 @@ struct CompressedSegmentTests {
     #expect(stored.allSatisfy { $0.storedBytes == shape.bytes })
   }
 
+  /// Their memory does not change, so that nobody needs to wait for its release.
+  @Test("thousands of frames that nobody waits for come out in their order and whole, whoever compressed them")
+  func many() throws {
+    let temporary = try TemporaryData()
+    let run = try temporary.run()
+    let shape = FrameShape(width: 64, height: 32, bytesPerPixel: 2)
+    let count = 2500
+    var settings = settings(.bslz4)
+    settings.compressionThreads = 3
+    // Some find too many before them and are stored as they are.
+    settings.compressionBacklogBytes = 12 * shape.bytes
+    settings.segmentBytes = 4096 + 700 * Int64(shape.bytes)
+    settings.leastWriteBytes = 5 * shape.bytes
+    let buffers = (0..<7).map { k in
+      let buffer = FramePixels(shape.bytes)
+      buffer.memory.bytes.copyBytes(from: frame(shape, k))
+      return buffer
+    }
+    var stored: [StoredFrame] = []
+    let writer = SegmentWriter(run.directory.frames, settings) { stored += $0 }
+    for k in 0..<count {
+      let time = MonotonicTime(nanoseconds: 1_000_000_000 + Int64(k) * 10_000)
+      try writer.append(
+        RecordedFrame(
+          frameNumber: UInt64(k), deviceNanoseconds: Int64(k) * 10_000, exposureNanoseconds: 9_000, arrival: time,
+          series: 0, step: 1, shape: shape), UnsafeRawBufferPointer(buffers[k % 7].memory.bytes), at: time)
+    }
+    try writer.flush()
+    #expect(writer.framesReleased == UInt64(count))
+    try writer.close()
+    #expect(stored.map(\.record.frameNumber) == Array(0..<UInt64(count)))
+    #expect(stored.contains { $0.encoding != .raw })
+    let room = FramePixels(shape.bytes)
+    for number in try run.directory.frames.segments() {
+      let contents = try SegmentContents(run.directory.frames, number)
+      let reader = try SegmentReader(contents)
+      for entry in contents.frames {
+        try reader.read(entry, into: room.memory.bytes)
+        let k = Int(entry.record.frameNumber)
+        let same = memcmp(room.memory.bytes.baseAddress!, buffers[k % 7].memory.bytes.baseAddress!, shape.bytes) == 0
+        #expect(same, "frame \(k)")
+      }
+    }
+  }
+
+  private final class FramePixels {
+    let memory: AlignedBuffer
+    init(_ count: Int) { memory = AlignedBuffer(count: count) }
+  }
+
   @Test("a segment is as large as what was stored in it, not as the pixels were")
   func rotation() throws {
     let temporary = try TemporaryData()
