@@ -10,7 +10,7 @@ struct Benchmark {
   let options: Options
   var table = ResultTable()
 
-  /// Frames of 1024 x 1024 x 16 bit in each recording, and repetitions: 4 GB in all, one after the other.
+  /// Frames of 1024 x 1024 and of 128 x 128 in each recording, 4 GB of 16-bit pixels, and recordings of each.
   private static let largeFrames = 1920
   private static let smallFrames = 120_000
   private static let recordings = 3
