@@ -146,7 +146,8 @@ struct Benchmark {
     for dose in [0.1, 1, 3] {
       say("SIMPLON version 1 over loopback, decoded and recorded, at \(plain(dose)) electrons per pixel")
       let receivers = SimplonReceivers(
-        python: python, script: options.peer, directory: options.work, frames: Self.streamedFrames, dose: dose)
+        python: python, script: options.peer, directory: options.work, ringPath: ringPath,
+        frames: Self.streamedFrames, dose: dose)
       try receivers.prepare()
       var received: [SimplonReceivers.Cost] = []
       var recorded: [SimplonReceivers.Cost] = []

@@ -26,11 +26,12 @@ extension FileDescriptor {
   package borrowing func useCache() -> Bool { clinux_use_cache(number) == 0 }
 }
 
-/// The parts as the kernel wants them.
+/// At most `FileDescriptor.mostParts` parts, as the kernel wants them.
 func withVector<Result>(
   _ parts: [UnsafeRawBufferPointer], _ body: (UnsafePointer<iovec>, Int32) -> Result
 ) -> Result {
-  unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: parts.count) { vector in
+  precondition(unsafe parts.count <= FileDescriptor.mostParts, "more parts than the kernel takes")
+  return unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: parts.count) { vector in
     for k in unsafe parts.indices {
       unsafe vector.initializeElement(
         at: k, to: iovec(iov_base: UnsafeMutableRawPointer(mutating: parts[k].baseAddress), iov_len: parts[k].count))

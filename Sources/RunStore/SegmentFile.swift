@@ -62,8 +62,8 @@ final class SegmentFile {
   var length: Int64 { blocks.length }
 
   /// Takes a frame in.
-  /// - Parameter lender: named by `WritesUnderWay.firstLender` as long as the bytes must stay where they are; nil: they need
-  ///   not stay.
+  /// - Parameter lender: named by `firstLender`, and then by that of `WritesUnderWay`, as long as the bytes must stay where they
+  ///   are; nil: they need not stay.
   func add(
     _ record: IndexRecord, _ bytes: UnsafeRawBufferPointer, _ encoding: FrameEncoding, _ storedCRC: UInt32,
     lender: UInt64?
