@@ -126,8 +126,8 @@ let package = Package(
     .executableTarget(
       name: "insitu-bench",
       dependencies: [
-        "CBoostQueue", "CLinux", "NanobatteryTwin", "Potentiostat", "USB", "Pixels", "CPixels", "CBitshuffle", "FrameRing",
-        "FrameIngest", "RunStore", "RunControl", "BiasProtocol",
+        "CBoostQueue", "CLinux", "NanobatteryTwin", "Potentiostat", "USB", "Pixels", "CPixels", "CBitshuffle",
+        "FrameRing", "FrameIngest", "RunStore", "RunControl", "BiasProtocol",
         "ControlProtocol", "SQLite", "ZeroMQ", "JSON", "Linux", "Quantities",
       ],
       path: "Benchmarks/insitu-bench", swiftSettings: strict),

@@ -10,7 +10,7 @@ struct Benchmark {
   let options: Options
   var table = ResultTable()
 
-  /// Frames of 1024 x 1024 x 16 bit in each recording, and repetitions: 4 GB in all, one after the other.
+  /// Frames of 1024 x 1024 and of 128 x 128 in each recording, 4 GB of 16-bit pixels, and recordings of each.
   private static let largeFrames = 1920
   private static let smallFrames = 120_000
   private static let recordings = 3
@@ -146,7 +146,8 @@ struct Benchmark {
     for dose in [0.1, 1, 3] {
       say("SIMPLON version 1 over loopback, decoded and recorded, at \(plain(dose)) electrons per pixel")
       let receivers = SimplonReceivers(
-        python: python, script: options.peer, directory: options.work, frames: Self.streamedFrames, dose: dose)
+        python: python, script: options.peer, directory: options.work, ringPath: ringPath,
+        frames: Self.streamedFrames, dose: dose)
       try receivers.prepare()
       var received: [SimplonReceivers.Cost] = []
       var recorded: [SimplonReceivers.Cost] = []

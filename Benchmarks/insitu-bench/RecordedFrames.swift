@@ -80,10 +80,12 @@ struct RecordedFrames {
       removeSegments(run.directory.frames)
     }
     source.join()
+    // Threads that compress come to their end with the files.
+    let meanwhile = ChildProcess.cpuTimeOfThreads(of: getpid())
     try run.finish(within: Self.patience)
     let elapsed = (MonotonicTime.now - began).value
     let used = processCPUTime() - cpu
-    var threads = ChildProcess.cpuTimeOfThreads(of: getpid())
+    var threads = ChildProcess.cpuTimeOfThreads(of: getpid()).merging(meanwhile) { max($0, $1) }
     for (name, time) in before { threads[name]? -= time }
     threads["source"] = state.sourceTime.read { $0 }
     let stored = try run.close()

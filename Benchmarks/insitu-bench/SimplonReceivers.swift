@@ -27,6 +27,8 @@ struct SimplonReceivers {
   let python: String
   let script: String
   let directory: String
+  /// In memory: the kernel would write a ring on the disk as well.
+  let ringPath: String
   let frames: Int
   /// Electrons per pixel and frame.
   let dose: Double
@@ -96,12 +98,12 @@ struct SimplonReceivers {
     let camera: any Camera
     let run: RecordedRun?
     do {
-      ring = try FrameRing.create(directory + "/ring", slots: Self.slots, slotBytes: 2 * Self.width * Self.height)
+      ring = try FrameRing.create(ringPath, slots: Self.slots, slotBytes: 2 * Self.width * Self.height)
       camera = try CameraModels.make(CameraSettings(model: "simplon", url: url))
       run = isRecorded ? try RecordedRun(directory + "/frames", ring) : nil
     } catch { throw BenchmarkError("\(error)") }
     defer {
-      FrameRing.remove(directory + "/ring")
+      FrameRing.remove(ringPath)
       if let run { removeDirectory(run.directory.path) }
     }
     let hasEnded = Monitor(false)

@@ -15,9 +15,10 @@ extension FileDescriptor {
     } while done < 0 && errno == EINTR
     if done < 0 { throw LinuxError("pwritev") }
     var place = offset + Int64(done)
-    for unsafe part in unsafe parts.dropping(first: done) {
-      unsafe try write(part, at: place)
-      place += Int64(part.count)
+    let rest = unsafe parts.dropping(first: done)
+    for k in unsafe rest.indices {
+      unsafe try write(rest[k], at: place)
+      place += Int64(unsafe rest[k].count)
     }
   }
 
@@ -25,14 +26,15 @@ extension FileDescriptor {
   package borrowing func useCache() -> Bool { clinux_use_cache(number) == 0 }
 }
 
-/// The parts as the kernel wants them.
+/// At most `FileDescriptor.mostParts` parts, as the kernel wants them.
 func withVector<Result>(
   _ parts: [UnsafeRawBufferPointer], _ body: (UnsafePointer<iovec>, Int32) -> Result
 ) -> Result {
-  unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: parts.count) { vector in
-    for unsafe (k, part) in unsafe parts.enumerated() {
+  precondition(unsafe parts.count <= FileDescriptor.mostParts, "more parts than the kernel takes")
+  return unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: parts.count) { vector in
+    for k in unsafe parts.indices {
       unsafe vector.initializeElement(
-        at: k, to: iovec(iov_base: UnsafeMutableRawPointer(mutating: part.baseAddress), iov_len: part.count))
+        at: k, to: iovec(iov_base: UnsafeMutableRawPointer(mutating: parts[k].baseAddress), iov_len: parts[k].count))
     }
     return unsafe body(UnsafePointer(vector.baseAddress!), Int32(parts.count))
   }

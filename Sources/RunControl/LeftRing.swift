@@ -82,7 +82,8 @@ package struct LeftRing: Sendable {
         continue
       }
       if unsafe session.keep(frame, pixels, wasSeen: false) == .written { written += 1 }
-      while session.returned < session.lent, session.isWriting { session.reap(waitingAtMost: Seconds(1)) }
+      // The next frame comes into the same memory.
+      while session.returned < session.lent { session.reap(waitingAtMost: Seconds(1)) }
     }
     session.close()
     return (written, damaged)

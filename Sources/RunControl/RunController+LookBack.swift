@@ -220,7 +220,7 @@ extension RunController {
     var problem: String?
     for left in rings {
       let setup = instruments.cameras.first { $0.camera == left.camera }?.setup
-      let session = RecordingSession(run, left.camera, recorderSettings, publisher, ringBytes: Int(left.bytes)) {
+      let session = RecordingSession(run, left.camera, recorderSettings, publisher, slots: left.ring.slotCount) {
         setup?.counted($0)
       }
       let found = left.write(into: session)

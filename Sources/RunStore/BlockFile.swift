@@ -100,7 +100,8 @@ final class BlockFile {
     unsafe lent.append(bytes)
     lentBytes += bytes.count
     // The file begins with its first frame.
-    if unsafe !hasHeader || lentBytes >= settings.leastWriteBytes || lent.count == Self.mostParts { try writeLent(head) }
+    let isEnough = unsafe lentBytes >= settings.leastWriteBytes || lent.count == Self.mostParts
+    if isEnough || !hasHeader { try writeLent(head) }
   }
 
   /// Bytes that have been taken in, and that no write has been begun for.

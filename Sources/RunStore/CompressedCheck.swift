@@ -91,7 +91,16 @@ final class CompressedCheck {
 
   /// - Parameter tell: called on this thread, once for each frame, in their order.
   func check(_ frames: [StoredFrame], _ tell: (StoredFrame, Finding) -> Void) throws(LinuxError) {
+    var failure: LinuxError?
+    do throws(LinuxError) { try handAll(frames, tell) } catch { failure = error }
+    // What was read before the disk failed is told of as well.
+    while let ended = takeFirst() { give(ended, tell) }
+    if let failure { throw failure }
+  }
+
+  private func handAll(_ frames: [StoredFrame], _ tell: (StoredFrame, Finding) -> Void) throws(LinuxError) {
     var batch = takeFree(tell)
+    defer { hand(batch) }
     for frame in frames {
       var finding = misfit(of: frame)
       if finding == nil, frame.offsetBytes < pieceStart { finding = checkAlone(frame) }
@@ -116,8 +125,6 @@ final class CompressedCheck {
       hand(batch)
       batch = takeFree(tell)
     }
-    hand(batch)
-    while let ended = takeFirst() { give(ended, tell) }
   }
 
   private func misfit(of frame: StoredFrame) -> Finding? {

@@ -10,8 +10,10 @@ import Quantities
 @safe
 final class CompressionQueue {
   private static let mostThreads = 4
-  /// CompressionJobs there may be, each with room for one compressed frame; of frames that are not small, two for each thread.
+  /// Jobs there may be, each with room for one compressed frame; of frames that are not small, two for each thread.
   private static let mostJobs = 64
+  /// More are not given to a thread: another may be done sooner.
+  private static let mostJobsEach = 4
   private static let roomForSmallFrames = 16 << 20
   private static let patience = Seconds(1)
 
@@ -33,6 +35,7 @@ final class CompressionQueue {
   private enum State { case waiting, compressing, ready }
 
   private let method: FrameCompression
+  private let backlogFrames: Int
   private let backlogBytes: Int
   private let workers: [CompressionWorker]
   private let jobs: CompressionJobs
@@ -45,16 +48,19 @@ final class CompressionQueue {
   private var undealt = 0
   /// How many frames were removed from the front of `frames` so far.
   private var removed = 0
-  /// Bytes of the pixels that wait to be compressed, or are being compressed.
+  /// Frames that wait to be compressed, or are being compressed, and the bytes of their pixels.
+  private var waitingFrames = 0
   private var waitingBytes = 0
   private var freeJobs: [Int] = []
 
   /// - Parameters:
   ///   - threads: nil: one less than there are processors.
-  ///   - backlogBytes: pixels that may wait for a thread; one frame may in any case, but for 0.
-  init(_ method: FrameCompression, threads: Int?, backlogBytes: Int) {
+  ///   - backlogFrames: that may wait for a thread, or be with one.
+  ///   - backlogBytes: the same in pixels; one frame may in any case, but for 0.
+  init(_ method: FrameCompression, threads: Int?, backlogFrames: Int, backlogBytes: Int) {
     let spare = min(Self.mostThreads, max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) - 1))
     self.method = method
+    self.backlogFrames = backlogFrames
     self.backlogBytes = backlogBytes
     let jobs = CompressionJobs(Self.mostJobs)
     self.jobs = jobs
@@ -73,8 +79,12 @@ final class CompressionQueue {
   }
 
   func put(_ frame: RecordedFrame, _ pixelCRC: UInt32, _ pixels: UnsafeRawBufferPointer, lender: UInt64) {
-    let isWanted = waitingBytes == 0 ? backlogBytes > 0 : waitingBytes + pixels.count <= backlogBytes
-    if isWanted { waitingBytes += pixels.count }
+    let hasRoom = waitingBytes == 0 ? backlogBytes > 0 : waitingBytes + pixels.count <= backlogBytes
+    let isWanted = hasRoom && waitingFrames < backlogFrames
+    if isWanted {
+      waitingFrames += 1
+      waitingBytes += pixels.count
+    }
     frames.append(
       unsafe (
         isWanted ? .waiting : .ready,
@@ -130,6 +140,7 @@ final class CompressionQueue {
     frames.removeAll(keepingCapacity: true)
     head = 0
     undealt = 0
+    waitingFrames = 0
     waitingBytes = 0
   }
 
@@ -144,20 +155,24 @@ final class CompressionQueue {
         continue
       }
       let frame = frames[undealt].frame
+      guard let worker = workers.min(by: { $0.jobsUnderWay < $1.jobsUnderWay }), worker.jobsUnderWay < Self.mostJobsEach
+      else { return }
       guard let job = unsafe freeJob(for: frame.bytes.count) else { return }
       unsafe jobs[job].frame = removed + undealt
       unsafe jobs[job].pixels = frame.bytes
       unsafe jobs[job].type = PixelType(rawValue: UInt32(frame.frame.shape.bytesPerPixel))
       frames[undealt].state = .compressing
       undealt += 1
-      workers.min { $0.jobsUnderWay < $1.jobsUnderWay }?.begin(job)
+      worker.begin(job)
     }
   }
 
   /// A job that no thread has, with room for so many bytes.
   private func freeJob(for bytes: Int) -> Int? {
     let most = min(Self.mostJobs, max(2 * workers.count, Self.roomForSmallFrames / max(1, bytes)))
-    if freeJobs.isEmpty, jobs.made < most { freeJobs.append(jobs.make()) }
+    // After frames that were smaller there are more: those that are not used keep the little room they have.
+    guard jobs.made - freeJobs.count < most else { return nil }
+    if freeJobs.isEmpty { freeJobs.append(jobs.make()) }
     guard let job = freeJobs.popLast() else { return nil }
     jobs.makeRoom(bytes, in: job)
     return job
@@ -169,6 +184,7 @@ final class CompressionQueue {
       while let job = worker.takeEnded() {
         let place = unsafe jobs[job].frame - removed
         let stored = unsafe jobs[job].stored
+        waitingFrames -= 1
         unsafe waitingBytes -= jobs[job].pixels.count
         frames[place].state = .ready
         if unsafe stored.isEmpty {

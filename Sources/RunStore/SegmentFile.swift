@@ -62,8 +62,8 @@ final class SegmentFile {
   var length: Int64 { blocks.length }
 
   /// Takes a frame in.
-  /// - Parameter lender: named by `WritesUnderWay.firstLender` as long as the bytes must stay where they are; nil: they need
-  ///   not stay.
+  /// - Parameter lender: named by `firstLender`, and then by that of `WritesUnderWay`, as long as the bytes must stay where they
+  ///   are; nil: they need not stay.
   func add(
     _ record: IndexRecord, _ bytes: UnsafeRawBufferPointer, _ encoding: FrameEncoding, _ storedCRC: UInt32,
     lender: UInt64?
@@ -77,19 +77,26 @@ final class SegmentFile {
     if frames - indexed >= Self.mostPending { try blocks.writeWaiting(header) }
   }
 
+  /// Begins to write what waits in memory that was lent.
+  func writeLent() throws(LinuxError) { try keepingRecords { () throws(LinuxError) in try blocks.writeLent(header) } }
+
   /// Takes in what has been written meanwhile and indexes it; when nothing has, waits for something. Who waits for memory that
   /// was lent gets it without waiting for more frames.
   func reap(atMost span: Seconds) throws(LinuxError) {
-    do throws(LinuxError) {
+    try keepingRecords { () throws(LinuxError) in
       if span.value > 0 && writes.count == 0 { try blocks.writeLent(header) }
       try blocks.reap(atMost: span)
-    } catch {
-      // What came before the write that failed is on the file.
+    }
+    if headerFrames == 0 && indexed > 0 { try writeHeader() }
+  }
+
+  /// Writes the records of what has come onto the file meanwhile; also when `body` fails: what came before is there.
+  private func keepingRecords(_ body: () throws(LinuxError) -> Void) throws(LinuxError) {
+    do throws(LinuxError) { try body() } catch {
       try? writeRecords()
       throw error
     }
     try writeRecords()
-    if headerFrames == 0 && indexed > 0 { try writeHeader() }
   }
 
   /// Records of the frames that are complete on the file.
@@ -142,8 +149,11 @@ final class SegmentFile {
     return SegmentHeader(format: format, shape: shape, frames: frames, note: settings.note).bytes
   }
 
-  /// Everything taken in is on the file and has its record.
-  func gather() throws(LinuxError) { try settle(exactly: false) }
+  /// Everything taken in is on the file and has its record, or is on its way there.
+  func gather() throws(LinuxError) {
+    // Whole blocks need nobody to wait for them.
+    if blocks.firstLender != nil { try writeLent() } else { try settle(exactly: false) }
+  }
 
   /// Everything taken in is on the file, has its record, and is counted in the header; the file holds nothing else.
   func flush() throws(LinuxError) {
@@ -152,13 +162,7 @@ final class SegmentFile {
   }
 
   private func settle(exactly: Bool) throws(LinuxError) {
-    do throws(LinuxError) {
-      try blocks.settle(exactly: exactly, header)
-    } catch {
-      try? writeRecords()
-      throw error
-    }
-    try writeRecords()
+    try keepingRecords { () throws(LinuxError) in try blocks.settle(exactly: exactly, header) }
   }
 
   /// Begins fdatasync(2) of what has its record, unless the last is still under way.

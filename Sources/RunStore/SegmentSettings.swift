@@ -28,7 +28,8 @@ package struct SegmentSettings: Sendable {
   package var compression: FrameCompression?
   /// Threads that compress, in the background; nil: one less than there are processors, at least one, at most four.
   package var compressionThreads: Int?
-  /// Pixels that may wait, where they are, for a thread, bytes; what comes beyond is stored as it is.
+  /// Frames that may wait, where they are, for a thread, and bytes of their pixels; what comes beyond is stored as it is.
+  package var compressionBacklogFrames = 4096
   package var compressionBacklogBytes = 32 << 20
   /// A line in each header, for people: run and sample.
   package var note = ""

@@ -86,7 +86,9 @@ package final class SegmentWriter: @unchecked Sendable {
     self.stored = stored
     writes = WritesUnderWay(settings)
     compression = settings.compression.map {
-      CompressionQueue($0, threads: settings.compressionThreads, backlogBytes: settings.compressionBacklogBytes)
+      CompressionQueue(
+        $0, threads: settings.compressionThreads, backlogFrames: settings.compressionBacklogFrames,
+        backlogBytes: settings.compressionBacklogBytes)
     }
   }
 
@@ -100,11 +102,16 @@ package final class SegmentWriter: @unchecked Sendable {
   /// Of the frames given to `append`, the memory of the first so many is not needed any more. Grows within `append`, `reap`,
   /// `flush` and `close`, and is `framesHandedOver` after the last two, and after a segment has failed.
   package var framesReleased: UInt64 {
-    min(
-      writes.firstLender ?? segment?.firstLender ?? framesHandedOver, compression?.firstLender ?? framesHandedOver)
+    min(writes.firstLender ?? framesHandedOver, framesBegun)
   }
 
-  /// Whether there is something to wait for with `reap`.
+  /// Of the frames given to `append`, the first so many do not wait where they are: neither to be written together with others
+  /// nor for a thread that compresses.
+  package var framesBegun: UInt64 {
+    min(segment?.firstLender ?? framesHandedOver, compression?.firstLender ?? framesHandedOver)
+  }
+
+  /// Whether something has been begun that `reap` can wait for.
   package var isWriting: Bool { writes.count > 0 || position > placed }
 
   /// Takes a frame in and begins to write it; waits only when too much is under way already. After a `SegmentError` the frame
@@ -145,6 +152,13 @@ package final class SegmentWriter: @unchecked Sendable {
       } else {
         try onFile { (file) throws(LinuxError) in try file.reap(atMost: span) }
       }
+    } catch { throw fail(error) }
+  }
+
+  /// Begins to write the frames that wait, where they are, to be written together with others.
+  package func writeGathered() throws(SegmentError) {
+    do throws(SegmentFault) {
+      try onFile { (file) throws(LinuxError) in try file.writeLent() }
     } catch { throw fail(error) }
   }
 

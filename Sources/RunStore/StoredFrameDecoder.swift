@@ -21,8 +21,8 @@ struct StoredFrameDecoder: ~Copyable {
       }
       return
     }
-    guard frame.storedBytes < shape.bytes else {
-      throw damaged(frame, "has \(frame.storedBytes) bytes, more than its pixels", in: path)
+    guard 0 < frame.storedBytes, frame.storedBytes < shape.bytes else {
+      throw damaged(frame, "has \(frame.storedBytes) bytes, and its pixels are \(shape.bytes)", in: path)
     }
   }
 

@@ -1,48 +1,65 @@
 import Linux
 import Quantities
-import Synchronization
 import Testing
 
-@Suite("A bell that costs nothing while nobody sleeps")
+@Suite("A doorbell")
 struct DoorbellTests {
-  /// A ring that is lost leaves both threads asleep, and the test runs into its limit.
-  @Test("No ring is lost between two threads that take turns", .timeLimit(.minutes(1)))
-  func turns() {
-    let there = HandoverRing(capacity: 4)
-    let back = HandoverRing(capacity: 4)
-    let (bell, answerBell) = (Doorbell(), Doorbell())
+  private static let patience = Seconds(60)
+
+  @Test("wakes whoever sleeps, each time: numbers go to and fro, and nobody waits in vain")
+  func toAndFro() {
     let count: UInt64 = 20_000
-    let echo = NamedThread("test-echo") {
+    let (there, back) = (HandoverRing(capacity: 1), HandoverRing(capacity: 1))
+    let (bell, answer) = (Doorbell(), Doorbell())
+    let other = NamedThread("doorbell") {
       for _ in 0..<count {
-        guard let number = bell.wait(atMost: Seconds(600), for: { there.pop() }) else { return }
-        _ = back.push(number * 3)
-        answerBell.ring()
+        guard let number = bell.wait(atMost: Self.patience, for: { there.pop() }) else { return }
+        guard back.push(number + 1) else { return }
+        answer.ring()
       }
     }
-    for number in 0..<count {
-      #expect(there.push(number))
+    var came: UInt64 = 0
+    while came < count {
+      guard there.push(came) else { break }
       bell.ring()
-      // Now and then late, so that each of the two is asleep when the other rings.
-      if number % 1000 == 0 { sleepThread(for: Seconds(0.002)) }
-      #expect(answerBell.wait(atMost: Seconds(600), for: { back.pop() }) == number * 3)
+      guard let next = answer.wait(atMost: Self.patience, for: { back.pop() }), next == came + 1 else { break }
+      came = next
     }
-    echo.join()
+    #expect(came == count)
+    other.join()
   }
 
-  @Test("Who waits for nothing gets nothing, and a ring before the wait is no answer by itself")
-  func nothing() {
+  @Test("of several threads wakes for what the last of them has")
+  func several() {
     let bell = Doorbell()
-    bell.ring()
-    #expect(bell.wait(atMost: Seconds(0), for: { Int?.none }) == nil)
-    #expect(bell.wait(atMost: Seconds(0.01), for: { Int?.none }) == nil)
-    var looks = 0
-    #expect(
-      bell.wait(
-        atMost: Seconds(0),
-        for: {
-          looks += 1
-          return 7
-        }) == 7)
-    #expect(looks == 1)
+    let (each, threads) = (UInt64(20_000), 3)
+    let rings = (0..<threads).map { _ in HandoverRing(capacity: 64) }
+    let others = rings.map { ring in
+      NamedThread("doorbell") {
+        var number: UInt64 = 0
+        let end = MonotonicTime.now + Self.patience
+        while number < each, MonotonicTime.now < end {
+          if ring.push(number) {
+            number += 1
+            bell.ring()
+          }
+        }
+      }
+    }
+    var came: UInt64 = 0
+    var isInOrder = true
+    var next = [UInt64](repeating: 0, count: threads)
+    while came < each * UInt64(threads) {
+      let found = bell.wait(atMost: Self.patience) { () -> (Int, UInt64)? in
+        for (k, ring) in rings.enumerated() { if let number = ring.pop() { return (k, number) } }
+        return nil
+      }
+      guard let (k, number) = found else { break }
+      isInOrder = isInOrder && number == next[k]
+      next[k] = number + 1
+      came += 1
+    }
+    #expect(came == each * UInt64(threads) && isInOrder)
+    for other in others { other.join() }
   }
 }

@@ -19,23 +19,26 @@ final class RecorderBench {
   private let level: UInt16?
   private let publisher: StreamPublisher
   private let path: String
+  private let settings: RecorderSettings
 
   struct Failure: Error { var reason: String }
 
   /// - Parameters:
   ///   - recording: of every step.
   ///   - level: of all pixels but the first four, which have the number of the frame; nil: they are left as they are.
+  ///   - slotSide: of the largest frames that the ring takes; nil: of these.
   ///   - queue: the disk; nil: the real one.
   init(
-    _ recording: Recording, slots: Int = 64, side: Int = 8, steps: Int = 1, degradations: [Degradation] = [],
-    level: UInt16? = nil, segmentBytes: Int64 = 1 << 20, queue: (@Sendable (Int) -> any FileQueue)? = nil
+    _ recording: Recording, slots: Int = 64, side: Int = 8, slotSide: Int? = nil, steps: Int = 1,
+    degradations: [Degradation] = [], level: UInt16? = nil, segmentBytes: Int64 = 1 << 20,
+    queue: (@Sendable (Int) -> any FileQueue)? = nil
   ) throws {
     var template = Array("/tmp/recorder-bench.XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw Failure(reason: "no temporary directory") }
     path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     self.side = side
     self.level = level
-    ring = try FrameRing.create(path + "/ring", slots: slots, slotBytes: side * side * 2)
+    ring = try FrameRing.create(path + "/ring", slots: slots, slotBytes: (slotSide ?? side) * (slotSide ?? side) * 2)
     let place = CameraRing(.first, ring)
     publisher = try StreamPublisher(ZeroMQContext(), endpoint: "inproc://recorder-bench", rings: [place])
     recorder = FrameRecorder(camera: .first, ring: ring, publisher: publisher)
@@ -59,7 +62,13 @@ final class RecorderBench {
       writer: RunWriter(database))
     var settings = RecorderSettings(segmentBytes: segmentBytes, keepFree: 0, degradations: degradations)
     settings.queue = queue
+    self.settings = settings
     recorder.begin(run, settings)
+  }
+
+  /// Another way into the same run, for frames that do not come through the recorder.
+  func session() -> RecordingSession {
+    RecordingSession(run, .first, settings, publisher, slots: ring.slotCount)
   }
 
   /// Puts frames into the ring, and waits where it is full.
@@ -103,6 +112,23 @@ final class RecorderBench {
       guard MonotonicTime.now < end else { throw Failure(reason: "the recorder stands still") }
       sleepThread(for: Seconds(0.002))
     }
+  }
+
+  /// Puts frames into the ring a few at a time, as the recorder gets on, with no pause in which it would put its files in order.
+  /// - Returns: how many found the ring full.
+  func putInStep(_ numbers: Range<UInt64>) throws -> UInt64 {
+    let refused = ring.refused
+    for first in stride(from: numbers.lowerBound, to: numbers.upperBound, by: 8) {
+      for number in first..<min(first + 8, numbers.upperBound) { _ = offer(number) }
+      // A turn that had begun, the one that takes these, and the beginning of the next.
+      let beats = recorder.beats
+      let end = MonotonicTime.now + Seconds(10)
+      while recorder.beats < beats + 3 {
+        guard MonotonicTime.now < end else { throw Failure(reason: "the recorder stands still") }
+        sleepThread(for: Seconds(0.0005))
+      }
+    }
+    return ring.refused - refused
   }
 
   func keep(last span: Seconds) throws -> UInt64 {

@@ -1,5 +1,6 @@
 import BiasProtocol
 import FrameRing
+import Glibc
 import Linux
 import Quantities
 import RunStore
@@ -141,6 +142,62 @@ struct RecorderTests {
     #expect(try bench.keep(last: Seconds(60)) >= 7)
     bench.ended(triggered: 200, refused: bench.ring.refused)
     _ = try bench.finish()
+  }
+
+  @Test(
+    "small frames of whole pages that wait to be written together never hold the ring: few of many, or small ones in large slots",
+    arguments: [(Recording.Keep.everyNth(50), 64), (.all, 1024)])
+  func gathersLittle(keep: Recording.Keep, slotSide: Int) throws {
+    let bench = try RecorderBench(
+      Recording(keep: keep), slots: 32, side: 64, slotSide: slotSide, degradations: [.everyNth(2)],
+      queue: { BlockingFileQueue(limit: $0) })
+    bench.recorder.seriesStarted(1)
+    #expect(try bench.putInStep(0..<240) == 0)
+    bench.ended(triggered: 240)
+    let (database, report, ledgers) = try bench.finish()
+    #expect(report.isSound, "\(report.findings)")
+    #expect(ledgers[0].written == (keep == .all ? 240 : 5) && ledgers[0].totalDropped == 0)
+    #expect(try database.database.rows("SELECT 1 FROM event WHERE kind = 'storage_degraded'").isEmpty)
+  }
+
+  @Test("nor do those of the past that were kept, while none that comes afterwards is wanted")
+  func keepsLittle() throws {
+    let bench = try RecorderBench(
+      Recording(keep: .none), slots: 32, side: 64, queue: { BlockingFileQueue(limit: $0) })
+    bench.recorder.seriesStarted(1)
+    try bench.put(0..<12)
+    try bench.settle()
+    #expect(try bench.keep(last: Seconds(60)) == 12)
+    #expect(try bench.putInStep(12..<100) == 0)
+    bench.ended(triggered: 100)
+    let (_, report, ledgers) = try bench.finish()
+    #expect(report.isSound, "\(report.findings)")
+    #expect(ledgers[0].written == 12 && ledgers[0].skipped == 88)
+  }
+
+  @Test("frames of whole pages that a daemon left are recovered with their pixels")
+  func recovers() throws {
+    let bench = try RecorderBench(Recording(keep: .none), side: 64)
+    let runtime = "/tmp/recorder-tests-\(getpid())"
+    let path = CameraRing.path(runtime: runtime, .first)
+    defer { for end in ["", ".left"] { FrameRing.remove(path + end) } }
+    let ring = try FrameRing.create(path, slots: 32, slotBytes: 64 * 64 * 2)
+    for number in UInt64(0)..<20 {
+      let sequence = ring.write { frame, room in
+        frame.frameNumber = number
+        frame.series = 1
+        frame.width = 64
+        frame.height = 64
+        room.bindMemory(to: UInt16.self).update(repeating: UInt16(number))
+        return true
+      }
+      #expect(sequence != nil)
+    }
+    let left = try #require(LeftRing.setAside(runtime: runtime, .first) { Issue.record("\($0)") })
+    let found = left.write(into: bench.session())
+    #expect(found.written == 20 && found.damaged == 0)
+    let (_, report, _) = try bench.finish()
+    #expect(report.framesChecked == 20 && report.isSound, "\(report.findings)")
   }
 
   @Test("a stored account that says nonsense is told of, and stops nobody")

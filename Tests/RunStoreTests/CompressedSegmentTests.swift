@@ -291,6 +291,20 @@ struct CompressedSegmentTests {
     }
   }
 
+  @Test(
+    "sizes that cannot be are found in the database as well, where it stands in for a damaged record",
+    arguments: [-1, 0])
+  func impossibleRow(bytes: Int) throws {
+    let temporary = try TemporaryData()
+    let run = try run(temporary)
+    let contents = try SegmentContents(run.directory.frames, 0)
+    try flip(contents.indexPath, at: 3 * 96, mask: 1)
+    try run.database.execute("UPDATE frame SET stored_bytes = \(bytes) WHERE frame_number = 3")
+    let report = try RunVerification.verify(run.directory)
+    #expect(report.framesChecked == 12)
+    #expect(report.findings.contains { $0.kind == .pixels && $0.text.contains("frame 3 has \(bytes) bytes") })
+  }
+
   @Test("one changed bit in any byte of an index record is found", arguments: Array(stride(from: 0, to: 96, by: 5)))
   func changedIndex(byte: Int) throws {
     let temporary = try TemporaryData()

@@ -10,7 +10,7 @@ import RunStore
 final class FrameOutput {
   /// Buffers for frames that are written otherwise than they came.
   private static let mostBuffers = 16
-  /// Frames that wait for their compression, or small ones that are being written, fill at most this part of the ring.
+  /// Frames that wait for their compression are at most this part of the ring.
   private static let shareOfRing = 4
 
   let files: FrameFiles
@@ -39,10 +39,10 @@ final class FrameOutput {
   }
 
   /// - Parameters:
-  ///   - ringBytes: of the ring that the frames lie in.
+  ///   - slots: of the ring that the frames lie in.
   ///   - counted: electrons per Å² that a frame, or a sum of frames, counted; nil where that is not known.
   init(
-    _ run: ActiveRun, _ camera: RunCamera, _ settings: RecorderSettings, _ publisher: StreamPublisher, ringBytes: Int,
+    _ run: ActiveRun, _ camera: RunCamera, _ settings: RecorderSettings, _ publisher: StreamPublisher, slots: Int,
     counted: @escaping (FrameHeader) -> StoredStatistics.Uncertain?,
     settle: @escaping (StoredWork, _ isStored: Bool) -> Void
   ) {
@@ -56,9 +56,8 @@ final class FrameOutput {
     segments.note = run.id
     segments.freeBytesKept = settings.keepFree
     segments.compression = settings.compression
-    // What waits to be written, or to be compressed, must never be what the camera lacks.
-    segments.leastWriteBytes = min(segments.leastWriteBytes, ringBytes / (Self.shareOfRing * segments.writesUnderWay))
-    segments.compressionBacklogBytes = min(segments.compressionBacklogBytes, ringBytes / Self.shareOfRing)
+    // What waits to be compressed must never be what the camera lacks. Each takes a slot, however small it is.
+    segments.compressionBacklogFrames = min(segments.compressionBacklogFrames, max(1, slots / Self.shareOfRing))
     segments.queue = settings.queue
     compression = settings.compression
     let stored = StoredFrames()
@@ -69,6 +68,8 @@ final class FrameOutput {
   /// Frames whose memory was lent to the writer so far, and how many of them it needs no more.
   var lent: UInt64 { writer.framesHandedOver }
   var returned: UInt64 { writer.framesReleased }
+  /// How many of them do not wait to be written together with others, or to be compressed.
+  var begun: UInt64 { writer.framesBegun }
   var isWriting: Bool { writer.isWriting }
 
   /// Writes pixels that are not those of the frame as it came.
@@ -149,6 +150,9 @@ final class FrameOutput {
 
   /// Takes in what was written meanwhile.
   func reap(waitingAtMost span: Seconds) { attempt { () throws(SegmentError) in try writer.reap(waitingAtMost: span) } }
+
+  /// Begins to write the frames that wait to be written together with others.
+  func writeGathered() { attempt { () throws(SegmentError) in try writer.writeGathered() } }
 
   func synchronize() { if failure == nil { writer.synchronize() } }
 

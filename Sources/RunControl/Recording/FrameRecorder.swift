@@ -62,6 +62,9 @@ package final class FrameRecorder: Sendable {
   /// Slots that are free for the camera while the recorder keeps up: half of a small ring, an eighth of a large one.
   private static let fewestFree = 256
   private static let shareFree = 8
+  /// From the first frame that waits to be written together with others there is at most this part of the ring: four writes
+  /// under way and those that wait leave the camera most of it, though frames between them are not written.
+  private static let shareGathered = 16
 
   private enum Command: Sendable {
     case begin(ActiveRun, RecorderSettings)
@@ -221,7 +224,7 @@ package final class FrameRecorder: Sendable {
       }
       if let session, session.isWriting {
         // What is on the disk is told at once; a frame that comes meanwhile has time.
-        if ring.published == slots.next { session.reap(waitingAtMost: Seconds(0.002)) }
+        session.reap(waitingAtMost: Seconds(ring.published == slots.next ? 0.002 : 0))
       } else {
         _ = ring.waitForPublished(beyond: slots.next, atMost: Seconds(0.02))
       }
@@ -234,8 +237,7 @@ package final class FrameRecorder: Sendable {
       slots.forgetSession()
       // The end of the run before may have come after this one was announced.
       shared.update { $0.isRecording = true }
-      session = RecordingSession(
-        run, camera, settings, publisher, ringBytes: ring.slotCount * ring.slotBytes, counted: counted)
+      session = RecordingSession(run, camera, settings, publisher, slots: ring.slotCount, counted: counted)
     case .seriesStarted(let series):
       session?.begin(series)
     case .seriesEnded(let ended, let upTo):
@@ -287,6 +289,9 @@ package final class FrameRecorder: Sendable {
     slots.take(isWritten: session != nil && fate != .skipped, wasSeen: session != nil, lentUntil: session?.lent ?? 0)
     giveBack(session, &slots)
     if let lookBack, let session { _ = keep(since: arrival - lookBack, session, &slots) }
+    if let session, slots.countWaiting(begun: session.begun) * Self.shareGathered > ring.slotCount {
+      session.writeGathered()
+    }
     // A full ring on a slow disk takes a while: each frame is a turn.
     if sequence % 16 == 0 {
       let published = ring.published
@@ -330,6 +335,8 @@ package final class FrameRecorder: Sendable {
       if sequence % 16 == 0 { shared.update { $0.beats += 1 } }
     }
     slots.holdFrom = nil
+    // They are the oldest of the ring, and what comes next may not be wanted.
+    session.writeGathered()
     return kept
   }
 
@@ -363,11 +370,14 @@ struct RingSlots {
   var holdFrom: UInt64?
   /// The writer needs none before it, but for those that were kept afterwards.
   private var taken: UInt64
+  /// The same of those that nobody has begun to write.
+  private var waiting: UInt64
 
   init(count: Int, next: UInt64) {
     places = Array(repeating: Place(), count: count)
     oldest = next
     taken = next
+    waiting = next
     self.next = next
   }
 
@@ -392,9 +402,20 @@ struct RingSlots {
   /// The first slot that the camera cannot have, however much it needs one: it has not been dealt with, or the writer has not
   /// returned its frame, or one before it. What looking back has lent again is not meant.
   mutating func firstTaken(returned: UInt64) -> UInt64 {
-    taken = max(taken, oldest)
-    while taken < next, self[taken].lentUntil <= returned { taken += 1 }
+    taken = firstLent(from: taken, beyond: returned)
     return taken
+  }
+
+  /// Slots from the first one whose frame, or one before it, waits to be written together with others, or to be compressed.
+  mutating func countWaiting(begun: UInt64) -> Int {
+    waiting = firstLent(from: waiting, beyond: begun)
+    return Int(next - waiting)
+  }
+
+  private func firstLent(from place: UInt64, beyond frames: UInt64) -> UInt64 {
+    var place = max(place, oldest)
+    while place < next, self[place].lentUntil <= frames { place += 1 }
+    return place
   }
 
   /// Lets go of slots below `wanted` that were dealt with and that the writer has returned.

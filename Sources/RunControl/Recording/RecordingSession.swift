@@ -66,10 +66,10 @@ final class RecordingSession {
   }
 
   /// - Parameters:
-  ///   - ringBytes: of the ring that the frames lie in.
+  ///   - slots: of the ring that the frames lie in.
   ///   - counted: electrons per Å² that a frame, or a sum of frames, counted; nil where that is not known.
   init(
-    _ run: ActiveRun, _ camera: RunCamera, _ settings: RecorderSettings, _ publisher: StreamPublisher, ringBytes: Int,
+    _ run: ActiveRun, _ camera: RunCamera, _ settings: RecorderSettings, _ publisher: StreamPublisher, slots: Int,
     counted: @escaping (FrameHeader) -> StoredStatistics.Uncertain? = { _ in nil }
   ) {
     self.run = run
@@ -77,7 +77,8 @@ final class RecordingSession {
     self.publisher = publisher
     pressure = DiskPressure(settings.degradations)
     keepFree = settings.keepFree
-    output = FrameOutput(run, camera, settings, publisher, ringBytes: ringBytes, counted: counted) { [accounts] work, isStored in
+    output = FrameOutput(run, camera, settings, publisher, slots: slots, counted: counted) {
+      [accounts] work, isStored in
       if isStored {
         accounts.series[work.header.series]?.noteWritten(work, rule: work.rule, at: work.header.arrival)
       } else {
@@ -90,6 +91,8 @@ final class RecordingSession {
   /// Frames whose memory was lent so far, and how many of them nobody needs any more.
   var lent: UInt64 { output.lent }
   var returned: UInt64 { output.returned }
+  /// How many of them do not wait to be written together with others, or to be compressed.
+  var begun: UInt64 { output.begun }
   var isWriting: Bool { output.isWriting }
   /// Why frames could not be written; nil where all could.
   var failure: String? { output.failure.map { "\($0)" } }
@@ -309,6 +312,7 @@ final class RecordingSession {
 
   func flush() { output.flush() }
   func reap(waitingAtMost span: Seconds) { output.reap(waitingAtMost: span) }
+  func writeGathered() { output.writeGathered() }
   func synchronize() { output.synchronize() }
 
   /// Looks at how much of the ring waits, and from time to time at what is free on the disk.
