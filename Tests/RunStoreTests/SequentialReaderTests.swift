@@ -12,9 +12,10 @@ struct SequentialReaderTests {
   func inOrder(size: Int, direct: Bool) throws {
     let temporary = try TemporaryData(onDisk: true)
     let path = temporary.data.path + "/file"
-    let expected = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+    // Not made without initializing it: of no bytes, the standard library would write into what all empty arrays share.
+    var expected = [UInt8](repeating: 0, count: size)
+    expected.withUnsafeMutableBytes { buffer in
       for k in 0..<size { buffer[k] = UInt8(truncatingIfNeeded: k ^ k >> 8 ^ k >> 16) }
-      count = size
     }
     try FileSystem.replace(path, with: expected)
     let reader = try SequentialReader(path, direct: direct)
