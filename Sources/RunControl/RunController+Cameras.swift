@@ -1,8 +1,11 @@
+import BiasProtocol
+import ControlProtocol
 import FrameIngest
 import FrameRing
 import JSON
 import Journal
 import Linux
+import Pixels
 import Quantities
 import RunStore
 
@@ -47,6 +50,60 @@ extension RunController {
     station.identity.update { $0 = identity }
     board.connected(station.name, "\(identity.model), serial \(identity.serial)", state: state)
     activeRun.map { put(station, in: $0) }
+  }
+
+  /// A camera has this long to answer before a run that records is refused.
+  private static let answerPatience = Seconds(5)
+
+  /// The cameras as a plan sees them: frames as large as the camera says, or else as its ring takes.
+  var plannedCameras: [PlannedCamera] {
+    zip(settings.plannedCameras, instruments.cameras).map { planned, station in
+      var planned = planned
+      guard let identity = station.identity.read({ $0 }), let width = identity.width, let height = identity.height
+      else { return planned }
+      (planned.width, planned.height) = (width, height)
+      planned.bytesPerPixel = identity.pixelType?.bytesPerPixel ?? planned.bytesPerPixel
+      return planned
+    }
+  }
+
+  /// Frames are not asked of a camera that is not there, and triggers not of regions that nobody looks at: what is done to
+  /// the sample cannot be done again.
+  func checkCameras(_ compiled: CompiledProtocol, _ file: String) throws(ControlError) {
+    for station in instruments.cameras {
+      guard let step = compiled.steps.first(where: { $0.recording[station.name].runs }) else { continue }
+      let end = MonotonicTime.now + Self.answerPatience
+      while board[station.name]?.isConnected != true, MonotonicTime.now < end { sleepThread(for: Seconds(0.05)) }
+      guard board[station.name]?.isConnected == true else {
+        let why = board[station.name]?.error ?? "it has not answered yet"
+        throw ControlError(
+          .unavailable, "\(file):\(step.line): frames are to be recorded, and \(words(station)) is not there: \(why)",
+          remedy: "Look at: insituctl devices; or take “record” out.")
+      }
+      let regions = station.setup.statistics.regions.count
+      for step in compiled.steps {
+        guard case .region(let number)? = step.recording[station.name].trigger?.statistic, number > regions else {
+          continue
+        }
+        throw ControlError(
+          .data,
+          "\(file):\(step.line): the trigger looks at region \(number), and \(words(station)) has \(regions) of them",
+          remedy: "Write it into statistics.regions of the camera's configuration, or name another.")
+      }
+    }
+  }
+
+  /// Regions that reach beyond the frames that the camera sent last.
+  func regionDoubts(_ compiled: CompiledProtocol) -> [String] {
+    plannedCameras.flatMap { camera in
+      compiled.steps.compactMap { step in
+        guard let region = step.recording[camera.name].region,
+          region.left + region.width > camera.width || region.top + region.height > camera.height
+        else { return nil }
+        return "line \(step.line): the region reaches beyond the frames of \(camera.name), which are "
+          + "\(camera.width) x \(camera.height): it is cut there"
+      }
+    }
   }
 
   /// "the camera", or "the camera diffraction".

@@ -175,7 +175,7 @@ extension RunController {
       let compiled = try compile(text, file)
       _ = try checkAcquisition(compiled, file)
       var plan = compiled.plan(
-        cameras: settings.plannedCameras, indexBytes: IndexRecord.byteCount, instrument: plannedInstrument)
+        cameras: plannedCameras, indexBytes: IndexRecord.byteCount, instrument: plannedInstrument)
       plan.warnings += lookBackDoubts(compiled)
       return .success(["plan": plan.json, "compiled": compiled.json])
     } catch { return .failure(error) }
@@ -210,7 +210,7 @@ extension RunController {
       "lost_frames": .integer(Int64(clamping: progress?.frames.lost ?? 0)),
       "disk": [
         "free_bytes": .optional(free),
-        "seconds_left": bytesPerSecond > 0
+        "seconds_left": bytesPerSecond > 0 && run != nil
           ? .optional(free.map { Double(max(0, $0 - settings.keepFree)) / bytesPerSecond }) : .null,
       ],
       "holder": [

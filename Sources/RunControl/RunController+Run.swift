@@ -46,10 +46,11 @@ extension RunController {
     }
     do throws(ControlError) {
       let compiled = try compile(text, file)
-      let plan = compiled.plan(cameras: settings.plannedCameras, indexBytes: IndexRecord.byteCount)
+      let plan = compiled.plan(cameras: plannedCameras, indexBytes: IndexRecord.byteCount)
       try checkDisk(plan)
       try connectInstruments()
-      let warnings = try checkAcquisition(compiled, file)
+      try checkCameras(compiled, file)
+      let warnings = try checkAcquisition(compiled, file) + regionDoubts(compiled)
       let doubts = lookBackDoubts(compiled)
       if let reason = stopWanted.read({ $0 }) {
         throw ControlError(.unavailable, "the run does not begin: \(reason)")
@@ -259,8 +260,12 @@ extension RunController {
       (outcome, reason) = (.failed, "frames could not be written: \(problem)")
     }
     flushSamples()
-    if outcome == .complete, sequence.hasRecorded, run.progress.frames.received == 0 {
+    let frames = run.progress.frames
+    if outcome == .complete, sequence.hasRecorded, frames.received == 0 {
       (outcome, reason) = (.failed, "frames were to be recorded, and none came from the camera")
+    }
+    if outcome == .complete, frames.received > 0, frames.dropped["unusable"] == frames.received {
+      (outcome, reason) = (.failed, "\(frames.received) frames came from the camera, and none could be used")
     }
     let holes = run.holes
     if holes.count > 0 {

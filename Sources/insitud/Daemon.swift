@@ -61,8 +61,8 @@ struct Daemon {
     let settings = configuration.controller
     let bus = recorded(configuration.bus, options.recordUSB, journal)
 
-    let (data, lock, catalog, beam, interrupted) = openData(settings, journal)
-    defer { withExtendedLifetime(lock) {} }
+    let (data, locks, catalog, beam, interrupted) = openData(settings, journal)
+    defer { withExtendedLifetime(locks) {} }
     var twin: TwinCompanion?
     if let command = configuration.twinCommand {
       do throws(ConfigurationError) {
@@ -166,29 +166,32 @@ struct Daemon {
     return RecordingBus(wrapping: bus, directory: directory) { journal.log(.warning, $0) }
   }
 
-  /// Data directory, its lock, the beam as it was measured, and the catalog after recovery of what an earlier daemon left.
+  /// Data directory, the locks, the beam as it was measured, and the catalog after recovery of what an earlier daemon left.
   private static func openData(_ settings: ControllerSettings, _ journal: Journal) -> (
-    DataDirectory, DataDirectoryLock, Catalog, Beam, [RunDirectory]
+    DataDirectory, [DaemonLock], Catalog, Beam, [RunDirectory]
   ) {
     do throws(LinuxError) { try FileSystem.makeDirectories(settings.runtime) } catch {
       leave("insitud: the runtime directory: \(error); choose another with --runtime DIR", Exit.cannotCreate)
     }
     do throws(RunStoreError) {
       let data = try DataDirectory(creating: settings.data)
-      let lock = try lock(data)
+      let locks = [
+        try lock { () throws(RunStoreError) in try DaemonLock(runtime: settings.runtime) },
+        try lock { () throws(RunStoreError) in try DaemonLock(data: data) },
+      ]
       let catalog = try Catalog(data)
       let beam = Beam(in: data, configured: settings.doseRate, journal)
-      return (data, lock, catalog, beam, try InterruptedRuns.recover(catalog, doseRate: beam.doseRate, journal))
+      return (data, locks, catalog, beam, try InterruptedRuns.recover(catalog, doseRate: beam.doseRate, journal))
     } catch {
       leave("insitud: \(error)", error.kind == .busy ? Exit.busy : Exit.cannotCreate)
     }
   }
 
   /// A daemon that was just killed may still be dying: its lock is waited for a moment.
-  private static func lock(_ data: DataDirectory) throws(RunStoreError) -> DataDirectoryLock {
+  private static func lock(_ take: () throws(RunStoreError) -> DaemonLock) throws(RunStoreError) -> DaemonLock {
     let end = MonotonicTime.now + Seconds(2)
     while true {
-      do throws(RunStoreError) { return try DataDirectoryLock(data) } catch {
+      do throws(RunStoreError) { return try take() } catch {
         guard error.kind == .busy, MonotonicTime.now < end else { throw error }
         sleepThread(for: Seconds(0.1))
       }

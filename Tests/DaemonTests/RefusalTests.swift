@@ -48,6 +48,17 @@ extension DaemonTests {
       #expect(try laboratory.client().call(.status)["state"]?.string == "idle")
     }
 
+    @Test("A second daemon with the same sockets ends with 75, whatever its data; the first goes on")
+    func lockedRuntime() throws {
+      let laboratory = try Laboratory()
+      let first = try laboratory.startDaemon()
+      let other = try laboratory.launchDaemon(["--data", laboratory.path + "/other"])
+      #expect(try other.waitForExit() == 75)
+      #expect(other.errors.contains(laboratory.runtime), "\(other.errors)")
+      #expect(first.exitCode == nil)
+      #expect(try laboratory.client().call(.status)["state"]?.string == "idle")
+    }
+
     @Test(
       "A configuration with an unknown key, a wrong value or no file is 78, with file, line and column",
       arguments: [

@@ -366,6 +366,48 @@ extension DaemonTests {
       #expect(run.at("frames.dropped.disk_behind")?.integer == Int64(ledger.totalDropped))
     }
 
+    @Test("Frames that cannot be had are refused before anything is done to the sample")
+    func cameraIsAway() throws {
+      var settings = Laboratory.Settings()
+      settings.camera = "{model: replay, url: \"file:///nowhere/frames.mrc\"}"
+      let laboratory = try Laboratory(settings)
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      let error = #expect(throws: ControlError.self) {
+        try laboratory.start(client, "- Rest for 1 s:\n    record: all")
+      }
+      let said = "\(try #require(error))"
+      #expect(said.contains("the camera is not there") && said.contains("/nowhere/frames.mrc"), "\(said)")
+      #expect(try client.call(.runsList)["runs"]?.array?.isEmpty == true)
+      // Without frames it is not needed.
+      try laboratory.start(client, "- Rest for 0.2 s")
+      #expect(try laboratory.ended(client, within: Seconds(30))["outcome"]?.string == "complete")
+    }
+
+    @Test("A trigger on a region that nobody looks at is refused, and a region beyond the frames is told of")
+    func regions() throws {
+      let place = try Laboratory()
+      let pixels = place.path + "/small.raw"
+      try FileSystem.replace(pixels, with: [UInt8](repeating: 1, count: 64 * 64 * 2 * 40))
+      var settings = Laboratory.Settings()
+      settings.camera = "{model: replay, url: \"file://\(pixels)?width=64&height=64&type=u16\", rate: 100 fps}"
+      let laboratory = try Laboratory(settings)
+      try laboratory.startDaemon()
+      let client = try laboratory.client()
+      let error = #expect(throws: ControlError.self) {
+        try laboratory.start(
+          client, "- Rest for 1 s:\n    record: {keep: none, trigger: {when: region 5 > 3, after: 1 s}}")
+      }
+      #expect("\(try #require(error))".contains("the trigger looks at region 5"), "\(String(describing: error))")
+      try laboratory.start(client, "- Rest for 0.5 s:\n    record: {region: 40 x 40 at 32, 32}")
+      let run = try laboratory.ended(client, within: Seconds(30))
+      let database = try RunDatabase.open(try verified(laboratory, run), .readOnly)
+      let told = try database.database.rows("SELECT message FROM event WHERE kind = 'range'").compactMap {
+        $0.text("message")
+      }
+      #expect(told.contains { $0.contains("the region reaches beyond the frames") && $0.contains("64 x 64") }, "\(told)")
+    }
+
     private static func mount(_ path: String, megabytes: Int) throws {
       guard Glibc.mount("tmpfs", path, "tmpfs", 0, "size=\(megabytes)m,mode=755") == 0 else {
         throw TestFailure("no tmpfs can be mounted: \(errno)")

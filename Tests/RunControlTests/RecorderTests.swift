@@ -160,6 +160,24 @@ struct RecorderTests {
     #expect(try database.database.rows("SELECT 1 FROM event WHERE kind = 'storage_degraded'").isEmpty)
   }
 
+  @Test("a frame that was wanted does not wait for the next one while others come")
+  func wantedOnce() throws {
+    // Not of whole pages: it is gathered.
+    let bench = try RecorderBench(Recording(keep: .everyNth(1_000_000)))
+    bench.recorder.seriesStarted(1)
+    let end = MonotonicTime.now + Seconds(20)
+    var number: UInt64 = 0
+    while bench.run.progress.frames.written == 0, MonotonicTime.now < end {
+      try bench.put(number...number)
+      number += 1
+      sleepThread(for: Seconds(0.005))
+    }
+    #expect(bench.run.progress.frames.written == 1)
+    bench.ended(triggered: number)
+    let (_, report, ledgers) = try bench.finish()
+    #expect(report.isSound && ledgers[0].written == 1 && ledgers[0].skipped == number - 1)
+  }
+
   @Test("nor do those of the past that were kept, while none that comes afterwards is wanted")
   func keepsLittle() throws {
     let bench = try RecorderBench(

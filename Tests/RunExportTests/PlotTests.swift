@@ -33,6 +33,26 @@ struct PlotTests {
     #expect(svg.hasPrefix("<?xml") && svg.hasSuffix("</svg>\n"))
   }
 
+  @Test("frames that nobody wanted are not lost, and make no other rate than that of the recorded ones")
+  func thinned() {
+    var every10th = RateTrace(duration: 10)
+    for k in 0..<50 { every10th.append(series: 1, number: Int64(k * 10), time: Double(k) * 0.1) }
+    every10th.finish()
+    #expect(every10th.gaps.isEmpty)
+    #expect(every10th.bursts.count == 1 && abs(every10th.bursts[0].rate - 10) < 0.01)
+
+    let lost = [Int64(1): [RateTrace.LostRange(first: 13, last: 16, frames: 4)]]
+    var some = RateTrace(duration: 10, lost: lost)
+    for k in [0, 10, 20, 30] { some.append(series: 1, number: Int64(k), time: Double(k) / 100) }
+    some.finish()
+    #expect(some.gaps.map(\.frames) == [4] && some.gaps.map(\.from) == [0.1])
+
+    // Of a range that lies between two pairs of frames each has its part.
+    var parts = RateTrace(duration: 10, lost: [1: [RateTrace.LostRange(first: 15, last: 24, frames: 8)]])
+    for k in [0, 10, 20, 30] { parts.append(series: 1, number: Int64(k), time: Double(k) / 100) }
+    #expect(parts.gaps.map(\.frames) == [4, 3])
+  }
+
   @Test("a long run with many steps stays small")
   func long() throws {
     var options = RunFixture.Options()

@@ -91,14 +91,25 @@ struct CatalogTests {
   @Test("a second daemon on the same data is refused, and may come when the first is gone")
   func lock() throws {
     let temporary = try TemporaryData()
-    var first: DataDirectoryLock? = try DataDirectoryLock(temporary.data)
-    let error = #expect(throws: RunStoreError.self) { try DataDirectoryLock(temporary.data) }
+    var first: DaemonLock? = try DaemonLock(data: temporary.data)
+    let error = #expect(throws: RunStoreError.self) { try DaemonLock(data: temporary.data) }
     #expect(error?.kind == .busy)
     #expect(error?.description.contains(temporary.data.path) == true)
     #expect(error?.description.contains("process") == true)
     withExtendedLifetime(first) {}
     first = nil
-    _ = try DataDirectoryLock(temporary.data)
+    _ = try DaemonLock(data: temporary.data)
+  }
+
+  @Test("a second daemon with the same sockets and rings is refused, whatever its data")
+  func runtimeLock() throws {
+    let temporary = try TemporaryData()
+    let runtime = temporary.data.path
+    let first = try DaemonLock(runtime: runtime)
+    let error = #expect(throws: RunStoreError.self) { try DaemonLock(runtime: runtime) }
+    #expect(error?.kind == .busy)
+    #expect(error?.description.contains("has its sockets in \(runtime)") == true)
+    withExtendedLifetime(first) {}
   }
 
   @Test("a data directory that cannot be is an error that names it")

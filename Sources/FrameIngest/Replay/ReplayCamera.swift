@@ -65,13 +65,14 @@ package final class ReplayCamera: Camera {
       case .full: "none: frames come as fast as they are read"
       default: "start of exposure: frame index times frame period; anew in each series"
       }
-    events = frames.notes.map { .ignored(cause: $0) }
     self.frames = frames
   }
 
   package func start(_ request: ExposureRequest, into ring: FrameRing) throws(CameraError) {
-    guard frames != nil else { throw .disconnected(address: settings.url, reason: "not connected") }
+    guard let frames else { throw .disconnected(address: settings.url, reason: "not connected") }
     playing = Playing(series: request.series, recorded: following, request: request, began: .now)
+    // What comes between series is thrown away; each run is to hear of it.
+    events = frames.notes.map { .ignored(cause: $0) }
     ring.beginSeries()
   }
 

@@ -192,7 +192,7 @@ package final class FrameRecorder: Sendable {
   private func work() {
     var slots = RingSlots(count: ring.slotCount, next: ring.consumed)
     var session: RecordingSession?
-    var lastFrame = MonotonicTime.now
+    var lastPut = (frames: UInt64(0), at: MonotonicTime.now)
     var lastSynchronized = MonotonicTime.now
     while true {
       // First what has been published, then the commands: those that were given before a frame are obeyed before it is taken.
@@ -210,12 +210,15 @@ package final class FrameRecorder: Sendable {
 
       if slots.next < published {
         while slots.next < published { take(session, &slots) }
-        lastFrame = .now
-      } else if MonotonicTime.now - lastFrame > Self.flushAfter {
-        session?.flush()
-        lastFrame = .now
       } else {
         session?.reap(waitingAtMost: Seconds(0))
+      }
+      // Frames that come and are not wanted are no reason to wait with those that were.
+      if let session, session.lent != lastPut.frames {
+        lastPut = (session.lent, .now)
+      } else if MonotonicTime.now - lastPut.at > Self.flushAfter {
+        session?.flush()
+        lastPut.at = .now
       }
       giveBack(session, &slots)
       if let session, MonotonicTime.now - lastSynchronized > Self.synchronizeInterval {

@@ -194,7 +194,8 @@ final class RecordingSession {
         nextPreview = frame.arrival + Self.previewInterval
         return unsafe writePreview(frame, pixels)
       }
-      let rule = "\(pressure.measure ?? .stop): the disk does not keep up"
+      let why = pressure.isFull ? "the disk is nearly full" : "the disk does not keep up"
+      let rule = "\(pressure.measure ?? .stop): \(why)"
       series[frame.series]!.noteGivenUp(frame, cause: SeriesLedger.behindCause, rule: rule, at: frame.arrival)
       return .none
     }
@@ -331,7 +332,9 @@ final class RecordingSession {
     run.writer.put(
       .event(kind: "storage_degraded", message: "\(camera.name): \(why); \(what)"))
     publisher.publish(event: "storage_degraded", "\(camera.name): \(why); \(what)")
-    if measure == .stop { run.signals.push(.failed("\(camera.name): \(why), and storage.degrade says stop")) }
+    guard measure == .stop else { return }
+    let reason = pressure.isFull ? "less than storage.keep_free is left" : "storage.degrade says stop"
+    run.signals.push(.failed("\(camera.name): \(why): \(reason)"))
   }
 
   private func show(_ now: MonotonicTime) {

@@ -45,13 +45,13 @@ struct PlotData {
       }
       samples = Int(try integer("SELECT count(*) FROM sample") ?? 0)
       frames = Int(try integer("SELECT count(*) FROM frame") ?? 0)
-      lost = try integer("SELECT sum(frames) FROM gap") ?? 0
+      lost = try integer("SELECT coalesce((SELECT sum(frames) FROM gap), 0) + coalesce((SELECT sum(dropped) FROM choice), 0)") ?? 0
       let lastSample = try integer("SELECT max(arrival_raw_ns) FROM sample") ?? run.startedRaw
       let lastFrame = try integer("SELECT max(arrival_raw_ns) FROM frame") ?? run.startedRaw
       duration = max(run.seconds(run.endedRaw ?? max(lastSample, lastFrame)), 1e-3)
       voltage = Trace(duration: duration, expected: samples)
       current = Trace(duration: duration, expected: samples)
-      rate = RateTrace(duration: duration)
+      rate = RateTrace(duration: duration, lost: try Self.lostRanges(database))
       try readSamples(database)
       try readFrames(database)
       try readMarks(database)
@@ -59,6 +59,22 @@ struct PlotData {
     } catch {
       throw ExportError(error, reading: run.path)
     }
+  }
+
+  /// Series numbers begin anew with each camera.
+  private static let seriesKey = "camera * 4294967296 + series"
+
+  private static func lostRanges(_ database: Database) throws(DatabaseError) -> [Int64: [RateTrace.LostRange]] {
+    var ranges: [Int64: [RateTrace.LostRange]] = [:]
+    let query = """
+      SELECT \(seriesKey), first_frame, last_frame, frames FROM gap
+      UNION ALL SELECT \(seriesKey), first_frame, last_frame, dropped FROM choice WHERE dropped > 0 ORDER BY 1, 2
+      """
+    try database.statement(query).forEach { row in
+      ranges[row.integer(0), default: []].append(
+        RateTrace.LostRange(first: row.integer(1), last: row.integer(2), frames: row.integer(3)))
+    }
+    return ranges
   }
 
   private mutating func readSamples(_ database: Database) throws(DatabaseError) {
@@ -79,7 +95,7 @@ struct PlotData {
     var rate = rate
     let run = run
     let query = """
-      SELECT f.series, f.frame_number, coalesce(v.start_raw_ns, f.arrival_raw_ns)
+      SELECT f.camera * 4294967296 + f.series, f.frame_number, coalesce(v.start_raw_ns, f.arrival_raw_ns)
       FROM frame f LEFT JOIN frame_value v ON v.frame = f.id ORDER BY f.id
       """
     try database.statement(query).forEach { row in
@@ -108,7 +124,7 @@ struct PlotData {
       notes.append(Flag(time: run.seconds(row.integer(0)), text: row.text(1) ?? ""))
     }
     // Frames lost behind the last one that came are in the table only.
-    try database.statement("SELECT series, first_frame, frames FROM gap ORDER BY id").forEach { row in
+    try database.statement("SELECT \(Self.seriesKey), first_frame, frames FROM gap ORDER BY id").forEach { row in
       if let end = ends[row.integer(0)], row.integer(1) > end.number {
         tails.append(Gap(from: end.time, to: end.time, frames: row.integer(2)))
       }

@@ -7,7 +7,7 @@ struct RateTrace {
   struct Burst {
     var from: Double
     var to: Double
-    /// Frames the camera exposed, with those that were lost between.
+    /// Frames that were recorded, with those that were lost between.
     var exposed: Int64
     var rate: Double { to > from ? Double(exposed) / (to - from) : 0 }
   }
@@ -16,7 +16,7 @@ struct RateTrace {
   /// Time in each stretch within which frames came, s.
   private var covered: [Double] = Array(repeating: 0, count: RateTrace.binCount)
   private(set) var bursts: [Burst] = []
-  /// Where frame numbers are missing between two recorded frames of a series.
+  /// Where frames were lost between two recorded frames of a series; those that nobody wanted are not.
   private(set) var gaps: [(from: Double, to: Double, frames: Int64)] = []
   let duration: Double
   private var series: Int64?
@@ -32,7 +32,38 @@ struct RateTrace {
   /// A series may pause: a distance this many times the one before is no frame rate.
   private static let pause = 20.0
 
-  init(duration: Double) { self.duration = max(duration, 1e-9) }
+  /// Frame numbers of a series among which some were lost, in their order.
+  struct LostRange {
+    var first: Int64
+    var last: Int64
+    var frames: Int64
+  }
+
+  private let lost: [Int64: [LostRange]]
+  /// The first of the series' ranges that may reach beyond the last frame.
+  private var nextLost: [Int64: Int] = [:]
+
+  /// - Parameter lost: by series.
+  init(duration: Double, lost: [Int64: [LostRange]] = [:]) {
+    self.duration = max(duration, 1e-9)
+    self.lost = lost
+  }
+
+  /// Frames lost between two of a series.
+  private mutating func lost(_ series: Int64, after previous: Int64, before next: Int64) -> Int64 {
+    guard let ranges = lost[series], next - previous > 1 else { return 0 }
+    var index = nextLost[series, default: 0]
+    while index < ranges.count, ranges[index].last <= previous { index += 1 }
+    nextLost[series] = index
+    var count = 0.0
+    while index < ranges.count, ranges[index].first < next {
+      let range = ranges[index]
+      let overlap = min(range.last, next - 1) - max(range.first, previous + 1) + 1
+      count += Double(range.frames) * Double(max(0, overlap)) / Double(range.last - range.first + 1)
+      index += 1
+    }
+    return Int64(count.rounded())
+  }
 
   /// Frames come in the order in which they were recorded.
   mutating func append(series: Int64, number: Int64, time: Double) {
@@ -47,7 +78,7 @@ struct RateTrace {
       distance = 0
       return
     }
-    let missing = number - self.number - 1
+    let missing = lost(series, after: self.number, before: number)
     if missing > 0 {
       if gaps.count < Self.mostGaps {
         gaps.append((self.time, time, missing))
