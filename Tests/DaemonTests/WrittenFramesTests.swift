@@ -405,7 +405,8 @@ extension DaemonTests {
       let told = try database.database.rows("SELECT message FROM event WHERE kind = 'range'").compactMap {
         $0.text("message")
       }
-      #expect(told.contains { $0.contains("the region reaches beyond the frames") && $0.contains("64 x 64") }, "\(told)")
+      let isTold = told.contains { $0.contains("the region reaches beyond the frames") && $0.contains("64 x 64") }
+      #expect(isTold, "\(told)")
     }
 
     private static func mount(_ path: String, megabytes: Int) throws {

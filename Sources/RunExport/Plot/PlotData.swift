@@ -45,7 +45,8 @@ struct PlotData {
       }
       samples = Int(try integer("SELECT count(*) FROM sample") ?? 0)
       frames = Int(try integer("SELECT count(*) FROM frame") ?? 0)
-      lost = try integer("SELECT coalesce((SELECT sum(frames) FROM gap), 0) + coalesce((SELECT sum(dropped) FROM choice), 0)") ?? 0
+      lost = try integer("SELECT sum(frames) FROM gap") ?? 0
+      lost += try integer("SELECT sum(dropped) FROM choice") ?? 0
       let lastSample = try integer("SELECT max(arrival_raw_ns) FROM sample") ?? run.startedRaw
       let lastFrame = try integer("SELECT max(arrival_raw_ns) FROM frame") ?? run.startedRaw
       duration = max(run.seconds(run.endedRaw ?? max(lastSample, lastFrame)), 1e-3)
