@@ -104,6 +104,11 @@ final class BlockFile {
     if isEnough || !hasHeader { try writeLent(head) }
   }
 
+  /// All memory for gathering is being written from.
+  var mustWait: Bool {
+    filling == nil && staging.count == Self.stagingBuffers && !staging.contains(where: \.isFree)
+  }
+
   /// Bytes that have been taken in, and that no write has been begun for.
   var waiting: Int { staged + lentBytes }
 

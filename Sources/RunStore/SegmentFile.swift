@@ -58,6 +58,8 @@ final class SegmentFile {
   var gatheringFrom: Int64? { blocks.waiting > 0 && frames > indexed ? blocks.stagingOffset : nil }
   /// The first frame in whose own memory is what is being gathered.
   var firstLender: UInt64? { blocks.firstLender }
+  /// All memory for gathering is being written from.
+  var mustWait: Bool { blocks.mustWait }
   /// Bytes of the file with all frames taken in.
   var length: Int64 { blocks.length }
 

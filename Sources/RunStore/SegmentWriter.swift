@@ -111,6 +111,9 @@ package final class SegmentWriter: @unchecked Sendable {
     min(segment?.firstLender ?? framesHandedOver, compression?.firstLender ?? framesHandedOver)
   }
 
+  /// Whether `append` may wait for the disk: as much as may be is under way.
+  package var mustWait: Bool { writes.count >= writes.limit || segment?.mustWait == true }
+
   /// Whether something has been begun that `reap` can wait for.
   package var isWriting: Bool { writes.count > 0 || position > placed }
 

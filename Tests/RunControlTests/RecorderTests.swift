@@ -160,6 +160,27 @@ struct RecorderTests {
     #expect(try database.database.rows("SELECT 1 FROM event WHERE kind = 'storage_degraded'").isEmpty)
   }
 
+  @Test("while the disk stands still the camera has the whole ring, what is kept for looking back included")
+  func wholeRing() throws {
+    let hold = HeldDisk.Hold()
+    let bench = try RecorderBench(Recording(), slots: 64, side: 64, queue: { HeldDisk(limit: $0, hold) })
+    bench.recorder.seriesStarted(1)
+    try bench.put(0..<128)
+    try bench.settle()
+    hold.isOn = true
+    defer { hold.isOn = false }
+    // As many as may be under way; the recorder has come to them.
+    try bench.put(128..<158)
+    sleepThread(for: Seconds(0.2))
+    // More than the half of the ring that is free for the camera while the recorder keeps up.
+    try bench.put(158..<191)
+    hold.isOn = false
+    bench.ended(triggered: 191)
+    let (_, report, ledgers) = try bench.finish()
+    #expect(report.isSound, "\(report.findings)")
+    #expect(ledgers[0].written == 191 && ledgers[0].totalDropped == 0)
+  }
+
   @Test("a frame that was wanted does not wait for the next one while others come")
   func wantedOnce() throws {
     // Not of whole pages: it is gathered.

@@ -71,6 +71,8 @@ final class FrameOutput {
   /// How many of them do not wait to be written together with others, or to be compressed.
   var begun: UInt64 { writer.framesBegun }
   var isWriting: Bool { writer.isWriting }
+  /// The next frame would be waited with, for the disk.
+  var mustWait: Bool { failure == nil && writer.mustWait }
 
   /// Writes pixels that are not those of the frame as it came.
   func write(

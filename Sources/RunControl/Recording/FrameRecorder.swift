@@ -57,6 +57,8 @@ package final class FrameRecorder: Sendable {
   private static let synchronizeInterval = Seconds(2)
   /// Small frames do not wait in memory longer than this when no more come.
   private static let flushAfter = Seconds(0.1)
+  /// The camera is given slots so often while the disk has enough to do.
+  private static let writerPatience = Seconds(0.005)
   /// A recorder that does nothing for so long is taken to hang.
   private static let longestStandstill = Seconds(30)
   /// Slots that are free for the camera while the recorder keeps up: half of a small ring, an eighth of a large one.
@@ -278,7 +280,18 @@ package final class FrameRecorder: Sendable {
     while slots.next < published { take(session, &slots) }
   }
 
+  /// Where the disk has enough to do, the next frame waits in the ring and not in the writer: meanwhile the camera gets the
+  /// slots that are only kept for looking back.
+  private func waitForWriter(_ session: RecordingSession, _ slots: inout RingSlots) {
+    while session.mustWait {
+      session.reap(waitingAtMost: Self.writerPatience)
+      giveBack(session, &slots)
+      tellWaiting(session, &slots)
+    }
+  }
+
   private func take(_ session: RecordingSession?, _ slots: inout RingSlots) {
+    if let session { waitForWriter(session, &slots) }
     let sequence = slots.next
     var lookBack: Seconds?
     var arrival = MonotonicTime(nanoseconds: 0)
@@ -296,15 +309,17 @@ package final class FrameRecorder: Sendable {
       session.writeGathered()
     }
     // A full ring on a slow disk takes a while: each frame is a turn.
-    if sequence % 16 == 0 {
-      let published = ring.published
-      let waiting = Int(clamping: published - slots.next)
-      shared.update {
-        $0.beats += 1
-        $0.waiting = waiting
-      }
-      note(session, &slots, waiting, published)
+    if sequence % 16 == 0 { tellWaiting(session, &slots) }
+  }
+
+  private func tellWaiting(_ session: RecordingSession?, _ slots: inout RingSlots) {
+    let published = ring.published
+    let waiting = Int(clamping: published - slots.next)
+    shared.update {
+      $0.beats += 1
+      $0.waiting = waiting
     }
+    note(session, &slots, waiting, published)
   }
 
   private func note(_ session: RecordingSession?, _ slots: inout RingSlots, _ waiting: Int, _ published: UInt64) {
@@ -319,6 +334,7 @@ package final class FrameRecorder: Sendable {
     var sequence = slots.oldest
     slots.holdFrom = sequence
     while sequence < slots.next {
+      waitForWriter(session, &slots)
       let place = slots[sequence]
       var fate = RecordingSession.Fate.none
       var arrival: MonotonicTime?

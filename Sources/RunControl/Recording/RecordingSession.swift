@@ -94,6 +94,8 @@ final class RecordingSession {
   /// How many of them do not wait to be written together with others, or to be compressed.
   var begun: UInt64 { output.begun }
   var isWriting: Bool { output.isWriting }
+  /// The next frame would be waited with, for the disk.
+  var mustWait: Bool { output.mustWait }
   /// Why frames could not be written; nil where all could.
   var failure: String? { output.failure.map { "\($0)" } }
 
