@@ -214,9 +214,7 @@ package final class RunRecovery {
     }
     for row in try run.database.rows("SELECT camera, series, count(*) AS n FROM frame GROUP BY camera, series") {
       let key = SeriesKey(row)
-      let empty = SeriesLedger(
-        camera: key.camera, series: key.series, triggered: nil, received: 0, lostAtSource: 0, written: 0)
-      ledgers[key, default: empty].written = row.count("n")
+      ledgers[key, default: Self.empty(key)].written = row.count("n")
     }
     for row in try run.database.rows(
       """
@@ -226,10 +224,12 @@ package final class RunRecovery {
     {
       let key = SeriesKey(row)
       // What a file says may be anything; nothing of it may keep the daemon from starting.
-      ledgers[key]?.skipped = UInt64(max(0, row.integer("skipped") ?? 0))
-      ledgers[key]?.merged = UInt64(max(0, row.integer("merged") ?? 0))
+      var ledger = ledgers[key, default: Self.empty(key)]
+      ledger.skipped = UInt64(max(0, row.integer("skipped") ?? 0))
+      ledger.merged = UInt64(max(0, row.integer("merged") ?? 0))
       let dropped = max(0, row.integer("dropped") ?? 0)
-      if dropped > 0 { ledgers[key]?.dropped[SeriesLedger.behindCause] = UInt64(dropped) }
+      if dropped > 0 { ledger.dropped[SeriesLedger.behindCause] = UInt64(dropped) }
+      ledgers[key] = ledger
     }
     for var ledger in ledgers.values {
       let known = ledger.written &+ ledger.skipped &+ ledger.merged &+ ledger.totalDropped
@@ -241,6 +241,10 @@ package final class RunRecovery {
       if UInt64(bitPattern: ledger.steps.reduce(0) { $0 &+ $1.received }) != ledger.received { ledger.steps = [] }
       try run.set(ledger: ledger)
     }
+  }
+
+  private static func empty(_ key: SeriesKey) -> SeriesLedger {
+    SeriesLedger(camera: key.camera, series: key.series, triggered: nil, received: 0, lostAtSource: 0, written: 0)
   }
 
   /// The last instant of which the run knows something. Not the events of recovery: they are of another boot perhaps.

@@ -161,6 +161,21 @@ struct RunRecoveryTests {
     #expect(FileSystem.size(of: directory.frames.indexPath(0)) == 512)
   }
 
+  @Test("a series of which no frame was written has an account of what was left out")
+  func nothingWritten() throws {
+    let temporary = try TemporaryData()
+    let run = try temporary.run()
+    try run.transaction { () throws(DatabaseError) in
+      try run.append(choices: [
+        ChoiceRecord(camera: 0, series: 4, first: 0, last: 2402, skipped: 2403, rule: "every 5000th")
+      ])
+    }
+    try run.close()
+    _ = try recover(run.directory)
+    let ledger = try #require(try RunDatabase.open(run.directory, .readOnly).ledgers().first)
+    #expect(ledger.series == 4 && ledger.received == 2403 && ledger.skipped == 2403 && ledger.written == 0)
+  }
+
   @Test("accounts, gaps, steps and the end are brought to what is there")
   func accounts() throws {
     let temporary = try TemporaryData()
