@@ -66,8 +66,9 @@ final class RingHerald: Sendable {
       let now = published.loadRelaxed()
       guard now != seen else { continue }
       seen = now
-      let period = MonotonicTime.now - since
-      since = .now
+      let time = MonotonicTime.now
+      let period = time - since
+      since = time
       rest = min(min(period, lastPeriod) * restShare, longestRest)
       lastPeriod = period
       unsafe clinux_futex_wake(word)

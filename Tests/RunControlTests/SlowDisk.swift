@@ -3,33 +3,24 @@ import Quantities
 
 /// A disk that takes so many bytes a second and no more, whatever the real one does: the real one carries each write out, and
 /// its end is told when this one would be done with it and all before it.
-final class SlowDisk: FileQueue {
-  let limit: Int
-  private let disk: any FileQueue
+final class SlowDisk: DiskBehind {
   private let bytesPerSecond: Double
   private var isBusyUntil = MonotonicTime(nanoseconds: 0)
   private var due: [UInt64: MonotonicTime] = [:]
   private var done: [FileCompletion] = []
 
   init(limit: Int, bytesPerSecond: Double) {
-    self.limit = limit
     self.bytesPerSecond = bytesPerSecond
-    disk = makeFileQueue(limit: limit)
+    super.init(limit: limit)
   }
 
-  func write(_ parts: [UnsafeRawBufferPointer], to file: Int32, at offset: Int64, tag: UInt64) {
+  override func write(_ parts: [UnsafeRawBufferPointer], to file: Int32, at offset: Int64, tag: UInt64) {
     isBusyUntil = max(isBusyUntil, .now) + Seconds(Double(parts.byteCount) / bytesPerSecond)
     due[tag] = isBusyUntil
-    disk.write(parts, to: file, at: offset, tag: tag)
+    super.write(parts, to: file, at: offset, tag: tag)
   }
 
-  func read(into bytes: UnsafeMutableRawBufferPointer, from file: Int32, at offset: Int64, tag: UInt64) {
-    disk.read(into: bytes, from: file, at: offset, tag: tag)
-  }
-
-  func synchronizeData(of file: Int32, tag: UInt64) { disk.synchronizeData(of: file, tag: tag) }
-
-  func next(atMost span: Seconds) -> FileCompletion? {
+  override func next(atMost span: Seconds) -> FileCompletion? {
     let end = MonotonicTime.now + span
     while true {
       while let completion = disk.next(atMost: Seconds(0)) { done.append(completion) }
